@@ -1,0 +1,115 @@
+# Everything that people and CI run. Each target sets up what it needs by itself: Python >= 3.10 and cargo are all that
+# has to be there. The work itself is in scripts/ and in the tools' settings (pyproject.toml, Cargo.toml).
+#
+#   make demo           a listener and a speaker, live, where no datagram leaves the machine
+#   make test           all tests, Rust and Python        (PYTEST_ARGS="-k name" to choose)
+#   make lint           format, style, types, docs of the code
+#   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
+#   make bench          the comparison with other libraries (BENCH_ARGS=...)
+#   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
+#   make user-install   install this tree for the current user
+#   make clean          remove what was built; `make purge` removes the environment and all caches too
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+CARGO ?= cargo
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+  BIN := $(VENV)/Scripts
+else
+  BIN := $(VENV)/bin
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NETNS := bash scripts/netns.sh
+
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+INSTALLED := $(VENV)/.stamp-installed
+BUILT := $(VENV)/.stamp-built
+
+# Every cargo run sees the same interpreter, so that none of them rebuilds what another has built.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(INSTALLED): pyproject.toml
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --group dev
+	touch $@
+
+$(BUILT): $(INSTALLED) $(RUST_SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
+	touch $@
+
+.PHONY: build
+build: $(BUILT)
+
+.PHONY: demo
+demo: build
+	$(NETNS) --hosts 2 $(BIN)/python scripts/demo.py
+
+.PHONY: test
+test: test-rust test-python
+
+# Built outside and run inside the private network, where nothing can be fetched.
+.PHONY: test-rust
+test-rust:
+	$(CARGO) test --package multicast-core --locked --no-run
+	$(NETNS) $(CARGO) test --package multicast-core --locked --offline
+
+# pytest enters the private network by itself.
+.PHONY: test-python
+test-python: build
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: build
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest multicast._core
+	for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+.PHONY: cross-check
+cross-check:
+	bash scripts/cross-check.sh
+
+.PHONY: bench
+bench: build
+	$(NETNS) $(BIN)/python -m bench $(BENCH_ARGS)
+
+.PHONY: build-docs
+build-docs: $(INSTALLED)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo 'documentation: docs/_build/html/index.html'
+
+.PHONY: wheels
+wheels: $(INSTALLED)
+	bash scripts/wheels.sh $(BIN)/python
+
+.PHONY: user-install
+user-install:
+	$(PYTHON) -m pip install --user --upgrade .
+
+.PHONY: clean
+clean:
+	rm -rf build dist docs/_build target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/multicast/_core*.so python/multicast/_core*.pyd $(BUILT)
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: purge
+purge: clean
+	rm -rf $(VENV)

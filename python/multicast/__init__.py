@@ -1,0 +1,91 @@
+"""UDP multicast for people and programs: send, receive and listen.
+
+``Sender`` and ``Receiver`` are the modern face. ``send``, ``recv``, ``hear``, ``skt``, ``env`` and ``exceptions`` hold
+the documented tools. Importing the package opens nothing, prints nothing and changes nothing for anybody else; what
+stands on the compiled core is loaded when first asked for.
+"""
+
+import logging
+
+from . import env, exceptions, hear, recv, send, skt
+from ._defaults import (
+    _BLANK,
+    _MCAST_DEFAULT_BIND_IP,
+    _MCAST_DEFAULT_BUFFER_SIZE,
+    _MCAST_DEFAULT_GROUP,
+    _MCAST_DEFAULT_GROUPS,
+    _MCAST_DEFAULT_PORT,
+    _MCAST_DEFAULT_TTL,
+)
+from ._mtool import mtool
+from .exceptions import exit_on_exception, get_exit_code_from_exception
+from .skt import endSocket, genSocket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._core import Batch, ClosedError, Datagram, UnsupportedError, __version__
+    from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
+    from .sync import Receiver, Sender, interfaces
+
+__all__ = [
+    "EXCEPTION_EXIT_CODES",
+    "EXIT_CODES",
+    "_BLANK",
+    "_MCAST_DEFAULT_BIND_IP",
+    "_MCAST_DEFAULT_BUFFER_SIZE",
+    "_MCAST_DEFAULT_GROUP",
+    "_MCAST_DEFAULT_GROUPS",
+    "_MCAST_DEFAULT_PORT",
+    "_MCAST_DEFAULT_TTL",
+    "Batch",
+    "ClosedError",
+    "Datagram",
+    "Receiver",
+    "Sender",
+    "UnsupportedError",
+    "__version__",
+    "endSocket",
+    "env",
+    "exceptions",
+    "exit_on_exception",
+    "genSocket",
+    "get_exit_code_from_exception",
+    "hear",
+    "interfaces",
+    "mtool",
+    "recv",
+    "send",
+    "skt",
+]
+
+# The module that each of these names is taken from, when it is first asked for (PEP 562).
+_LATER = {
+    "Batch": "_core",
+    "ClosedError": "_core",
+    "Datagram": "_core",
+    "EXCEPTION_EXIT_CODES": "exceptions",
+    "EXIT_CODES": "exceptions",
+    "Receiver": "sync",
+    "Sender": "sync",
+    "UnsupportedError": "_core",
+    "__version__": "_core",
+    "interfaces": "sync",
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - for those who ask for these names only
+
+    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

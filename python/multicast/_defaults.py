@@ -1,0 +1,17 @@
+"""The package's constants, read from the environment once, when the package is imported. Nothing else.
+
+They stand beside ``__init__``, which re-exports them, so that the tools can have them without importing the package
+that they are part of.
+"""
+
+from .env import load_config
+
+_config = load_config()
+
+_MCAST_DEFAULT_PORT = _config["port"]
+_MCAST_DEFAULT_GROUP = _config["group"]
+_MCAST_DEFAULT_TTL = _config["ttl"]
+_MCAST_DEFAULT_BUFFER_SIZE = _config["buffer_size"]
+_MCAST_DEFAULT_BIND_IP = _config["bind_addr"]
+_MCAST_DEFAULT_GROUPS = _config["groups"]
+_BLANK = ""

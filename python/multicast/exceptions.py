@@ -1,0 +1,190 @@
+"""The package's own exceptions, and what exit code stands for which exception.
+
+::
+
+    RuntimeError
+     +-- CommandExecutionError       a command failed, with the exit code it should end in
+     +-- ShutdownCommandReceived     a peer asked the server to stop; the exit code is always 143
+
+The errors of the network itself are plain ``OSError`` and its subclasses. ``EXIT_CODES`` and ``EXCEPTION_EXIT_CODES``
+are made when first asked for: one entry is a class of ``argparse``, which a program that only sends need not load.
+"""
+
+import functools
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, ParamSpec, TypeVar
+
+    Parameters = ParamSpec("Parameters")
+    Result = TypeVar("Result")
+
+    EXIT_CODES: dict[int, tuple[type[BaseException] | None, str]]
+    EXCEPTION_EXIT_CODES: dict[type[BaseException], int]
+
+__all__ = [
+    "EXCEPTION_EXIT_CODES",
+    "EXIT_CODES",
+    "CommandExecutionError",
+    "ShutdownCommandReceived",
+    "exit_on_exception",
+    "get_exit_code_from_exception",
+    "validate_exit_code",
+]
+
+# 128 and the number of SIGTERM, as shells report it.
+_SHUTDOWN_EXIT_CODE = 143
+# What SystemExit stands for where its code is no integer, as POSIX shells use it for misuse.
+_UNCLEAR_EXIT_CODE = 2
+# "Internal software error" of BSD's sysexits.
+_INTERNAL_EXIT_CODE = 70
+
+
+class CommandExecutionError(RuntimeError):
+    """A command failed: ``CommandExecutionError([cause,] message, exit_code)``.
+
+    The parts may also be given as keywords: ``message``, ``exit_code`` (default 1) and ``__cause__``.
+
+    Attributes:
+        message: what failed.
+        exit_code: what a process that ends of it should return.
+
+    Raises:
+        TypeError: the exit code is no integer, the cause is no exception, or there are too many parts.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        cause, message, exit_code = _parts(type(self).__name__, args, kwargs)
+        self.message = "Command execution failed" if message is None else str(message)
+        self.exit_code = 1 if exit_code is None else exit_code
+        super().__init__(self.message)
+        self.__cause__ = cause
+
+
+class ShutdownCommandReceived(RuntimeError):
+    """A peer asked for a shutdown: called as ``CommandExecutionError`` is, and ``exit_code`` is always 143.
+
+    Attributes:
+        message: what was received, "SHUTDOWN" unless given.
+        exit_code: 143, as after SIGTERM.
+
+    Raises:
+        TypeError: the message is no text, or a part is of a wrong type as told there.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        cause, message, _ = _parts(type(self).__name__, args, kwargs)
+        if message is None:
+            message = "SHUTDOWN"
+        if not isinstance(message, str):
+            raise TypeError(f"message must be str, not {type(message).__name__}")
+        self.message = message
+        self.exit_code = _SHUTDOWN_EXIT_CODE
+        super().__init__(message)
+        self.__cause__ = cause
+
+
+def _parts(
+    name: str, args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[BaseException | None, object, int | None]:
+    """Return cause, message and exit code out of the call shapes that both exceptions take; absent ones are None."""
+    parts: dict[str, object] = {"__cause__": None, "message": None, "exit_code": None}
+    order = ["message", "exit_code"]
+    if args and isinstance(args[0], BaseException):
+        order.insert(0, "__cause__")
+    if len(args) > len(order):
+        raise TypeError(f"{name} takes a cause, a message and an exit code, and got {len(args)} values")
+    for key in kwargs:
+        if key not in parts:
+            raise TypeError(f"{name} has no keyword {key!r}")
+    parts.update(zip(order, args, strict=False))
+    parts.update(kwargs)
+    cause, exit_code = parts["__cause__"], parts["exit_code"]
+    if cause is not None and not isinstance(cause, BaseException):
+        raise TypeError(f"__cause__ must be an exception, not {type(cause).__name__}")
+    if exit_code is not None and not isinstance(exit_code, int):
+        raise TypeError(f"exit_code must be int, not {type(exit_code).__name__}")
+    return cause, parts["message"], exit_code
+
+
+def validate_exit_code(code: int) -> None:
+    """Check that a process can end with ``code``.
+
+    Raises:
+        ValueError: ``code`` is outside 0-255, or no integer.
+    """
+    if not isinstance(code, int) or not 0 <= code <= 255:
+        raise ValueError(f"an exit code is an integer in 0-255, not {code!r}")
+
+
+def get_exit_code_from_exception(exc: object) -> int:
+    """Return the exit code for exception ``exc``: that of the most specific class that ``EXIT_CODES`` knows.
+
+    The package's own two exceptions bring theirs along. What is no exception at all gives 70.
+    """
+    if isinstance(exc, (CommandExecutionError, ShutdownCommandReceived)):
+        return exc.exit_code
+    codes = _exception_exit_codes()
+    return next((codes[kind] for kind in type(exc).__mro__ if kind in codes), _INTERNAL_EXIT_CODE)
+
+
+def exit_on_exception(func: "Callable[Parameters, Result]") -> "Callable[Parameters, Result]":
+    """Wrap ``func`` so that any exception it raises becomes ``SystemExit`` with that exception's exit code.
+
+    A ``SystemExit`` keeps its code where that is an integer and gets 2 where it is not.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args: "Parameters.args", **kwargs: "Parameters.kwargs") -> "Result":
+        try:
+            return func(*args, **kwargs)
+        except SystemExit as problem:
+            raise SystemExit(
+                problem.code if isinstance(problem.code, int) else _UNCLEAR_EXIT_CODE
+            ) from problem
+        except BaseException as problem:
+            raise SystemExit(get_exit_code_from_exception(problem)) from problem
+
+    return wrapper
+
+
+@functools.cache
+def _exit_codes() -> "dict[int, tuple[type[BaseException] | None, str]]":
+    """Make the table: sysexits of BSD in 64-78, shell conventions from 125 up."""
+    import argparse  # noqa: PLC0415 - see the head of this file
+
+    return {
+        0: (None, "Success"),
+        1: (RuntimeError, "General Error"),
+        2: (OSError, "Misuse of Shell Builtins"),
+        64: (argparse.ArgumentError, "Usage Error"),
+        65: (ValueError, "Data Error"),
+        66: (FileNotFoundError, "No Input"),
+        69: (ConnectionError, "Unavailable Service"),
+        70: (Exception, "Internal Software Error"),
+        77: (PermissionError, "Permission Denied"),
+        125: (BaseException, "Critical Failure"),
+        126: (AssertionError, "Command Invoked Cannot Execute"),
+        127: (ModuleNotFoundError, "Command Not Found"),
+        129: (None, "Hangup (SIGHUP)"),
+        130: (KeyboardInterrupt, "Interrupt (SIGINT)"),
+        134: (None, "Abort (SIGABRT)"),
+        137: (None, "Killed (SIGKILL)"),
+        141: (BrokenPipeError, "Broken Pipe (SIGPIPE)"),
+        143: (SystemExit, "Terminated (SIGTERM)"),
+        255: (None, "Exit Status Out of Range"),
+    }
+
+
+@functools.cache
+def _exception_exit_codes() -> "dict[type[BaseException], int]":
+    return {kind: code for code, (kind, _) in _exit_codes().items() if kind is not None}
+
+
+def __getattr__(name: str) -> "Any":
+    if name == "EXIT_CODES":
+        return _exit_codes()
+    if name == "EXCEPTION_EXIT_CODES":
+        return _exception_exit_codes()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

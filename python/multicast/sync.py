@@ -1,0 +1,366 @@
+"""The modern face: ``Sender`` and ``Receiver``.
+
+Policy lives here (what an endpoint means, how large a buffer to ask for, what to log); every call after
+opening goes to the compiled core, without a Python frame in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from multicast import _core, endpoints
+from multicast.types import Interface, Membership, ReceiverStats, SenderStats
+
+if TYPE_CHECKING:
+    import socket
+    from types import TracebackType
+    from typing import Any, Literal
+
+    from typing_extensions import Self
+
+_logger = logging.getLogger("multicast")
+
+AUTO_RECV_BUFFER = 8 * 1024 * 1024
+"""Octets of receive buffer that ``recv_buffer="auto"`` asks for. The kernel takes the memory only while
+datagrams wait; with its bookkeeping this holds some 20,000 small datagrams."""
+
+
+class Receiver(_core.Receiver):
+    """Receives the datagrams of one or more groups on one port.
+
+    One set of sockets, opened and joined once, serves for the object's life. Any thread may use it at any
+    time. It is an iterator of `Datagram` that never ends by itself, and a context manager that closes it.
+
+    Args:
+        group: a group (``"239.1.2.3"``), an endpoint (``"239.1.2.3:5000"``, ``"10.0.0.1@232.1.2.3:5000"``,
+            ``"[ff02::114%eth0]:5000"``), or several of them.
+        port: UDP port, where no endpoint names it; 0 takes a free one, which ``port`` tells.
+        interface: name, index or address of the interface to join on, where no endpoint names it; None
+            leaves it to the system's routes.
+        source: the only senders wanted, one address or several (source-specific multicast, RFC 4607).
+        exclude: senders that are not wanted.
+        bind: address to bind to, instead of the group (one group) or the wildcard (several).
+        fd: descriptor of a socket to receive on, which is duplicated; see `adopt`.
+        share: other programs on this machine may listen on the same port too.
+        strict: deliver only what was joined, by group, interface and source.
+        loopback: hear what this machine sends (Windows decides that here; elsewhere the sender does).
+        recv_buffer: octets of receive buffer to ask for; ``"auto"`` asks for a large one and logs once what
+            was granted when it is less; None leaves the system's default.
+        timestamps: ask the kernel when each datagram came.
+        ttl: ask the kernel how many hops each datagram has left.
+        gro: let the kernel hand over several datagrams in one buffer, where it can (``UDP_GRO``, Linux).
+
+    Raises:
+        ValueError: an argument is out of its range, or is no group; nothing was opened.
+        TypeError: an argument is of the wrong type.
+        OSError: the system refused; ``errno`` says why, and the message on which group and interface.
+    """
+
+    def __new__(  # noqa: D102 - the class docstring tells
+        cls,
+        group: str | Iterable[str],
+        port: int | None = None,
+        *,
+        interface: str | int | None = None,
+        source: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
+        bind: str | None = None,
+        fd: int | None = None,
+        share: bool = True,
+        strict: bool = True,
+        loopback: bool = True,
+        recv_buffer: int | Literal["auto"] | None = "auto",
+        timestamps: bool = True,
+        ttl: bool = True,
+        gro: bool = True,
+    ) -> Self:
+        groups, number = _groups(group, port, interface, source, exclude)
+        self = super().__new__(
+            cls,
+            groups,
+            0 if number is None and fd is not None else _port(number),
+            bind=bind,
+            fd=fd,
+            share=share,
+            strict=strict,
+            loopback=loopback,
+            recv_buffer=_recv_buffer(recv_buffer),
+            timestamps=timestamps,
+            ttl=ttl,
+            gro=gro,
+        )
+        if recv_buffer == "auto":
+            _tell_buffer(self)
+        return self
+
+    @classmethod
+    def adopt(
+        cls,
+        sock: socket.socket | int,
+        group: str | Iterable[str] = (),
+        port: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """Receives on a UDP socket that somebody else opened.
+
+        The receiver works on a duplicate of the descriptor: one kernel socket, which lives until both are
+        closed. It is bound unless it is bound already (then ``port`` and ``bind`` count for nothing), all
+        groups are joined on it, and until it is closed nobody else should read from it.
+
+        Args:
+            sock: the socket, or its descriptor.
+            group: as for the class; may be empty where ``bind`` is given.
+            port: as for the class.
+            options: the other arguments of the class.
+
+        Raises:
+            ValueError: it is no UDP socket, or of another IP version than the groups.
+            OSError: the system refused; ``errno`` says why.
+        """
+        if isinstance(sock, bool) or not (isinstance(sock, int) or hasattr(sock, "fileno")):
+            raise TypeError(f"a socket or its descriptor (int) is adopted, not {type(sock).__name__}")
+        descriptor = sock if isinstance(sock, int) else sock.fileno()
+        return cls(group, port, fd=descriptor, **options)
+
+    def join(
+        self,
+        group: str,
+        interface: str | int | None = None,
+        *,
+        source: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
+    ) -> None:
+        """Joins one more group.
+
+        Args:
+            group: a group or an endpoint; a port in it must be the receiver's.
+            interface: as for the class.
+            source: as for the class.
+            exclude: as for the class.
+
+        Raises:
+            ValueError: it is no group, or it is joined already on that interface.
+            OSError: the system refused; nothing has changed.
+        """
+        (only,), _ = _groups([group], self.port, interface, source, exclude)
+        self.join_group(only)
+
+    def leave(self, group: str, interface: str | int | None = None) -> None:
+        """Leaves a group.
+
+        Args:
+            group: the group, or an endpoint with it; a port in it must be the receiver's.
+            interface: where to leave it; None leaves it wherever it was joined.
+
+        Raises:
+            ValueError: it is not joined there.
+            OSError: the system refused.
+        """
+        endpoint = endpoints.parse(group)
+        _one_port(self.port, endpoint.port)
+        on = interface if endpoint.interface is None else endpoint.interface
+        self.leave_group(endpoint.group, on)
+
+    @property
+    def groups(self) -> tuple[Membership, ...]:
+        """What is joined now."""
+        return tuple(
+            Membership(group, index, tuple(sources), tuple(excluded))
+            for group, index, sources, excluded in self.joined()
+        )
+
+    def stats(self) -> ReceiverStats:
+        """The counters, also after closing."""
+        return ReceiverStats(**self.counters())
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """What it receives."""
+        joined = ", ".join(membership.group for membership in self.groups) or "nothing"
+        state = "closed" if self.closed else joined
+        return f"<{type(self).__name__} on port {self.port}: {state}>"
+
+
+class Sender(_core.Sender):
+    """Sends datagrams to one group.
+
+    One socket, opened once, serves for the object's life. Any thread may use it at any time. It is a context
+    manager that closes it.
+
+    Args:
+        group: a group (``"239.1.2.3"``) or an endpoint (``"239.1.2.3:5000"``, ``"[ff02::114%eth0]:5000"``).
+        port: UDP port, 1 to 65535, where the endpoint does not name it.
+        interface: name, index or address of the interface to send by, where the endpoint does not name it;
+            None leaves it to the system's routes.
+        ttl: hops, 0 to 255: 0 stays on this machine, 1 (the default of RFC 1112 section 6.1) on the link;
+            more crosses as many routers less one.
+        loopback: this machine hears what it sends (Windows decides that at the receiver).
+        send_buffer: octets of send buffer to ask for; None leaves the system's default.
+        gso: let the kernel cut several messages of equal size apart, where it can (``UDP_SEGMENT``, Linux).
+
+    Raises:
+        ValueError: an argument is out of its range, or is no group; nothing was opened.
+        TypeError: an argument is of the wrong type.
+        OSError: the system refused; ``errno`` says why, the message to which group and by which interface.
+    """
+
+    group: str
+    """The group's address."""
+    port: int
+    """The UDP port sent to."""
+    ttl: int
+    """Hops."""
+
+    def __new__(  # noqa: D102 - the class docstring tells
+        cls,
+        group: str,
+        port: int | None = None,
+        *,
+        interface: str | int | None = None,
+        ttl: int = 1,
+        loopback: bool = True,
+        send_buffer: int | None = None,
+        gso: bool = True,
+    ) -> Self:
+        endpoint = endpoints.parse(group)
+        if endpoint.sources:
+            raise ValueError(f"{group!r} names a source; a sender's source is this machine")
+        number = _port(_one_port(port, endpoint.port))
+        if isinstance(ttl, bool) or not isinstance(ttl, int):
+            raise TypeError(f"a TTL is a number of hops (int), not {type(ttl).__name__}")
+        if not 0 <= ttl <= 255:
+            raise ValueError(f"a TTL is a number of hops from 0 to 255, not {ttl}")
+        self = super().__new__(
+            cls,
+            endpoint.group,
+            number,
+            interface=interface if endpoint.interface is None else endpoint.interface,
+            ttl=ttl,
+            loopback=loopback,
+            send_buffer=_buffer(send_buffer),
+            gso=gso,
+        )
+        self.group, self.port, self.ttl = endpoint.group, number, ttl
+        return self
+
+    def stats(self) -> SenderStats:
+        """The counters, also after closing."""
+        return SenderStats(**self.counters())
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Where it sends."""
+        state = ", closed" if self.closed else ""
+        return f"<{type(self).__name__} to {endpoints.Endpoint(self.group, self.port)}{state}>"
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """The network interfaces of this machine, by index.
+
+    Raises:
+        OSError: the system did not tell.
+    """
+    return tuple(Interface(**interface) for interface in _core.interfaces())
+
+
+def _groups(
+    group: str | Iterable[str],
+    port: int | None,
+    interface: str | int | None,
+    source: str | Iterable[str],
+    exclude: str | Iterable[str],
+) -> tuple[list[_core._Group], int | None]:
+    """The groups as the core takes them, and the one port of them all."""
+    parsed = [endpoints.parse(text) for text in _several(group, "a group")]
+    for endpoint in parsed:
+        port = _one_port(port, endpoint.port)
+    only, without = _several(source, "a source"), _several(exclude, "an excluded source")
+    groups: list[_core._Group] = []
+    for endpoint in parsed:
+        on = interface if endpoint.interface is None else endpoint.interface
+        groups.append((endpoint.group, on, [*endpoint.sources, *only], without))
+    return groups, port
+
+
+def _one_port(port: int | None, named: int | None) -> int | None:
+    if port is not None and named is not None and port != named:
+        raise ValueError(f"the port is given twice, as {port} and as {named}")
+    return named if port is None else port
+
+
+def _several(texts: str | Iterable[str], what: str) -> list[str]:
+    if isinstance(texts, str):
+        return [texts]
+    # Octets would iterate as numbers.
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"{what} is text, or several of them are, not {type(texts).__name__}")
+    return list(texts)
+
+
+def _port(port: int | None) -> int:
+    if port is None:
+        raise ValueError("no port was given: name it, or write it behind the group, as in '239.1.2.3:5000'")
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"a port is a number (int), not {type(port).__name__}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a UDP port is a number from 0 to 65535, not {port}")
+    return port
+
+
+def _recv_buffer(asked: int | Literal["auto"] | None) -> int | None:
+    if isinstance(asked, str):
+        if asked != "auto":
+            raise ValueError(f"recv_buffer is a number of octets, 'auto' or None, not {asked!r}")
+        return AUTO_RECV_BUFFER
+    return _buffer(asked)
+
+
+def _buffer(octets: int | None) -> int | None:
+    if octets is None:
+        return None
+    if isinstance(octets, bool) or not isinstance(octets, int):
+        raise TypeError(f"a buffer is a number of octets (int) or None, not {type(octets).__name__}")
+    # The system takes a C int.
+    if not 1 <= octets < 2**31:
+        raise ValueError(f"a buffer is a number of octets from 1 to 2147483647, not {octets}")
+    return octets
+
+
+_told_buffer = False
+
+
+def _tell_buffer(receiver: Receiver) -> None:
+    """Says, once, that the kernel granted less than was asked, and what would grant it."""
+    global _told_buffer  # noqa: PLW0603 - once for the process is the point
+    granted = receiver.stats().buffer_granted
+    if granted < AUTO_RECV_BUFFER and not _told_buffer:
+        _told_buffer = True
+        setting = _core.receive_buffer_setting()
+        _logger.info(
+            "The system grants a receive buffer of %d octets where %d were asked for; "
+            "bursts beyond it are dropped, and counted. To grant all of it: sysctl -w %s=%d",
+            granted,
+            AUTO_RECV_BUFFER,
+            setting,
+            AUTO_RECV_BUFFER,
+        )

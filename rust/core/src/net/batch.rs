@@ -1,0 +1,293 @@
+//! What was received by one kernel call: one buffer, and columns that say where each datagram lies in it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::pure::plan::segments;
+use crate::sys::Arrival;
+
+/// Octets of a slot: any UDP datagram, and any buffer that the kernel coalesces (65,535 octets at most).
+const SLOT: usize = 65_536;
+/// Slots that all start on a page boundary fall into the same cache sets; three lines more spread them.
+const STAGGER: usize = 192;
+/// Distance from one slot to the next.
+pub(super) const STRIDE: usize = SLOT + STAGGER;
+/// Slots that one kernel call can fill.
+pub(super) const SLOTS: usize = 64;
+
+/// What is known of a received buffer; all datagrams that the kernel coalesced into it share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Who sent it.
+    pub sender: SocketAddr,
+    /// The group it was sent to, where the system tells.
+    pub group: Option<IpAddr>,
+    /// Index of the interface it came in by; 0 where the system does not tell.
+    pub interface: u32,
+    /// When the kernel received it, in nanoseconds since the Unix epoch, where it tells.
+    pub timestamp_ns: Option<i64>,
+    /// Its remaining hops, where the system tells.
+    pub ttl: Option<u8>,
+    /// Longer than any datagram may be: the end is missing.
+    pub truncated: bool,
+}
+
+/// The memory of one kernel call. Written by the receiver while nobody else holds it, read-only after.
+#[derive(Debug)]
+pub(super) struct Storage {
+    buffer: Box<[u8]>,
+    offsets: Vec<u32>,
+    lengths: Vec<u32>,
+    /// For each datagram its place in `origins`.
+    origin_of: Vec<u32>,
+    origins: Vec<Origin>,
+}
+
+impl Storage {
+    pub(super) fn new() -> Self {
+        Self {
+            // Zeroed memory of this size comes from the system untouched: it costs address space until it is used.
+            buffer: vec![0; SLOTS * STRIDE].into_boxed_slice(),
+            offsets: Vec::with_capacity(SLOTS),
+            lengths: Vec::with_capacity(SLOTS),
+            origin_of: Vec::with_capacity(SLOTS),
+            origins: Vec::with_capacity(SLOTS),
+        }
+    }
+
+    /// Forgets what was received before.
+    pub(super) fn clear(&mut self) {
+        self.offsets.clear();
+        self.lengths.clear();
+        self.origin_of.clear();
+        self.origins.clear();
+    }
+
+    /// The cleared buffer to be filled, together with a recorder of what comes.
+    pub(super) fn fill(&mut self, slots: usize) -> (&mut [u8], Recorder<'_>) {
+        debug_assert!(self.offsets.is_empty());
+        let recorder = Recorder {
+            offsets: &mut self.offsets,
+            lengths: &mut self.lengths,
+            origin_of: &mut self.origin_of,
+            origins: &mut self.origins,
+        };
+        (&mut self.buffer[..slots * STRIDE], recorder)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// One datagram, by its row.
+    #[inline]
+    pub(super) fn row(&self, row: usize) -> DatagramRef<'_> {
+        let start = self.offsets[row] as usize;
+        DatagramRef {
+            data: &self.buffer[start..start + self.lengths[row] as usize],
+            origin: &self.origins[self.origin_of[row] as usize],
+        }
+    }
+}
+
+/// Writes the columns while the buffer is being filled.
+pub(super) struct Recorder<'a> {
+    offsets: &'a mut Vec<u32>,
+    lengths: &'a mut Vec<u32>,
+    origin_of: &'a mut Vec<u32>,
+    origins: &'a mut Vec<Origin>,
+}
+
+impl Recorder<'_> {
+    /// Notes what arrived in a slot; returns how many datagrams it was.
+    pub(super) fn note(&mut self, slot: usize, arrival: &Arrival) -> usize {
+        let origin = self.origins.len() as u32;
+        self.origins.push(Origin {
+            sender: arrival.sender,
+            group: arrival.told.destination,
+            interface: arrival.told.interface,
+            timestamp_ns: arrival.told.timestamp_ns,
+            ttl: arrival.told.ttl,
+            truncated: arrival.truncated,
+        });
+        let start = slot * STRIDE;
+        let before = self.offsets.len();
+        for part in segments(arrival.length, arrival.told.segment) {
+            // All offsets are below SLOTS * STRIDE, some four million.
+            self.offsets.push((start + part.start) as u32);
+            self.lengths.push(part.len() as u32);
+            self.origin_of.push(origin);
+        }
+        self.offsets.len() - before
+    }
+}
+
+/// Some datagrams in the order the socket received them. Cheap to clone and to slice; immutable, so it may be read
+/// from any thread for as long as anyone holds it.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    storage: Arc<Storage>,
+    rows: Range<usize>,
+}
+
+/// One datagram of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct DatagramRef<'a> {
+    /// The payload.
+    pub data: &'a [u8],
+    /// Where it came from.
+    pub origin: &'a Origin,
+}
+
+impl Batch {
+    pub(super) fn new(storage: Arc<Storage>, rows: Range<usize>) -> Self {
+        debug_assert!(rows.end <= storage.len());
+        Self { storage, rows }
+    }
+
+    /// How many datagrams it holds.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// One datagram, by its place from 0.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<DatagramRef<'_>> {
+        (index < self.rows.len()).then(|| self.storage.row(self.rows.start + index))
+    }
+
+    /// All datagrams, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = DatagramRef<'_>> {
+        self.rows.clone().map(|row| self.storage.row(row))
+    }
+
+    /// A part of it, sharing the memory; clamped to what there is.
+    pub fn slice(&self, part: Range<usize>) -> Self {
+        let clamp = |at: usize| (self.rows.start + at.min(self.rows.len())).min(self.rows.end);
+        let (start, end) = (clamp(part.start), clamp(part.end));
+        Self { storage: Arc::clone(&self.storage), rows: start..end.max(start) }
+    }
+
+    /// The buffer that [`Batch::offsets`] lead into. What lies between the datagrams has no meaning.
+    pub fn data(&self) -> &[u8] {
+        &self.storage.buffer
+    }
+
+    /// Where each datagram starts in [`Batch::data`].
+    pub fn offsets(&self) -> &[u32] {
+        &self.storage.offsets[self.rows.clone()]
+    }
+
+    /// Octets of each datagram.
+    pub fn lengths(&self) -> &[u32] {
+        &self.storage.lengths[self.rows.clone()]
+    }
+
+    /// For each datagram its place in [`Batch::origins`].
+    pub fn origin_of(&self) -> &[u32] {
+        &self.storage.origin_of[self.rows.clone()]
+    }
+
+    /// Where the datagrams came from; the ones that the kernel coalesced share an entry.
+    pub fn origins(&self) -> &[Origin] {
+        &self.storage.origins
+    }
+}
+
+/// Storages to be used again once nobody holds a view of them.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    storages: Vec<Arc<Storage>>,
+}
+
+/// More than this many held at once are not kept for later.
+const POOLED: usize = 4;
+
+impl Pool {
+    /// A storage that nobody else holds: `Arc::get_mut` on it succeeds.
+    pub(super) fn take(&mut self) -> Arc<Storage> {
+        match self.storages.iter_mut().position(|storage| Arc::get_mut(storage).is_some()) {
+            Some(free) => self.storages.swap_remove(free),
+            None => Arc::new(Storage::new()),
+        }
+    }
+
+    /// Remembers a storage that others may hold still.
+    pub(super) fn keep(&mut self, storage: Arc<Storage>) {
+        if self.storages.len() < POOLED {
+            self.storages.push(storage);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Told;
+
+    fn arrival(length: usize, segment: usize) -> Arrival {
+        Arrival {
+            length,
+            truncated: false,
+            sender: "10.0.0.1:7".parse().unwrap(),
+            told: Told { segment, interface: 3, ..Told::default() },
+        }
+    }
+
+    fn filled(arrivals: &[(usize, usize)]) -> Batch {
+        let mut storage = Storage::new();
+        let (buffer, mut recorder) = storage.fill(SLOTS);
+        for (slot, &(length, segment)) in arrivals.iter().enumerate() {
+            for (i, octet) in buffer[slot * STRIDE..][..length].iter_mut().enumerate() {
+                *octet = (slot + i / segment.max(1)) as u8;
+            }
+            recorder.note(slot, &arrival(length, segment));
+        }
+        let rows = 0..storage.len();
+        Batch::new(Arc::new(storage), rows)
+    }
+
+    #[test]
+    fn coalesced_buffers_are_cut_and_share_their_origin() {
+        let batch = filled(&[(5, 0), (250, 100), (0, 0), (65_507, 0)]);
+        let lengths: Vec<_> = batch.iter().map(|d| d.data.len()).collect();
+        assert_eq!(lengths, [5, 100, 100, 50, 0, 65_507]);
+        assert_eq!(batch.origin_of(), [0, 1, 1, 1, 2, 3]);
+        assert_eq!(batch.get(2).unwrap().data, [2; 100]);
+        assert!(batch.get(6).is_none());
+        let at = batch.offsets()[3] as usize;
+        assert_eq!(&batch.data()[at..at + 50], &[3; 50]);
+    }
+
+    #[test]
+    fn a_slice_keeps_to_what_there_is() {
+        let batch = filled(&[(250, 50)]);
+        assert_eq!(batch.len(), 5);
+        let middle = batch.slice(1..3);
+        assert_eq!((middle.len(), middle.get(0).unwrap().data[0]), (2, 1));
+        assert_eq!(middle.slice(1..99).len(), 1);
+        assert_eq!(middle.slice(7..9).len(), 0);
+        assert!(middle.slice(2..2).is_empty());
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_nobody_holds_it() {
+        let mut pool = Pool::default();
+        let first = pool.take();
+        let address = Arc::as_ptr(&first);
+        let held = Batch::new(Arc::clone(&first), 0..0);
+        pool.keep(first);
+        let second = pool.take();
+        assert_ne!(Arc::as_ptr(&second), address);
+        pool.keep(second);
+        drop(held);
+        let again = [pool.take(), pool.take()];
+        assert!(again.iter().any(|storage| Arc::as_ptr(storage) == address));
+    }
+}

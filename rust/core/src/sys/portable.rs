@@ -1,0 +1,41 @@
+//! Sending where there is no batched call: one `sendto` a message.
+
+use std::io::{self, IoSlice};
+
+use socket2::{SockAddr, Socket};
+
+use super::Sent;
+use super::platform::SEND_FLAGS;
+
+/// Sends one message by one `sendto`.
+pub(crate) struct SendQueue;
+
+impl SendQueue {
+    pub(crate) fn new(_coalesce: bool) -> Self {
+        Self
+    }
+
+    /// Sends from the first message on. Returns what was taken: nothing where the socket's buffer is full.
+    /// Never blocks.
+    pub(crate) fn send(
+        &mut self,
+        socket: &Socket,
+        destination: &SockAddr,
+        messages: &[IoSlice<'_>],
+    ) -> io::Result<Sent> {
+        for (done, message) in messages.iter().enumerate() {
+            let sent = Ok(Sent { messages: done, coalesced: 0 });
+            loop {
+                match socket.send_to_with_flags(message, destination, SEND_FLAGS) {
+                    Ok(_) => break,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return sent,
+                    // What was sent is reported first; the next call meets the error again.
+                    Err(_) if done > 0 => return sent,
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(Sent { messages: messages.len(), coalesced: 0 })
+    }
+}

@@ -1,0 +1,96 @@
+//! A column of a batch as a buffer that `memoryview` and numpy read without a copy.
+//!
+//! The one file of the bindings with unsafe code: pyo3 declares the buffer protocol's slots unsafe.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_int, c_void};
+
+use multicast_core::net::Batch;
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// One column of a batch: read-only memory that stays as it is for as long as a view of it lives.
+///
+/// Not made by users; `memoryview(column)` and `numpy.asarray(column)` read it.
+#[pyclass(frozen, module = "multicast._core")]
+pub(crate) struct Column {
+    content: Content,
+    /// Number of items and octets of one, where `Py_buffer` points to.
+    shape: ffi::Py_ssize_t,
+    stride: ffi::Py_ssize_t,
+}
+
+/// What keeps the memory alive.
+pub(crate) enum Content {
+    /// The buffer that the offsets lead into.
+    Data(Batch),
+    /// Where each datagram starts.
+    Offsets(Batch),
+    /// Octets of each datagram.
+    Lengths(Batch),
+    /// 64-bit figures that were put together for this column.
+    Figures(Vec<i64>),
+    /// 32-bit references into a list.
+    References(Vec<u32>),
+}
+
+impl Column {
+    pub(crate) fn new(content: Content) -> Self {
+        let mut column = Self { content, shape: 0, stride: 0 };
+        let (_, length, size, _) = column.memory();
+        // No column is longer than memory, whose size Py_ssize_t holds.
+        column.shape = length as ffi::Py_ssize_t;
+        column.stride = size as ffi::Py_ssize_t;
+        column
+    }
+
+    /// Start, number of items, octets of one, and its format (struct module).
+    fn memory(&self) -> (*const c_void, usize, usize, &'static CStr) {
+        fn of<T>(slice: &[T], format: &'static CStr) -> (*const c_void, usize, usize, &'static CStr) {
+            (slice.as_ptr().cast(), slice.len(), size_of::<T>(), format)
+        }
+        match &self.content {
+            Content::Data(batch) => of(batch.data(), c"B"),
+            Content::Offsets(batch) => of(batch.offsets(), c"I"),
+            Content::Lengths(batch) => of(batch.lengths(), c"I"),
+            Content::Figures(figures) => of(figures, c"q"),
+            Content::References(references) => of(references, c"I"),
+        }
+    }
+}
+
+#[pymethods]
+impl Column {
+    fn __len__(&self) -> usize {
+        self.memory().1
+    }
+
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+            return Err(PyBufferError::new_err("a column of a batch is read-only"));
+        }
+        let column = slf.get();
+        let (start, length, size, format) = column.memory();
+        let wants = |flag: c_int| flags & flag == flag;
+        // SAFETY: Python passes a valid `view` to fill. The memory, the shape and the stride belong to this object,
+        // which is frozen (nothing in it changes or moves after it was made) and which the view keeps alive through
+        // `obj`; the format is static. The consumer gets it read-only.
+        unsafe {
+            (*view).buf = start.cast_mut();
+            (*view).len = (length * size) as ffi::Py_ssize_t;
+            (*view).readonly = 1;
+            (*view).itemsize = size as ffi::Py_ssize_t;
+            (*view).format = if wants(ffi::PyBUF_FORMAT) { format.as_ptr().cast_mut() } else { std::ptr::null_mut() };
+            (*view).ndim = 1;
+            (*view).shape =
+                if wants(ffi::PyBUF_ND) { (&raw const column.shape).cast_mut() } else { std::ptr::null_mut() };
+            (*view).strides =
+                if wants(ffi::PyBUF_STRIDES) { (&raw const column.stride).cast_mut() } else { std::ptr::null_mut() };
+            (*view).suboffsets = std::ptr::null_mut();
+            (*view).internal = std::ptr::null_mut();
+            (*view).obj = slf.into_any().into_ptr();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! What crosses the border: interfaces, sources and groups from Python; senders, groups and addresses to it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+use multicast_core::net::{self, GroupSpec, Origin};
+use multicast_core::pure::address::{InterfaceName, parse_group, parse_source};
+use multicast_core::pure::filter::{Membership, Sources};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMemoryView, PyString, PyTuple};
+
+use crate::datagram::Datagram;
+use crate::errors::raise;
+
+/// An interface by name, index or address; `None` leaves it to the system.
+pub(crate) fn interface(given: Option<&Bound<'_, PyAny>>) -> PyResult<InterfaceName> {
+    let Some(given) = given else { return Ok(InterfaceName::Default) };
+    if let Ok(text) = given.cast::<PyString>() {
+        return InterfaceName::parse(text.to_str()?).map_err(raise);
+    }
+    if given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>() {
+        let index =
+            given.extract().map_err(|_| PyValueError::new_err(format!("interface index {given} is out of range")))?;
+        return InterfaceName::from_index(index).map_err(raise);
+    }
+    Err(PyTypeError::new_err(format!(
+        "an interface is a name or address (str), an index (int) or None, not {}",
+        given.get_type().name()?
+    )))
+}
+
+/// A group with its interface and sources, as Python's side passes it.
+pub(crate) type GroupArgument<'py> = (String, Option<Bound<'py, PyAny>>, Vec<String>, Vec<String>);
+
+pub(crate) fn group_spec((group, on, only, except): GroupArgument<'_>) -> PyResult<GroupSpec> {
+    let group = parse_group(&group).map_err(raise)?;
+    // Each once, however it is spelled: no source can be joined twice.
+    let read = |list: Vec<String>| -> PyResult<Vec<IpAddr>> {
+        let mut addresses = Vec::with_capacity(list.len());
+        for text in list {
+            let address = parse_source(&text, group).map_err(raise)?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses)
+    };
+    let sources = match (only.is_empty(), except.is_empty()) {
+        (true, true) => Sources::Any,
+        (false, true) => Sources::Only(read(only)?),
+        (true, false) => Sources::Except(read(except)?),
+        (false, false) => {
+            return Err(PyValueError::new_err(format!("{group} is joined for some sources or without some, not both")));
+        }
+    };
+    Ok(GroupSpec { group, interface: interface(on.as_ref())?, sources })
+}
+
+/// A membership as Python is told: group, index of the interface or `None`, sources, excluded.
+pub(crate) type Joined = (String, Option<u32>, Vec<String>, Vec<String>);
+
+pub(crate) fn membership(m: Membership) -> Joined {
+    let list = |addresses: Vec<IpAddr>| addresses.iter().map(ToString::to_string).collect();
+    let (only, except) = match m.sources {
+        Sources::Any => (Vec::new(), Vec::new()),
+        Sources::Only(addresses) => (list(addresses), Vec::new()),
+        Sources::Except(addresses) => (Vec::new(), list(addresses)),
+    };
+    (m.group.to_string(), (m.interface != 0).then_some(m.interface), only, except)
+}
+
+/// A message to send: `bytes` are read in place, other buffers are copied, so that nobody can change them on the way.
+pub(crate) fn message<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    match given.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(_) => {
+            let view = PyMemoryView::from(given).map_err(|_| {
+                let name = given.get_type().name().map_or_else(|_| "this".to_owned(), |name| name.to_string());
+                PyTypeError::new_err(format!("a message is bytes or another buffer, not {name}"))
+            })?;
+            Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
+        }
+    }
+}
+
+/// Every interface of this machine, each as a dict: name, index, addresses, up, multicast, loopback.
+#[pyfunction]
+pub(crate) fn interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let list = py.detach(net::interfaces).map_err(raise)?;
+    list.into_iter()
+        .map(|interface| {
+            let dict = PyDict::new(py);
+            dict.set_item("name", interface.name)?;
+            dict.set_item("index", interface.index)?;
+            let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+            dict.set_item("addresses", PyTuple::new(py, addresses)?)?;
+            dict.set_item("up", interface.up)?;
+            dict.set_item("multicast", interface.multicast)?;
+            dict.set_item("loopback", interface.loopback)?;
+            Ok(dict)
+        })
+        .collect()
+}
+
+/// What grants a larger receive buffer on this system.
+#[pyfunction]
+pub(crate) fn receive_buffer_setting() -> &'static str {
+    net::RECEIVE_BUFFER_SETTING
+}
+
+/// Python objects for senders and groups, made once each: a feed names the same few over and over.
+#[derive(Default)]
+pub(crate) struct Interner {
+    senders: Interned<SocketAddr, PyTuple>,
+    groups: Interned<IpAddr, PyString>,
+}
+
+impl Interner {
+    /// The `Datagram` for a payload and its origin.
+    pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Datagram> {
+        Ok(Datagram {
+            data,
+            sender: self.sender(py, &origin.sender)?,
+            group: match origin.group {
+                Some(group) => Some(self.group(py, group)?),
+                None => None,
+            },
+            interface: (origin.interface != 0).then_some(origin.interface),
+            timestamp_ns: origin.timestamp_ns,
+            ttl: origin.ttl,
+            truncated: origin.truncated,
+        })
+    }
+
+    /// `(host, port)`; the host of a link-local IPv6 sender with its zone.
+    pub(crate) fn sender(&self, py: Python<'_>, sender: &SocketAddr) -> PyResult<Py<PyTuple>> {
+        self.senders.get(py, sender, || Ok((host(sender), sender.port()).into_pyobject(py)?.unbind()))
+    }
+
+    /// The group as text.
+    pub(crate) fn group(&self, py: Python<'_>, group: IpAddr) -> PyResult<Py<PyString>> {
+        self.groups.get(py, &group, || Ok(PyString::new(py, &group.to_string()).unbind()))
+    }
+}
+
+fn host(sender: &SocketAddr) -> String {
+    match sender {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            let zone = net::interface_name(v6.scope_id()).unwrap_or_else(|| v6.scope_id().to_string());
+            format!("{}%{zone}", v6.ip())
+        }
+        _ => sender.ip().to_string(),
+    }
+}
+
+/// More than this many different ones are forgotten: a flood of forged senders must not fill the memory.
+const INTERNED: usize = 4096;
+
+struct Interned<K, V> {
+    known: Mutex<Known<K, V>>,
+}
+
+struct Known<K, V> {
+    last: Option<(K, Py<V>)>,
+    all: HashMap<K, Py<V>>,
+}
+
+impl<K, V> Default for Interned<K, V> {
+    fn default() -> Self {
+        Self { known: Mutex::new(Known { last: None, all: HashMap::new() }) }
+    }
+}
+
+impl<K: Hash + Eq + Copy, V> Interned<K, V> {
+    fn get(&self, py: Python<'_>, key: &K, make: impl FnOnce() -> PyResult<Py<V>>) -> PyResult<Py<V>> {
+        // Nothing under the lock runs Python code but the release of strings and tuples of strings.
+        if let Some(found) = self.look_up(py, key) {
+            return Ok(found);
+        }
+        let made = make()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.all.len() >= INTERNED {
+            known.all.clear();
+        }
+        known.all.insert(*key, made.clone_ref(py));
+        known.last = Some((*key, made.clone_ref(py)));
+        Ok(made)
+    }
+
+    #[inline]
+    fn look_up(&self, py: Python<'_>, key: &K) -> Option<Py<V>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, value)) = &known.last {
+            if last == key {
+                return Some(value.clone_ref(py));
+            }
+        }
+        let found = known.all.get(key)?.clone_ref(py);
+        known.last = Some((*key, found.clone_ref(py)));
+        Some(found)
+    }
+}

@@ -1,0 +1,60 @@
+//! The compiled module `multicast._core`: conversion, the GIL and errors around `multicast-core`.
+//!
+//! No networking is decided here, and no policy: that is the core's business below and Python's above. The only
+//! unsafe code is in `column`, where the buffer protocol is unsafe by its nature.
+
+#![deny(unsafe_code)]
+
+mod batch;
+mod column;
+mod convert;
+mod datagram;
+mod errors;
+mod receiver;
+mod sender;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The compiled core of `multicast`. Import `multicast` instead.
+#[pymodule(gil_used = false)]
+mod _core {
+    use super::{PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::batch::{Batch, BatchIterator};
+    #[pymodule_export]
+    use super::column::Column;
+    #[pymodule_export]
+    use super::convert::{interfaces, receive_buffer_setting};
+    #[pymodule_export]
+    use super::datagram::Datagram;
+    #[pymodule_export]
+    use super::errors::{ClosedError, UnsupportedError};
+    #[pymodule_export]
+    use super::receiver::Receiver;
+    #[pymodule_export]
+    use super::sender::Sender;
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", super::version())
+    }
+}
+
+/// The version of the workspace as Python writes it: 3.0.0-dev.0 is 3.0.0.dev0.
+fn version() -> String {
+    let cargo = env!("CARGO_PKG_VERSION");
+    match cargo.split_once('-') {
+        None => cargo.to_owned(),
+        Some((release, stage)) => {
+            let (name, number) = stage.split_once('.').unwrap_or((stage, "0"));
+            match name {
+                "alpha" => format!("{release}a{number}"),
+                "beta" => format!("{release}b{number}"),
+                "rc" => format!("{release}rc{number}"),
+                _ => format!("{release}.{name}{number}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Waiting without the GIL: signals are looked at, time outs kept, a close from another thread noticed.
+
+use std::time::{Duration, Instant};
+
+use multicast_core::net::Wake;
+use multicast_core::{Error, Result};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::raise;
+
+/// A signal that comes between the last look at Python's handlers and the system call does not interrupt it; so no
+/// system call lasts longer than this.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Until when somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    /// How long was allowed in all; `None` waits for ever.
+    after: Option<Duration>,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    /// From seconds as Python gives them; `None` waits for ever.
+    pub(crate) fn new(seconds: Option<f64>) -> PyResult<Self> {
+        let after = match seconds {
+            None | Some(f64::INFINITY) => None,
+            Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
+                PyValueError::new_err(format!("a timeout is a number of seconds from 0, not {seconds}"))
+            })?),
+        };
+        // A time too far off to be told from for ever is for ever.
+        Ok(Self { after, at: after.and_then(|after| Instant::now().checked_add(after)) })
+    }
+
+    fn remaining(self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Tries, and where that gives nothing sleeps and tries again, until it gives something or the time is over.
+///
+/// `attempt` and `sleep` run without the GIL and must not touch Python. A time of zero tries once.
+pub(crate) fn until<T: Send>(
+    py: Python<'_>,
+    deadline: Deadline,
+    attempt: impl Fn() -> Result<Option<T>> + Sync,
+    sleep: impl Fn(Duration) -> Result<Wake> + Sync,
+    what: impl Fn() -> String,
+) -> PyResult<T> {
+    loop {
+        let remaining = deadline.remaining();
+        let found = py
+            .detach(|| match attempt()? {
+                Some(found) => Ok(Some(found)),
+                None if remaining == Some(Duration::ZERO) => Ok(None),
+                None => match sleep(remaining.map_or(TICK, |remaining| remaining.min(TICK)))? {
+                    Wake::Ready => attempt(),
+                    Wake::Interrupted | Wake::TimedOut => Ok(None),
+                },
+            })
+            .map_err(raise)?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        py.check_signals()?;
+        if let (Some(after), Some(Duration::ZERO)) = (deadline.after, remaining) {
+            return Err(raise(Error::TimedOut { operation: what(), after }));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+"""Every code block of the README and of docs/ (the FAQ has its own test) is run as it stands.
+
+What stands after the language on a block's opening fence says how:
+
+- nothing: it runs to its end, which has to be a good one;
+- ``pair=NAME``: the blocks of that name run together, in their order. Each but the last has to be ready (a
+  UDP socket bound) before the next begins, and has to print something;
+- ``endless``: the block of a pair that ends by Ctrl-C only;
+- ``ci``: too large for a test; each of its commands has to be one that ``.ci/run`` calls;
+- ``notest``: a picture of an interface, or a command about the reader's own machine: not to be run.
+"""
+
+import contextlib
+import signal
+
+import pytest
+
+from tests.support.markdown import Block, runnable_blocks
+from tests.support.private_network import ROOT
+from tests.support.programs import Program, argv_for, environment
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    block
+    for document in DOCUMENTS
+    if document.name != "faq.md"
+    for block in runnable_blocks(document)
+    if "notest" not in block.options
+]
+KNOWN = {"name", "pair", "endless", "ci", "notest"}
+
+
+ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]
+PAIRS: dict[str, list[Block]] = {}
+for _block in BLOCKS:
+    if "pair" in _block.options:
+        PAIRS.setdefault(f"{_block.path.name}:{_block.options['pair']}", []).append(_block)
+
+
+def start(block: Block) -> Program:
+    # Whoever reads along at a terminal sees each line at once; a pipe would get them in one piece at the end.
+    return Program(argv_for(block.language, block.code), env=environment(PYTHONUNBUFFERED="1"))
+
+
+def test_every_option_is_known() -> None:
+    assert BLOCKS
+    assert {option for block in BLOCKS for option in block.options} <= KNOWN
+
+
+@pytest.mark.parametrize("block", ALONE, ids=str)
+def test_block_runs(block: Block) -> None:
+    with start(block) as program:
+        assert program.finish(timeout=50) == 0, program.err
+
+
+@pytest.mark.parametrize("blocks", PAIRS.values(), ids=PAIRS)
+def test_blocks_work_together(blocks: list[Block]) -> None:
+    with contextlib.ExitStack() as stack:
+        waiting = []
+        for block in blocks[:-1]:
+            program = stack.enter_context(start(block))
+            program.until_bound()
+            waiting.append((block, program))
+        last = stack.enter_context(start(blocks[-1]))
+        assert last.finish() == 0, last.err
+        for block, program in waiting:
+            assert program.line().strip()
+            if "endless" in block.options:
+                program.interrupt()
+                assert program.finish(timeout=5) in (0, 130, -signal.SIGINT), program.err
+            else:
+                assert program.finish() == 0, program.err
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if "ci" in block.options], ids=str)
+def test_commands_are_run_by_ci(block: Block) -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for command in block.code.splitlines():
+        words = command.partition("#")[0].strip()
+        assert not words or words in script, f"{words!r} is promised in {block} and not run by .ci/run"

@@ -1,0 +1,212 @@
+"""Every command and every Python example of docs/faq.md, read from there and run as it stands.
+
+A block without a scenario fails: the FAQ cannot promise what nobody has tried.
+"""
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.markdown import Block, runnable_blocks
+from tests.support.private_network import ROOT
+from tests.support.programs import Program, argv_for, environment
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+GROUP = "224.0.0.1"
+PORT = 59595
+STOP = b"Default listener only knows: STOP"
+BLOCKS = runnable_blocks(ROOT / "docs" / "faq.md")
+NAMED = {block.options.get("name"): block for block in BLOCKS}
+
+Scenario = Callable[[Block, str, Path], None]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(name: str) -> Callable[[Scenario], Scenario]:
+    """Register the decorated function as what runs the block of that name."""
+
+    def register(function: Scenario) -> Scenario:
+        SCENARIOS[name] = function
+        return function
+
+    return register
+
+
+def start(block: Block) -> Program:
+    return Program(argv_for(block.language, block.code))
+
+
+def start_by(method: str, code: str, folder: Path, name: str) -> Program:
+    """Start a Python block that makes processes, by the given method of multiprocessing."""
+    script = folder / f"{name}.py"
+    script.write_text(code, encoding="utf-8")
+    return Program([sys.executable, "-m", "tests.support.block_runner", method, str(script)])
+
+
+def run(block: Block) -> Program:
+    """Run a block to its end, which has to be a good one."""
+    with start(block) as program:
+        code = program.finish(timeout=50)
+    assert code == 0, program.err
+    return program
+
+
+def say(text: bytes, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, (GROUP, port))
+
+
+@contextlib.contextmanager
+def listening(port: int = PORT) -> Iterator[socket.socket]:
+    """A plain socket of the standard library that has joined the group."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((GROUP, port))
+        receiver.setsockopt(
+            socket.IPPROTO_IP,
+            socket.IP_ADD_MEMBERSHIP,
+            struct.pack("=4s4s", socket.inet_aton(GROUP), bytes(4)),
+        )
+        receiver.settimeout(10)
+        yield receiver
+
+
+@scenario("import")
+def run_import(block: Block, method: str, folder: Path) -> None:
+    program = run(block)
+    assert (program.out, program.err) == ("", "")
+
+
+@scenario("help")
+def run_help(block: Block, method: str, folder: Path) -> None:
+    program = run(block)
+    for word in ("SAY", "RECV", "HEAR", "--use-std", "--daemon"):
+        assert word in program.out
+
+
+@scenario("hear")
+def run_hear(block: Block, method: str, folder: Path) -> None:
+    with start(block) as listener:
+        assert listener.until_bound() == PORT
+        run(NAMED["say"])
+        assert listener.line_with("Hello World!") == "Hello World!\n"
+        say(STOP, PORT)
+        assert listener.finish() == 0, listener.err
+
+
+@scenario("recv-loop")
+def run_recv_loop(block: Block, method: str, folder: Path) -> None:
+    with start(block) as loop:
+        for text in ("one", "two"):
+            loop.until_bound(PORT)
+            heard = False
+            while not heard:
+                # Between two rounds of the loop nobody listens, so a message may be missed.
+                say(text.encode(), PORT)
+                with contextlib.suppress(queue.Empty):
+                    heard = loop.line(timeout=0.2) == f"{text}\n"
+        loop.until_bound(PORT)
+        loop.interrupt()
+        assert loop.finish(timeout=5) in (130, -signal.SIGINT), loop.err
+
+
+@scenario("say-api")
+def run_say_api(block: Block, method: str, folder: Path) -> None:
+    with listening() as receiver:
+        run(block)
+        assert receiver.recv(100) == b"Hello, Multicast!"
+
+
+@scenario("say")
+def run_say(block: Block, method: str, folder: Path) -> None:
+    with listening() as receiver:
+        run(block)
+        assert receiver.recv(100) == b"Hello World!"
+
+
+@scenario("listener")
+def run_listener(block: Block, method: str, folder: Path) -> None:
+    with start_by(method, block.code, folder, "listener") as hearing:
+        port = hearing.until_bound()
+        code = NAMED["sender"].code.replace(f"int({PORT})", f"int({port})")
+        with start_by(method, code, folder, "sender") as sending:
+            assert sending.finish() == 0, sending.err
+            assert "DIDWORK True" in sending.out
+        assert hearing.finish() == 0, hearing.err
+
+
+@scenario("handler")
+def run_handler(block: Block, method: str, folder: Path) -> None:
+    with start(block) as receiving:
+        port = receiving.until_bound()
+        while receiving.running:
+            # Between two tries of the example nobody listens, so a message may be missed.
+            say(b"to the handler", port)
+            with contextlib.suppress(queue.Empty):
+                receiving.line(timeout=0.2)
+        assert receiving.finish() == 0, receiving.err
+        assert receiving.out == "to the handler\n"
+
+
+@scenario("sender")
+def run_sender(block: Block, method: str, folder: Path) -> None:
+    with listening() as receiver, start_by(method, block.code, folder, "sender") as sending:
+        assert sending.finish() == 0, sending.err
+        assert "DIDWORK True" in sending.out
+        assert receiver.recv(100) == STOP
+
+
+@scenario("logging")
+def run_logging(block: Block, method: str, folder: Path) -> None:
+    use = f"""
+import multicast
+multicast.recv.McastRECV()(groups=["{GROUP}"], group="{GROUP}", port={PORT}, timeout=20)
+"""
+    with Program([sys.executable, "-c", block.code + use]) as receiving:
+        receiving.until_bound(PORT)
+        say(b"to be logged", PORT)
+        assert receiving.finish() == 0, receiving.err
+        assert "Success" in receiving.err
+
+
+@scenario("build-docs")
+def run_build_docs(block: Block, method: str, folder: Path) -> None:
+    run(block)
+    page = ROOT / "docs" / "_build" / "html" / "faq.html"
+    assert "/stable/" in page.read_text(encoding="utf-8")
+
+
+@scenario("build-docs-ref")
+def run_build_docs_ref(block: Block, method: str, folder: Path) -> None:
+    run(block)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
+    )
+    page = ROOT / "docs" / "_build" / "html" / "faq.html"
+    assert f"/{commit.stdout.strip()}/" in page.read_text(encoding="utf-8")
+
+
+def methods(block: Block) -> list[str]:
+    """The ways in which Python can start the processes of a block; one empty one where it starts none."""
+    return multiprocessing.get_all_start_methods() if "multiprocessing" in block.code else [""]
+
+
+CASES = [(block, method) for block in BLOCKS for method in methods(block)]
+
+
+@pytest.mark.parametrize(("block", "method"), CASES, ids=str)
+def test_block_of_the_faq_works_as_it_stands(block: Block, method: str, tmp_path: Path) -> None:
+    SCENARIOS[block.options["name"]](block, method, tmp_path)
+
+
+def test_every_scenario_has_its_block() -> None:
+    assert set(SCENARIOS) == set(NAMED)

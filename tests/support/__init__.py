@@ -1,0 +1,1 @@
+"""What tests share: the private network, its hosts, foreign programs, the watch for leaks. No tests."""

@@ -1,0 +1,55 @@
+"""The hosts h1, h2 ... on the bridge of the private network, and how to run something on one."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host: ``number`` counts from 1, ``interface`` is the name of its card."""
+
+    number: int
+    interface: str = "eth0"
+
+    @property
+    def name(self) -> str:
+        return f"h{self.number}"
+
+    @property
+    def ipv4(self) -> str:
+        return f"10.77.0.{self.number}"
+
+    @property
+    def ipv6(self) -> str:
+        return f"fd77::{self.number}"
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the command line that runs ``argv`` on this host."""
+        return ["ip", "netns", "exec", self.name, *argv]
+
+    def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run ``argv`` on this host to its end and return what it said; ``timeout`` in seconds."""
+        settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
+        return subprocess.run(self.command(*argv), check=False, timeout=timeout, **settings)
+
+    def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start ``argv`` on this host with its output in pipes, as text; the caller waits for it."""
+        settings: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **options,
+        }
+        return subprocess.Popen(self.command(*argv), **settings)
+
+
+def available() -> list[Host]:
+    """Return the hosts of this run, or skip the calling test where there are none."""
+    count = int(os.environ.get("MULTICAST_HOSTS", "0"))
+    if count < 2:
+        pytest.skip("needs hosts on a bridge, which this system does not let us make")
+    return [Host(number) for number in range(1, count + 1)]

@@ -1,0 +1,43 @@
+"""Reads the code blocks out of the project's own documents, so that tests can run them as they stand."""
+
+import os
+import re
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.private_network import ROOT
+
+RUNNABLE = {"python", "bash"}
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>\S.*)\n(?P<code>(?:.*\n)*?)(?P=indent)```$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block: where it stands, its language, its code, and what follows the language on the opening fence.
+
+    Of ``python name=x endless`` the options are ``{"name": "x", "endless": ""}``.
+    """
+
+    path: Path
+    line: int
+    language: str
+    code: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{os.fspath(self.path.relative_to(ROOT))}:{self.options.get('name', self.line)}"
+
+
+def runnable_blocks(path: Path) -> list[Block]:
+    """Return the blocks of document ``path`` that are in a language that we run, in their order."""
+    text = path.read_text(encoding="utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        language, *words = match["info"].split()
+        if language in RUNNABLE:
+            options = dict(word.partition("=")[::2] for word in words)
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(path, line, language, textwrap.dedent(match["code"]), options))
+    return found

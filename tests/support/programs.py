@@ -1,0 +1,149 @@
+"""Runs another program, watches what it prints while it runs, interrupts it, and never leaves it behind."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from typing_extensions import Self
+
+from tests.support import waiting
+from tests.support.private_network import ROOT
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return an environment where ``python3`` and ``multicast`` are those under test, plus ``extra``."""
+    # A `make` started by a test is no part of the `make` that started the tests.
+    ours = ("MAKE", "MFLAGS", "PYTEST")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    folders = [os.fspath(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
+    return {**kept, "PATH": os.pathsep.join(folders), **extra}
+
+
+class Program:
+    """A running program in a session of its own, so that a Ctrl-C reaches it with all its children.
+
+    A context manager: whatever is still running at the end is killed.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            env=environment() if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+        )
+        self._fresh: queue.Queue[str] = queue.Queue()
+        self._out: list[str] = []
+        self._err: list[str] = []
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read, args=(self._process.stdout, self._out, self._fresh)),
+            threading.Thread(target=self._read, args=(self._process.stderr, self._err, None)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(pipe: IO[str], kept: list[str], fresh: "queue.Queue[str] | None") -> None:
+        with pipe:
+            for line in pipe:
+                kept.append(line)
+                if fresh is not None:
+                    fresh.put(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kill_all()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join()
+
+    def _kill_all(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # The program and all its children have ended.
+            return
+
+    @property
+    def out(self) -> str:
+        """What came on standard output until now."""
+        return "".join(self._out)
+
+    @property
+    def err(self) -> str:
+        """What came on standard error until now."""
+        return "".join(self._err)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def until_bound(self, port: int | None = None, timeout: float = 15.0) -> int:
+        """Wait until the program, or a child of it, has a UDP socket bound; returns the port."""
+        try:
+            return waiting.until_bound(self._process.pid, port, timeout)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; it printed:\n{self.out}\n{self.err}") from error
+
+    def line(self, timeout: float = 10.0) -> str:
+        """Return the next line of standard output.
+
+        Raises:
+            queue.Empty: None came within ``timeout`` seconds.
+        """
+        return self._fresh.get(timeout=timeout)
+
+    def line_with(self, text: str, timeout: float = 10.0) -> str:
+        """Return the next line of standard output that holds ``text``; others before it are passed over."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self.line(max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line with {text!r}; it printed:\n{self.out}\n{self.err}") from None
+            if text in line:
+                return line
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Send a signal to the program and its children, as Ctrl-C at a terminal does."""
+        os.killpg(self._process.pid, number)
+
+    def finish(self, timeout: float = 20.0) -> int:
+        """Wait for the end and return the exit code, negative for the signal that ended it."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"still running after {timeout:g} s; it printed:\n{self.out}\n{self.err}"
+            ) from None
+        for reader in self._readers:
+            reader.join(timeout)
+        return code
+
+
+def argv_for(language: str, code: str) -> list[str]:
+    """Return the command line that runs ``code`` as a person does who pastes it into a shell or Python."""
+    if language == "bash":
+        return ["bash", "-c", code]
+    return [sys.executable, "-c", code]

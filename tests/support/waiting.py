@@ -1,0 +1,78 @@
+"""Waiting for another process: until it has a UDP socket bound. Bounded, and loud when the time is up."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
+_PAUSE = 0.01
+
+
+def until(look: Callable[[], Result | None], what: str, timeout: float = 10.0) -> Result:
+    """Return the first true answer of ``look``, asked again and again for ``timeout`` seconds.
+
+    For what no event tells, such as the state of another process.
+
+    Raises:
+        TimeoutError: The time was up; the message says for ``what`` it was.
+    """
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        answer = look()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
+        pause.wait(_PAUSE)
+
+
+def until_bound(pid: int, port: int | None = None, timeout: float = 10.0) -> int:
+    """Wait until process ``pid`` or a child of it holds a bound UDP socket, on ``port`` where given.
+
+    Returns:
+        The socket's port.
+    """
+
+    def look() -> int | None:
+        for process in [pid, *_children(pid)]:
+            found = _bound_ports(process)
+            if port in found:
+                return port
+            if port is None and found:
+                return min(found)
+        return None
+
+    return until(look, f"a UDP socket of process {pid} on port {port or 'any'}", timeout)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        for task in tasks:
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *_children(child)]
+    except OSError:
+        # The process, or one of its threads, has just ended: it has no children any more.
+        return found
+    return found
+
+
+def _bound_ports(pid: int) -> set[int]:
+    try:
+        inodes = {os.fspath(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        tables = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("udp", "udp6")]
+    except OSError:
+        # The process has just ended, or this kernel has no IPv6; the caller looks again until its time is up.
+        return set()
+    ports = set()
+    for line in (line for table in tables for line in table.splitlines()[1:]):
+        fields = line.split()
+        port = int(fields[1].rpartition(":")[2], 16)
+        if port and f"socket:[{fields[9]}]" in inodes:
+            ports.add(port)
+    return ports

@@ -1,18 +1,22 @@
-"""Endpoint text, ``source@group:port%interface``, to values and back.
+"""Endpoint text, ``source@group:port%interface``, to values and back; ``group+N`` and ``group/length`` to many.
 
 Pure: no socket, no look-up, no opinion on whether an address is a group (the core decides that, once).
 """
 
 from __future__ import annotations
 
+import ipaddress
 from typing import NamedTuple
+
+MOST = 65536
+"""Groups that one text may stand for."""
 
 
 class Endpoint(NamedTuple):
     """The parts of an endpoint; what the text leaves out is ``None`` or empty."""
 
     group: str
-    """The group's address, without zone and brackets."""
+    """The group's address, without zone and brackets; with ``+N`` or ``/length`` behind it it means many."""
     port: int | None = None
     """UDP port, 0 to 65535."""
     interface: str | None = None
@@ -32,7 +36,8 @@ def parse(text: str) -> Endpoint:
     """Reads an endpoint.
 
     Args:
-        text: ``group``, ``group:port``, ``source@group:port``; a zone (``%eth0``) behind the group or at the
+        text: ``group``, ``group:port``, ``source@group:port``, where the group may stand for many (see `expand`); a
+            zone (``%eth0``) behind the group or at the
             end; several sources with commas; an IPv6 group with a port in brackets, as in
             ``[ff02::114%eth0]:5000``.
 
@@ -53,6 +58,55 @@ def parse(text: str) -> Endpoint:
     if (percent and not zone) or (percent and outer_zone is not None):
         raise ValueError(f"{text!r} has an empty or a second zone behind '%'")
     return Endpoint(group, port, zone or outer_zone, sources)
+
+
+def expand(endpoint: Endpoint) -> list[Endpoint]:
+    """The endpoints that one stands for: most often itself.
+
+    Args:
+        endpoint: with a group such as ``239.1.2.3``, ``239.1.2.3+10`` (ten, from there on) or ``239.1.2.0/24``
+            (all that begin with these bits).
+
+    Raises:
+        ValueError: it is no address, or stands for none or for more than `MOST`; says which.
+    """
+    group = endpoint.group
+    if "+" in group:
+        address, _, count = group.partition("+")
+        first, number = _address(address, group), _digits(count, group)
+    elif "/" in group:
+        address, _, length = group.partition("/")
+        first = _address(address, group)
+        bits = _digits(length, group)
+        if bits > first.max_prefixlen:
+            raise ValueError(
+                f"{group!r} has more than the {first.max_prefixlen} bits of an address behind '/'"
+            )
+        number = 2 ** (first.max_prefixlen - bits)
+        if int(first) % number:
+            start = type(first)(int(first) - int(first) % number)
+            raise ValueError(f"{group!r} does not begin where its {bits} bits do: that is {start}/{bits}")
+    else:
+        return [endpoint]
+    if not 1 <= number <= MOST:
+        raise ValueError(f"{group!r} stands for {number} groups; one text may stand for 1 to {MOST}")
+    if int(first) + number > 2**first.max_prefixlen:
+        raise ValueError(f"{group!r} goes beyond the last address there is")
+    return [endpoint._replace(group=str(first + offset)) for offset in range(number)]
+
+
+def _address(text: str, group: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"{group!r} does not begin with an IPv4 or IPv6 address") from None
+
+
+def _digits(text: str, group: str) -> int:
+    # Nine digits at most: beyond thousands, int() itself refuses, in words of its own.
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValueError(f"{group!r} has {text!r} where a number belongs")
+    return int(text)
 
 
 def _split(rest: str, text: str) -> tuple[str, int | None, str | None]:

@@ -7,18 +7,24 @@ opening goes to the compiled core, without a Python frame in between.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from multicast import _core, endpoints
+from multicast import _core, endpoints, handlers
 from multicast.types import Interface, Membership, ReceiverStats, SenderStats
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Any, Literal
+    from typing import Any, Literal, TypeAlias
 
     from typing_extensions import Self
+
+    Interfaces: TypeAlias = str | int | Sequence[str | int] | None
+
+    RingPolicy: TypeAlias = Literal["drop-oldest", "drop-newest", "block"]
 
 _logger = logging.getLogger("multicast")
 
@@ -35,10 +41,11 @@ class Receiver(_core.Receiver):
 
     Args:
         group: a group (``"239.1.2.3"``), an endpoint (``"239.1.2.3:5000"``, ``"10.0.0.1@232.1.2.3:5000"``,
-            ``"[ff02::114%eth0]:5000"``), or several of them.
+            ``"[ff02::114%eth0]:5000"``), several at once (``"239.1.2.3+10"`` for ten from there on,
+            ``"239.1.2.0/24"``), or a list of these.
         port: UDP port, where no endpoint names it; 0 takes a free one, which ``port`` tells.
-        interface: name, index or address of the interface to join on, where no endpoint names it; None
-            leaves it to the system's routes.
+        interface: name, index or address of the interface to join on, where no endpoint names it; a list of
+            them, or ``"all"``, for every one that is usable now or later; None leaves it to the system's routes.
         source: the only senders wanted, one address or several (source-specific multicast, RFC 4607).
         exclude: senders that are not wanted.
         bind: address to bind to, instead of the group (one group) or the wildcard (several).
@@ -51,6 +58,13 @@ class Receiver(_core.Receiver):
         timestamps: ask the kernel when each datagram came.
         ttl: ask the kernel how many hops each datagram has left.
         gro: let the kernel hand over several datagrams in one buffer, where it can (``UDP_GRO``, Linux).
+        rejoin: leave and join everything every so many seconds, for switches that forget their listeners because
+            no router asks for them (IGMP snooping without a querier); None does not.
+        ring: a thread empties the kernel's buffer into a ring for this many datagrams, from 1, whatever this
+            program is doing; None has none. Their payloads may have 2,048 octets each on average, and 1 MiB
+            together at least. With a ring, `fileno` can be read while there is something to take.
+        ring_policy: what happens when the ring is full: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``,
+            which lets the kernel's buffer fill instead.
 
     Raises:
         ValueError: an argument is out of its range, or is no group; nothing was opened.
@@ -63,7 +77,7 @@ class Receiver(_core.Receiver):
         group: str | Iterable[str],
         port: int | None = None,
         *,
-        interface: str | int | None = None,
+        interface: Interfaces = None,
         source: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
         bind: str | None = None,
@@ -75,6 +89,9 @@ class Receiver(_core.Receiver):
         timestamps: bool = True,
         ttl: bool = True,
         gro: bool = True,
+        rejoin: float | None = None,
+        ring: int | None = None,
+        ring_policy: RingPolicy = "drop-oldest",
     ) -> Self:
         groups, number = _groups(group, port, interface, source, exclude)
         self = super().__new__(
@@ -90,6 +107,9 @@ class Receiver(_core.Receiver):
             timestamps=timestamps,
             ttl=ttl,
             gro=gro,
+            rejoin=rejoin,
+            ring=_ring(ring),
+            ring_policy=ring_policy,
         )
         if recv_buffer == "auto":
             _tell_buffer(self)
@@ -126,16 +146,16 @@ class Receiver(_core.Receiver):
 
     def join(
         self,
-        group: str,
-        interface: str | int | None = None,
+        group: str | Iterable[str],
+        interface: Interfaces = None,
         *,
         source: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
     ) -> None:
-        """Joins one more group.
+        """Joins more groups: all of them, or none.
 
         Args:
-            group: a group or an endpoint; a port in it must be the receiver's.
+            group: as for the class; a port in it must be the receiver's.
             interface: as for the class.
             source: as for the class.
             exclude: as for the class.
@@ -144,14 +164,15 @@ class Receiver(_core.Receiver):
             ValueError: it is no group, or it is joined already on that interface.
             OSError: the system refused; nothing has changed.
         """
-        (only,), _ = _groups([group], self.port, interface, source, exclude)
-        self.join_group(only)
+        groups, _ = _groups(group, self.port, interface, source, exclude)
+        self.join_groups(groups)
 
     def leave(self, group: str, interface: str | int | None = None) -> None:
-        """Leaves a group.
+        """Leaves a group, or several at once: all of them, or none where one is not joined.
 
         Args:
-            group: the group, or an endpoint with it; a port in it must be the receiver's.
+            group: the group, or an endpoint with it, or several in one text (see the class); a port in it must
+                be the receiver's.
             interface: where to leave it; None leaves it wherever it was joined.
 
         Raises:
@@ -161,7 +182,7 @@ class Receiver(_core.Receiver):
         endpoint = endpoints.parse(group)
         _one_port(self.port, endpoint.port)
         on = interface if endpoint.interface is None else endpoint.interface
-        self.leave_group(endpoint.group, on)
+        self.leave_groups([one.group for one in endpoints.expand(endpoint)], on)
 
     @property
     def groups(self) -> tuple[Membership, ...]:
@@ -175,6 +196,36 @@ class Receiver(_core.Receiver):
         """The counters, also after closing."""
         return ReceiverStats(**self.counters())
 
+    def run(
+        self,
+        handler: Callable[[_core.Datagram], object],
+        *,
+        stop: handlers.Stop = None,
+        on_error: handlers.OnError = "log",
+        timeout: float | None = None,
+    ) -> int:
+        """Hands each datagram to a function, one after the other.
+
+        It ends when ``stop`` says so, which is looked at after each datagram and at least every 0.1 s, and when
+        the receiver is closed, by the handler or any thread. What was received and not handed over then can be
+        received as ever.
+
+        Args:
+            handler: what to call with each datagram.
+            stop: a `threading.Event`, or a function that says true to end it.
+            on_error: what follows an exception in the handler, which is logged with the datagram's origin:
+                ``"log"`` goes on, ``"raise"`` ends with it.
+            timeout: seconds without a datagram that are an error; None waits for ever.
+
+        Returns:
+            How many datagrams the handler was given.
+
+        Raises:
+            TimeoutError: nothing came in that time.
+            Exception: what the handler raised, with ``on_error="raise"``.
+        """
+        return handlers.run(self, handler, stop=stop, on_error=on_error, timeout=timeout)
+
     def __enter__(self) -> Self:
         """Itself."""
         return self
@@ -187,7 +238,10 @@ class Receiver(_core.Receiver):
 
     def __repr__(self) -> str:
         """What it receives."""
-        joined = ", ".join(membership.group for membership in self.groups) or "nothing"
+        try:
+            joined = ", ".join(membership.group for membership in self.groups) or "nothing"
+        except _core.UnsupportedError:
+            joined = "inherited by a fork"
         state = "closed" if self.closed else joined
         return f"<{type(self).__name__} on port {self.port}: {state}>"
 
@@ -208,6 +262,8 @@ class Sender(_core.Sender):
         loopback: this machine hears what it sends (Windows decides that at the receiver).
         send_buffer: octets of send buffer to ask for; None leaves the system's default.
         gso: let the kernel cut several messages of equal size apart, where it can (``UDP_SEGMENT``, Linux).
+        rate: datagrams a second to send at most, evenly spread; None sends as fast as the kernel takes it.
+        bit_rate: bits of payload a second to send at most, instead of ``rate``.
 
     Raises:
         ValueError: an argument is out of its range, or is no group; nothing was opened.
@@ -232,10 +288,15 @@ class Sender(_core.Sender):
         loopback: bool = True,
         send_buffer: int | None = None,
         gso: bool = True,
+        rate: float | None = None,
+        bit_rate: float | None = None,
     ) -> Self:
         endpoint = endpoints.parse(group)
         if endpoint.sources:
             raise ValueError(f"{group!r} names a source; a sender's source is this machine")
+        on = interface if endpoint.interface is None else endpoint.interface
+        if on == "all":
+            raise ValueError("a sender sends by one interface; open one for each of interfaces()")
         number = _port(_one_port(port, endpoint.port))
         if isinstance(ttl, bool) or not isinstance(ttl, int):
             raise TypeError(f"a TTL is a number of hops (int), not {type(ttl).__name__}")
@@ -245,11 +306,13 @@ class Sender(_core.Sender):
             cls,
             endpoint.group,
             number,
-            interface=interface if endpoint.interface is None else endpoint.interface,
+            interface=on,
             ttl=ttl,
             loopback=loopback,
             send_buffer=_buffer(send_buffer),
             gso=gso,
+            rate=rate,
+            bit_rate=bit_rate,
         )
         self.group, self.port, self.ttl = endpoint.group, number, ttl
         return self
@@ -286,7 +349,7 @@ def interfaces() -> tuple[Interface, ...]:
 def _groups(
     group: str | Iterable[str],
     port: int | None,
-    interface: str | int | None,
+    interface: Interfaces,
     source: str | Iterable[str],
     exclude: str | Iterable[str],
 ) -> tuple[list[_core._Group], int | None]:
@@ -298,7 +361,8 @@ def _groups(
     groups: list[_core._Group] = []
     for endpoint in parsed:
         on = interface if endpoint.interface is None else endpoint.interface
-        groups.append((endpoint.group, on, [*endpoint.sources, *only], without))
+        sources = [*endpoint.sources, *only]
+        groups += [(one.group, on, sources, without) for one in endpoints.expand(endpoint)]
     return groups, port
 
 
@@ -325,6 +389,17 @@ def _port(port: int | None) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(f"a UDP port is a number from 0 to 65535, not {port}")
     return port
+
+
+def _ring(capacity: int | None) -> int | None:
+    if capacity is None:
+        return None
+    if isinstance(capacity, bool) or not isinstance(capacity, int):
+        raise TypeError(f"a ring has a number of datagrams (int) or is None, not {type(capacity).__name__}")
+    # The limit is that of the address space, in steps of the payload that there is room for.
+    if not 1 <= capacity <= sys.maxsize // 4096:
+        raise ValueError(f"a ring has room for a number of datagrams from 1, not {capacity}")
+    return capacity
 
 
 def _recv_buffer(asked: int | Literal["auto"] | None) -> int | None:

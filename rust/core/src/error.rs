@@ -94,7 +94,7 @@ impl std::error::Error for Error {
 }
 
 /// The system's own words, without the "(os error N)" that std appends: the code travels as `errno`.
-fn cause(source: &io::Error) -> String {
+pub(crate) fn cause(source: &io::Error) -> String {
     let text = source.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_owned(),

@@ -1,6 +1,6 @@
 //! A column of a batch as a buffer that `memoryview` and numpy read without a copy.
 //!
-//! The one file of the bindings with unsafe code: pyo3 declares the buffer protocol's slots unsafe.
+//! With unsafe code: pyo3 declares the buffer protocol's slots unsafe.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};

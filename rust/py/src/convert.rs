@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use multicast_core::net::{self, GroupSpec, Origin};
-use multicast_core::pure::address::{InterfaceName, parse_group, parse_source};
+use multicast_core::pure::address::{InterfaceName, Interfaces, parse_group, parse_source};
 use multicast_core::pure::filter::{Membership, Sources};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::datagram::Datagram;
 use crate::errors::raise;
@@ -30,6 +30,19 @@ pub(crate) fn interface(given: Option<&Bound<'_, PyAny>>) -> PyResult<InterfaceN
         "an interface is a name or address (str), an index (int) or None, not {}",
         given.get_type().name()?
     )))
+}
+
+/// Where to join: `"all"`, a list or tuple of interfaces, or one of them.
+fn interfaces_of(given: Option<&Bound<'_, PyAny>>) -> PyResult<Interfaces> {
+    let Some(given) = given else { return Ok(InterfaceName::Default.into()) };
+    if let Ok(text) = given.cast::<PyString>() {
+        return Interfaces::parse(text.to_str()?).map_err(raise);
+    }
+    if given.is_instance_of::<PyList>() || given.is_instance_of::<PyTuple>() {
+        let names = given.try_iter()?.map(|item| interface(Some(&item?))).collect::<PyResult<Vec<_>>>()?;
+        return Ok(Interfaces::Several(names));
+    }
+    interface(Some(given)).map(Interfaces::One)
 }
 
 /// A group with its interface and sources, as Python's side passes it.
@@ -56,7 +69,7 @@ pub(crate) fn group_spec((group, on, only, except): GroupArgument<'_>) -> PyResu
             return Err(PyValueError::new_err(format!("{group} is joined for some sources or without some, not both")));
         }
     };
-    Ok(GroupSpec { group, interface: interface(on.as_ref())?, sources })
+    Ok(GroupSpec { group, interface: interfaces_of(on.as_ref())?, sources })
 }
 
 /// A membership as Python is told: group, index of the interface or `None`, sources, excluded.
@@ -86,20 +99,23 @@ pub(crate) fn message<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyB
     }
 }
 
-/// Every interface of this machine, each as a dict: name, index, addresses, up, multicast, loopback.
+/// Every interface of this machine, each as a dict: name, index, addresses, up, multicast, loopback, MTU, why it is not
+/// usable.
 #[pyfunction]
 pub(crate) fn interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let list = py.detach(net::interfaces).map_err(raise)?;
     list.into_iter()
         .map(|interface| {
             let dict = PyDict::new(py);
-            dict.set_item("name", interface.name)?;
+            dict.set_item("name", &interface.name)?;
             dict.set_item("index", interface.index)?;
             let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
             dict.set_item("addresses", PyTuple::new(py, addresses)?)?;
             dict.set_item("up", interface.up)?;
             dict.set_item("multicast", interface.multicast)?;
             dict.set_item("loopback", interface.loopback)?;
+            dict.set_item("mtu", net::interface_mtu(&interface).map_err(raise)?)?;
+            dict.set_item("unusable", interface.unusable())?;
             Ok(dict)
         })
         .collect()
@@ -121,18 +137,28 @@ pub(crate) struct Interner {
 impl Interner {
     /// The `Datagram` for a payload and its origin.
     pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Datagram> {
-        Ok(Datagram {
-            data,
-            sender: self.sender(py, &origin.sender)?,
-            group: match origin.group {
-                Some(group) => Some(self.group(py, group)?),
-                None => None,
+        let group = origin.group.map(|group| self.group(py, group)).transpose()?;
+        Ok(assemble(data, self.sender(py, &origin.sender)?, group, origin))
+    }
+
+    /// The `Datagram` for a payload, where its sender and group were seen before: makes nothing that the garbage
+    /// collector looks at, so it may be called under a lock. Gives the payload back where they were not.
+    #[inline]
+    pub(crate) fn known_datagram(
+        &self,
+        py: Python<'_>,
+        data: Py<PyBytes>,
+        origin: &Origin,
+    ) -> Result<Datagram, Py<PyBytes>> {
+        let Some(sender) = self.senders.look_up(py, &origin.sender) else { return Err(data) };
+        let group = match &origin.group {
+            None => None,
+            Some(group) => match self.groups.look_up(py, group) {
+                None => return Err(data),
+                known => known,
             },
-            interface: (origin.interface != 0).then_some(origin.interface),
-            timestamp_ns: origin.timestamp_ns,
-            ttl: origin.ttl,
-            truncated: origin.truncated,
-        })
+        };
+        Ok(assemble(data, sender, group, origin))
     }
 
     /// `(host, port)`; the host of a link-local IPv6 sender with its zone.
@@ -143,6 +169,19 @@ impl Interner {
     /// The group as text.
     pub(crate) fn group(&self, py: Python<'_>, group: IpAddr) -> PyResult<Py<PyString>> {
         self.groups.get(py, &group, || Ok(PyString::new(py, &group.to_string()).unbind()))
+    }
+}
+
+#[inline]
+fn assemble(data: Py<PyBytes>, sender: Py<PyTuple>, group: Option<Py<PyString>>, origin: &Origin) -> Datagram {
+    Datagram {
+        data,
+        sender,
+        group,
+        interface: (origin.interface != 0).then_some(origin.interface),
+        timestamp_ns: origin.timestamp_ns,
+        ttl: origin.ttl,
+        truncated: origin.truncated,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The compiled module `multicast._core`: conversion, the GIL and errors around `multicast-core`.
 //!
 //! No networking is decided here, and no policy: that is the core's business below and Python's above. The only
-//! unsafe code is in `column`, where the buffer protocol is unsafe by its nature.
+//! unsafe code is in `column`, where the buffer protocol is unsafe by its nature, and in `exit`.
 
 #![deny(unsafe_code)]
 
@@ -10,8 +10,11 @@ mod column;
 mod convert;
 mod datagram;
 mod errors;
+mod events;
+mod exit;
 mod receiver;
 mod sender;
+mod source;
 mod wait;
 
 use pyo3::prelude::*;
@@ -38,6 +41,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, PyModule>) -> PyResult<()> {
+        super::exit::install()?;
         module.add("__version__", super::version())
     }
 }

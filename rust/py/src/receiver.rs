@@ -1,8 +1,10 @@
 //! `multicast._core.Receiver`: the base class of `multicast.Receiver`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use multicast_core::net::{self, ReceiverConfig};
+use multicast_core::net::{self, ReceiverConfig, RingConfig};
+use multicast_core::pure::address::parse_group;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -11,28 +13,28 @@ use crate::batch::Batch;
 use crate::convert::{GroupArgument, Interner, Joined, group_spec, interface, membership};
 use crate::datagram::Datagram;
 use crate::errors::raise;
+use crate::events;
+use crate::source::{Source, policy};
 use crate::wait::{self, Deadline};
 
 /// Receives the datagrams of one or more groups on one port. `multicast.Receiver` is the class for users.
 #[pyclass(frozen, subclass, module = "multicast._core")]
 pub(crate) struct Receiver {
-    core: net::Receiver,
+    core: Source,
     interner: Arc<Interner>,
 }
 
-/// Datagrams taken from the kernel at once when they are handed out singly.
-const SINGLY: usize = 64;
-
 impl Receiver {
-    fn receive(&self, py: Python<'_>, max: usize, seconds: Option<f64>, fetch: usize) -> PyResult<net::Batch> {
+    fn receive(&self, py: Python<'_>, max: usize, seconds: Option<f64>) -> PyResult<net::Batch> {
         if let Some(batch) = self.core.take_pending(max).map_err(raise)? {
             return Ok(batch);
         }
         wait::until(
             py,
             Deadline::new(seconds)?,
-            || self.core.take(max, fetch),
-            |most| self.core.wait(Some(most)),
+            || self.core.take(max),
+            |most| self.core.wait(most),
+            |py| self.tell(py),
             || self.nothing(),
         )
     }
@@ -40,24 +42,32 @@ impl Receiver {
     fn one(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Datagram> {
         let deadline = Deadline::new(seconds)?;
         loop {
-            // Only the payload is copied under the receiver's lock: whatever else is made could run the garbage
-            // collector, and with it code that uses this receiver.
-            let next = self
-                .core
-                .next_pending(|datagram| (PyBytes::new(py, datagram.data), *datagram.origin))
-                .map_err(raise)?;
-            if let Some((data, origin)) = next {
-                return self.interner.datagram(py, data.unbind(), &origin);
+            // Under the receiver's lock nothing is made that could run the garbage collector, and with it code that
+            // uses this receiver. The origin is copied only where it is new: its copies cost more than the rest.
+            let next = self.core.next_pending(|datagram| {
+                let data = PyBytes::new(py, datagram.data).unbind();
+                self.interner.known_datagram(py, data, datagram.origin).map_err(|data| (data, *datagram.origin))
+            });
+            match next.map_err(raise)? {
+                Some(Ok(datagram)) => return Ok(datagram),
+                Some(Err((data, origin))) => return self.interner.datagram(py, data, &origin),
+                None => {}
             }
             // Another thread may take what is fetched here; then it begins again.
             wait::until(
                 py,
                 deadline,
-                || Ok(self.core.fetch(SINGLY)?.then_some(())),
-                |most| self.core.wait(Some(most)),
+                || Ok(self.core.fetch()?.then_some(())),
+                |most| self.core.wait(most),
+                |py| self.tell(py),
                 || self.nothing(),
             )?;
         }
+    }
+
+    /// Logs what happened to the memberships, if anything did.
+    fn tell(&self, py: Python<'_>) -> PyResult<()> {
+        if self.core.has_events() { events::log(py, self.core.take_events()) } else { Ok(()) }
     }
 
     fn nothing(&self) -> String {
@@ -69,7 +79,8 @@ impl Receiver {
 impl Receiver {
     #[new]
     #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=true,
-                        recv_buffer=None, timestamps=true, ttl=true, gro=true))]
+                        recv_buffer=None, timestamps=true, ttl=true, gro=true, rejoin=None,
+                        ring=None, ring_policy="drop-oldest"))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
     fn new(
         py: Python<'_>,
@@ -84,6 +95,9 @@ impl Receiver {
         timestamps: bool,
         ttl: bool,
         gro: bool,
+        rejoin: Option<f64>,
+        ring: Option<usize>,
+        ring_policy: &str,
     ) -> PyResult<Self> {
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
         let bind = bind
@@ -91,15 +105,29 @@ impl Receiver {
                 text.parse().map_err(|_| PyValueError::new_err(format!("{text:?} is not an IPv4 or IPv6 address")))
             })
             .transpose()?;
+        let rejoin = rejoin
+            .map(|seconds| {
+                Duration::try_from_secs_f64(seconds).map_err(|_| {
+                    PyValueError::new_err(format!("rejoin is a number of seconds above 0, or None, not {seconds}"))
+                })
+            })
+            .transpose()?;
         let config =
-            ReceiverConfig { port, bind, share, strict, loopback, recv_buffer, timestamps, ttl, coalesce: gro };
+            ReceiverConfig { port, bind, share, strict, loopback, recv_buffer, timestamps, ttl, coalesce: gro, rejoin };
+        let policy = policy(ring_policy).map_err(raise)?;
+        let ring = ring.map(|capacity| RingConfig { capacity, policy });
         let core = py
-            .detach(|| match fd {
-                Some(fd) => net::Receiver::adopt(net::duplicate(fd)?, config, &groups),
-                None => net::Receiver::open(config, &groups),
+            .detach(|| {
+                let core = match fd {
+                    Some(fd) => net::Receiver::adopt(net::duplicate(fd)?, config, &groups),
+                    None => net::Receiver::open(config, &groups),
+                };
+                Source::new(core?, ring)
             })
             .map_err(raise)?;
-        Ok(Self { core, interner: Arc::default() })
+        let receiver = Self { core, interner: Arc::default() };
+        receiver.tell(py)?;
+        Ok(receiver)
     }
 
     /// The next datagram.
@@ -130,7 +158,7 @@ impl Receiver {
             .ok()
             .filter(|&max| max > 0)
             .ok_or_else(|| PyValueError::new_err(format!("a batch holds at least 1 datagram, not {max}")))?;
-        Ok(Batch::new(self.receive(py, max, timeout, max)?, Arc::clone(&self.interner)))
+        Ok(Batch::new(self.receive(py, max, timeout)?, Arc::clone(&self.interner)))
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -141,37 +169,44 @@ impl Receiver {
         self.one(py, None)
     }
 
-    /// Joins one more group: its text, interface, sources wanted, sources refused.
-    fn join_group(&self, py: Python<'_>, group: GroupArgument<'_>) -> PyResult<()> {
-        let spec = group_spec(group)?;
-        py.detach(|| self.core.join(&spec)).map_err(raise)
+    /// Joins more groups, all or none: of each its text, interfaces, sources wanted, sources refused.
+    fn join_groups(&self, py: Python<'_>, groups: Vec<GroupArgument<'_>>) -> PyResult<()> {
+        let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.core.core()?.join(&groups)).map_err(raise)?;
+        self.tell(py)
     }
 
-    /// Leaves a group on an interface, or wherever it was joined.
-    #[pyo3(signature = (group, interface=None))]
-    fn leave_group(&self, py: Python<'_>, group: &str, interface: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let group = multicast_core::pure::address::parse_group(group).map_err(raise)?;
+    /// Leaves groups on an interface, or wherever they were joined.
+    #[pyo3(signature = (groups, interface=None))]
+    fn leave_groups(&self, py: Python<'_>, groups: Vec<String>, interface: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let groups = groups.iter().map(|text| parse_group(text).map_err(raise)).collect::<PyResult<Vec<_>>>()?;
         let on = self::interface(interface)?;
-        py.detach(|| self.core.leave(group, &on)).map_err(raise)
+        py.detach(|| self.core.core()?.leave(&groups, &on)).map_err(raise)
     }
 
     /// What is joined: (group, index of the interface or None, sources wanted, sources refused) each.
-    fn joined(&self) -> Vec<Joined> {
-        self.core.groups().into_iter().map(membership).collect()
+    fn joined(&self) -> PyResult<Vec<Joined>> {
+        Ok(self.core.core().map_err(raise)?.groups().into_iter().map(membership).collect())
     }
 
     /// The counters by name.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = py.detach(|| self.core.stats()).map_err(raise)?;
+        let (stats, ring) = py.detach(|| self.core.stats()).map_err(raise)?;
+        self.tell(py)?;
         let dict = PyDict::new(py);
         dict.set_item("received", stats.received)?;
         dict.set_item("bytes", stats.bytes)?;
         dict.set_item("kernel_drops", stats.kernel_drops)?;
+        dict.set_item("ring_drops", ring.drops)?;
+        dict.set_item("ring_high_water", ring.high_water)?;
         dict.set_item("truncated", stats.truncated)?;
         dict.set_item("filtered", stats.filtered)?;
         dict.set_item("buffer_asked", stats.buffer_asked)?;
         dict.set_item("buffer_granted", stats.buffer_granted)?;
         dict.set_item("sockets", stats.sockets)?;
+        dict.set_item("rejoins", stats.rejoins)?;
+        dict.set_item("interface_events", stats.interface_events)?;
+        dict.set_item("interrupted", stats.interrupted.as_secs_f64())?;
         Ok(dict)
     }
 
@@ -181,10 +216,11 @@ impl Receiver {
         self.core.port()
     }
 
-    /// Datagrams taken from the kernel and not yet from here; readiness of the descriptor does not show them.
+    /// Datagrams taken from the kernel and not yet from here. Without a ring, readiness of the descriptor does not show
+    /// them.
     #[getter]
-    fn pending(&self) -> usize {
-        self.core.pending()
+    fn pending(&self) -> PyResult<usize> {
+        self.core.pending().map_err(raise)
     }
 
     /// Whether it was closed.
@@ -193,9 +229,10 @@ impl Receiver {
         self.core.is_closed()
     }
 
-    /// The descriptor of the first socket, to wait on.
+    /// The descriptor to wait on, whatever the number of sockets: nobody else may read from it. Where the system has no
+    /// such thing (Windows) it is the one socket's, and an UnsupportedError where there are several.
     fn fileno(&self) -> PyResult<i64> {
-        self.core.with_socket(descriptor).map_err(raise)
+        self.core.descriptor().map_err(raise)
     }
 
     /// Closes the receiver and gives a descriptor of its socket, joined and bound, that is the caller's to close.

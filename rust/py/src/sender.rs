@@ -4,6 +4,8 @@ use std::io::IoSlice;
 
 use multicast_core::net::{self, SenderConfig};
 use multicast_core::pure::address::parse_group;
+use multicast_core::pure::pace::Rate;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -36,6 +38,7 @@ impl Sender {
                 Deadline::new(seconds)?,
                 || self.core.send(rest).map(|sent| (sent > 0).then_some(sent)),
                 |most| self.core.wait(Some(most)),
+                |_| Ok(()),
                 || "the send buffer stayed full".to_owned(),
             )?;
         }
@@ -46,7 +49,7 @@ impl Sender {
 #[pymethods]
 impl Sender {
     #[new]
-    #[pyo3(signature = (group, port, *, interface=None, ttl=1, loopback=true, send_buffer=None, gso=true))]
+    #[pyo3(signature = (group, port, *, interface=None, ttl=1, loopback=true, send_buffer=None, gso=true, rate=None, bit_rate=None))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
     fn new(
         py: Python<'_>,
@@ -57,7 +60,13 @@ impl Sender {
         loopback: bool,
         send_buffer: Option<usize>,
         gso: bool,
+        rate: Option<f64>,
+        bit_rate: Option<f64>,
     ) -> PyResult<Self> {
+        if rate.is_some() && bit_rate.is_some() {
+            return Err(PyValueError::new_err("a sender keeps a rate of datagrams or one of bits, not both"));
+        }
+
         let config = SenderConfig {
             group: parse_group(group).map_err(raise)?,
             port,
@@ -66,6 +75,7 @@ impl Sender {
             loopback,
             send_buffer,
             coalesce: gso,
+            rate: rate.map(Rate::Datagrams).or(bit_rate.map(Rate::Bits)),
         };
         let core = py.detach(|| net::Sender::open(&config)).map_err(raise)?;
         Ok(Self { core })
@@ -75,7 +85,8 @@ impl Sender {
     ///
     /// Args:
     ///     data: the payload, any buffer: 0 to 65,507 octets over IPv4, 65,527 over IPv6.
-    ///     timeout: seconds to wait while the kernel's send buffer is full; None waits for ever.
+    ///     timeout: seconds to wait while the kernel's send buffer is full or the rate is reached; None waits for
+    ///         ever.
     ///
     /// Returns:
     ///     The octets sent.
@@ -142,6 +153,12 @@ impl Sender {
     /// The descriptor of the socket.
     fn fileno(&self) -> PyResult<i64> {
         self.core.with_socket(descriptor).map_err(raise)
+    }
+
+    /// Seconds until the rate lets the next message go; 0 where none holds it up.
+    #[getter]
+    fn pause(&self) -> f64 {
+        self.core.pause().map_or(0.0, |pause| pause.as_secs_f64())
     }
 
     /// Closes. Closing again does nothing. Whoever waits gets a ClosedError.

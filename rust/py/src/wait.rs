@@ -25,7 +25,9 @@ impl Deadline {
     /// From seconds as Python gives them; `None` waits for ever.
     pub(crate) fn new(seconds: Option<f64>) -> PyResult<Self> {
         let after = match seconds {
-            None | Some(f64::INFINITY) => None,
+            None => None,
+            // Near what a Duration can hold, 5e11 years, is for ever; so is infinity.
+            Some(seconds) if seconds > 1e19 => None,
             Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
                 PyValueError::new_err(format!("a timeout is a number of seconds from 0, not {seconds}"))
             })?),
@@ -41,12 +43,14 @@ impl Deadline {
 
 /// Tries, and where that gives nothing sleeps and tries again, until it gives something or the time is over.
 ///
-/// `attempt` and `sleep` run without the GIL and must not touch Python. A time of zero tries once.
+/// `attempt` and `sleep` run without the GIL and must not touch Python; `meanwhile` runs with it, after each attempt that
+/// gave nothing. A time of zero tries once.
 pub(crate) fn until<T: Send>(
     py: Python<'_>,
     deadline: Deadline,
     attempt: impl Fn() -> Result<Option<T>> + Sync,
     sleep: impl Fn(Duration) -> Result<Wake> + Sync,
+    meanwhile: impl Fn(Python<'_>) -> PyResult<()>,
     what: impl Fn() -> String,
 ) -> PyResult<T> {
     loop {
@@ -65,6 +69,7 @@ pub(crate) fn until<T: Send>(
             return Ok(found);
         }
         py.check_signals()?;
+        meanwhile(py)?;
         if let (Some(after), Some(Duration::ZERO)) = (deadline.after, remaining) {
             return Err(raise(Error::TimedOut { operation: what(), after }));
         }

@@ -33,10 +33,15 @@ pub struct Origin {
     pub truncated: bool,
 }
 
-/// The memory of one kernel call. Written by the receiver while nobody else holds it, read-only after.
+/// Payload octets and datagrams that a compact storage takes at most, unless a single datagram is longer.
+const COMPACT_OCTETS: usize = 65_536;
+const COMPACT_ROWS: usize = 1024;
+
+/// The memory of one kernel call, or of datagrams that were copied together. Written while nobody else holds it,
+/// read-only after.
 #[derive(Debug)]
 pub(super) struct Storage {
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     offsets: Vec<u32>,
     lengths: Vec<u32>,
     /// For each datagram its place in `origins`.
@@ -48,12 +53,46 @@ impl Storage {
     pub(super) fn new() -> Self {
         Self {
             // Zeroed memory of this size comes from the system untouched: it costs address space until it is used.
-            buffer: vec![0; SLOTS * STRIDE].into_boxed_slice(),
+            buffer: vec![0; SLOTS * STRIDE],
             offsets: Vec::with_capacity(SLOTS),
             lengths: Vec::with_capacity(SLOTS),
             origin_of: Vec::with_capacity(SLOTS),
             origins: Vec::with_capacity(SLOTS),
         }
+    }
+
+    /// Without room yet: it grows with what is copied to it.
+    fn compact() -> Self {
+        Self {
+            buffer: Vec::new(),
+            offsets: Vec::new(),
+            lengths: Vec::new(),
+            origin_of: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+
+    /// Copies one datagram to the end of a compact storage; false where it is full.
+    fn append(&mut self, datagram: DatagramRef<'_>) -> bool {
+        let start = self.buffer.len();
+        let end = start + datagram.data.len();
+        if !self.offsets.is_empty() && (end > COMPACT_OCTETS || self.offsets.len() == COMPACT_ROWS) {
+            return false;
+        }
+        if end > self.buffer.capacity() {
+            // Twice as much each time, but never more than it may take.
+            let wanted = end.max((2 * self.buffer.capacity()).min(COMPACT_OCTETS));
+            self.buffer.reserve_exact(wanted - start);
+        }
+        self.buffer.extend_from_slice(datagram.data);
+        if self.origins.last() != Some(datagram.origin) {
+            self.origins.push(*datagram.origin);
+        }
+        // All of these are below 2^17: the longest datagram, or one that fits behind others.
+        self.offsets.push(start as u32);
+        self.lengths.push(datagram.data.len() as u32);
+        self.origin_of.push(self.origins.len() as u32 - 1);
+        true
     }
 
     /// Forgets what was received before.
@@ -144,6 +183,37 @@ impl Batch {
     pub(super) fn new(storage: Arc<Storage>, rows: Range<usize>) -> Self {
         debug_assert!(rows.end <= storage.len());
         Self { storage, rows }
+    }
+
+    /// An empty batch with a storage of its own that is just as large as what is copied to it.
+    pub(super) fn compact() -> Self {
+        Self::new(Arc::new(Storage::compact()), 0..0)
+    }
+
+    /// Copies one datagram to the end of a compact storage; false where somebody else holds it too, or it is full.
+    pub(super) fn append(&mut self, datagram: DatagramRef<'_>) -> bool {
+        let appended = Arc::get_mut(&mut self.storage).is_some_and(|storage| storage.append(datagram));
+        self.rows.end += usize::from(appended);
+        appended
+    }
+
+    /// Takes the first `count` off, or all there are.
+    pub(super) fn split_front(&mut self, count: usize) -> Self {
+        let front = self.slice(0..count);
+        self.advance(front.len());
+        front
+    }
+
+    /// Forgets the first `count`, or all there are.
+    #[inline]
+    pub(super) fn advance(&mut self, count: usize) {
+        self.rows.start += count.min(self.rows.len());
+    }
+
+    /// Octets that the storage has room for.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn reserved(&self) -> usize {
+        self.storage.buffer.capacity()
     }
 
     /// How many datagrams it holds.

@@ -1,17 +1,24 @@
 //! Safe multicast sockets.
 //!
-//! Nothing here blocks but the two `wait` functions, which sleep at most as long as they are told: a caller that
+//! Nothing here blocks but the three `wait` functions, which sleep at most as long as they are told: a caller that
 //! has signals, an event loop or a global lock to honour loops over *try, then wait*.
 
 mod batch;
 mod channel;
+mod events;
+mod guarded;
 mod interfaces;
 mod receiver;
+mod ring;
+mod roster;
 mod sender;
+mod sockets;
 
 pub use batch::{Batch, DatagramRef, Origin};
-pub use interfaces::{Interface, interface_name, interfaces};
+pub use events::{Event, Weight};
+pub use interfaces::{Interface, interface_mtu, interface_name, interfaces};
 pub use receiver::{GroupSpec, Receiver, ReceiverConfig, ReceiverStats};
+pub use ring::{RingConfig, RingPolicy, RingReceiver, RingStats, close_rings};
 pub use sender::{Sender, SenderConfig, SenderStats};
 
 use crate::{Error, Result, sys};

@@ -4,19 +4,24 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
 use super::batch::{Pool, SLOTS, STRIDE, Storage};
-use super::channel::{Channel, domain_of, wildcard};
-use super::interfaces::{Chosen, choose};
-use super::{Batch, DatagramRef, Wake, lock};
-use crate::pure::address::{InterfaceName, check_group, is_source_specific, needs_zone};
-use crate::pure::filter::{Filter, Membership, Sources};
+use super::channel::{Channel, wildcard};
+use super::events::{Event, Events};
+use super::guarded::Guarded;
+use super::interfaces::choose;
+use super::roster::{Roster, Touched};
+use super::sockets::Sockets;
+use super::{Batch, DatagramRef, Wake};
+use crate::pure::address::{InterfaceName, Interfaces, check_group, is_source_specific, needs_zone};
+use crate::pure::filter::{Membership, Sources};
 use crate::pure::plan::segments;
-use crate::sys::{self, ReceiveQueue, Waker, errno};
+use crate::sys::{self, ReceiveQueue, Waker};
 use crate::{Error, Result};
 
 /// A group to join.
@@ -24,8 +29,8 @@ use crate::{Error, Result};
 pub struct GroupSpec {
     /// The group.
     pub group: IpAddr,
-    /// The interface to join it on.
-    pub interface: InterfaceName,
+    /// Where to join it.
+    pub interface: Interfaces,
     /// Which senders are wanted.
     pub sources: Sources,
 }
@@ -51,6 +56,8 @@ pub struct ReceiverConfig {
     pub ttl: bool,
     /// Let the kernel hand over several datagrams in one buffer, where it can.
     pub coalesce: bool,
+    /// Leave and join everything each time this is over, so that switches without a querier do not forget.
+    pub rejoin: Option<Duration>,
 }
 
 impl Default for ReceiverConfig {
@@ -65,6 +72,7 @@ impl Default for ReceiverConfig {
             timestamps: true,
             ttl: true,
             coalesce: true,
+            rejoin: None,
         }
     }
 }
@@ -88,6 +96,12 @@ pub struct ReceiverStats {
     pub buffer_granted: usize,
     /// Sockets in use.
     pub sockets: usize,
+    /// Memberships that were joined anew, or on an interface that came later.
+    pub rejoins: u64,
+    /// Changes of interfaces that groups are joined on.
+    pub interface_events: u64,
+    /// How long some group had no working interface.
+    pub interrupted: Duration,
 }
 
 /// Receives the datagrams of one or more groups on one port.
@@ -95,17 +109,19 @@ pub struct ReceiverStats {
 /// All methods may be called from any thread at once. None blocks but [`Receiver::wait`].
 pub struct Receiver {
     port: u16,
-    config: ReceiverConfig,
-    waker: Waker,
-    state: Mutex<State>,
+    strict: bool,
+    state: Guarded<State>,
+    /// There are events to take.
+    news: AtomicBool,
 }
 
 /// Everything that changes. Locked for no longer than one kernel call that does not block.
 struct State {
-    /// Empty once closed. Replaced as a whole, so that a waiter can hold on to what it waits for.
-    channels: Arc<Vec<Arc<Channel>>>,
-    joined: Vec<(Membership, Arc<Channel>)>,
-    filter: Filter,
+    sockets: Sockets,
+    roster: Roster,
+    events: Events,
+    /// Ends every wait on this receiver; `None` once closed.
+    waker: Option<Arc<Waker>>,
     queue: ReceiveQueue,
     pool: Pool,
     /// What was received and not yet taken: the rows that remain of a storage.
@@ -113,18 +129,21 @@ struct State {
     /// Channels that had something to read when last asked, by position; the last is next.
     ready: Vec<usize>,
     stats: ReceiverStats,
-    drops: Vec<DropCount>,
+    /// The monitor has something to tell, or the timer ran out.
+    sign: bool,
+    /// How often the kernel was asked for datagrams since the monitor was.
+    fetches: u32,
+    next_rejoin: Option<Instant>,
 }
 
 /// Kernel calls of one fill that bring nothing wanted, before the caller gets to look at its signals and its time.
 const ROUNDS: usize = 16;
 
-/// The running total of a socket's 32-bit drop counter.
-#[derive(Debug, Clone, Copy, Default)]
-struct DropCount {
-    seen: u32,
-    total: u64,
-}
+/// Octets of receive buffer that a datagram takes up at least, with the kernel's bookkeeping; less than any system's.
+const SMALLEST_QUEUED: usize = 256;
+
+/// Who never waits, because there is always something to receive, asks the monitor every so many times.
+const LOOK_EVERY: u32 = 256;
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,56 +163,53 @@ impl Receiver {
         Self::build(config, groups, Some(socket))
     }
 
-    fn build(mut config: ReceiverConfig, groups: &[GroupSpec], socket: Option<Socket>) -> Result<Self> {
+    fn build(config: ReceiverConfig, groups: &[GroupSpec], socket: Option<Socket>) -> Result<Self> {
         if config.recv_buffer == Some(0) {
             return Err(Error::Invalid("a receive buffer needs at least 1 octet".into()));
         }
-        for spec in groups {
-            check(spec)?;
+        if config.rejoin == Some(Duration::ZERO) {
+            return Err(Error::Invalid("groups are joined anew after some time, not after none".into()));
         }
-        let chosen = groups.iter().map(|spec| choose(&spec.interface)).collect::<Result<Vec<_>>>()?;
-        let mut first = Vec::new();
+        if groups.is_empty() && config.bind.is_none() {
+            return Err(nowhere());
+        }
+        groups.iter().try_for_each(check)?;
+        let mut sockets = Sockets::new(config.clone())?;
+        let mut roster = Roster::new()?;
+        let mut events = Events::default();
         if let Some(socket) = socket {
-            let (address, zone) = bind_address(&config, groups, &chosen)?;
-            first.push(Arc::new(Channel::adopt(&config, socket, address, zone)?));
+            let (address, zone) = bind_address(&config, groups)?;
+            sockets.add(Channel::adopt(&config, socket, address, zone)?)?;
         } else if groups.is_empty() || config.bind.is_some() {
-            let (address, zone) = bind_address(&config, groups, &chosen)?;
-            first.push(Arc::new(Channel::open(&config, address, zone)?));
+            let (address, zone) = bind_address(&config, groups)?;
+            sockets.add(Channel::open(&config, address, zone)?)?;
         }
-        if let Some(channel) = first.first() {
-            config.port = channel.port().map_err(|e| Error::system("read the port of a socket", e))?;
-        }
-        let receiver = Self {
-            port: config.port,
-            waker: Waker::new().map_err(|e| Error::system("open a receiver's wake-up descriptor", e))?,
-            state: Mutex::new(State {
-                drops: vec![DropCount::default(); first.len()],
-                channels: Arc::new(first),
-                joined: Vec::new(),
-                filter: Filter::default(),
+        // One group is bound to; several share the wildcard.
+        let alone = |group: IpAddr| groups.iter().all(|g| g.group == group || g.group.is_ipv4() != group.is_ipv4());
+        let first = |v4: bool| groups.iter().map(|spec| spec.group).find(|group| group.is_ipv4() == v4);
+        let (v4, v6) = (first(true).is_some_and(alone), first(false).is_some_and(alone));
+        roster.join(groups, &mut sockets, &mut events, |spec| if spec.group.is_ipv4() { v4 } else { v6 })?;
+        let waker = Waker::new().map_err(|e| Error::system("open a receiver's wake-up descriptor", e))?;
+        Ok(Self {
+            port: sockets.config.port,
+            strict: config.strict,
+            news: AtomicBool::new(!events.is_empty()),
+            state: Guarded::new(State {
+                next_rejoin: config.rejoin.map(|period| Instant::now() + period),
+                stats: ReceiverStats { buffer_asked: config.recv_buffer, ..ReceiverStats::default() },
+                sockets,
+                roster,
+                events,
+                waker: Some(Arc::new(waker)),
                 queue: ReceiveQueue::new(SLOTS),
                 pool: Pool::default(),
                 pending: None,
                 ready: Vec::new(),
-                stats: ReceiverStats { buffer_asked: config.recv_buffer, ..ReceiverStats::default() },
-            }),
-            config,
-        };
-        receiver.join_first(groups, &chosen)
-    }
-
-    /// Joins what the receiver is opened with. A port of 0 is settled by the first socket.
-    fn join_first(mut self, groups: &[GroupSpec], chosen: &[Chosen]) -> Result<Self> {
-        // One group is bound to; several share the wildcard.
-        let single = |spec: &GroupSpec| {
-            groups.iter().all(|g| g.group == spec.group || domain_of(g.group) != domain_of(spec.group))
-        };
-        for (spec, on) in groups.iter().zip(chosen) {
-            let state = self.state.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-            state.join(&mut self.config, spec, on, single(spec))?;
-            self.port = self.config.port;
-        }
-        Ok(self)
+                sign: false,
+                fetches: 0,
+            })
+            .map_err(|e| Error::system("count forks", e))?,
+        })
     }
 
     /// The UDP port.
@@ -201,44 +217,44 @@ impl Receiver {
         self.port
     }
 
-    /// Joins one more group.
-    pub fn join(&self, spec: &GroupSpec) -> Result<()> {
-        check(spec)?;
+    /// Joins more groups: all of them, or none.
+    pub fn join(&self, groups: &[GroupSpec]) -> Result<()> {
+        groups.iter().try_for_each(check)?;
         let mut state = self.open_state()?;
-        let on = choose(&spec.interface)?;
-        state.join(&mut self.config.clone(), spec, &on, false)
+        let State { roster, sockets, events, .. } = &mut *state;
+        let result = roster.join(groups, sockets, events, |_| false);
+        self.note_news(&state);
+        result
     }
 
-    /// Leaves a group: on the interface given, or wherever it was joined where none is.
-    pub fn leave(&self, group: IpAddr, interface: &InterfaceName) -> Result<()> {
-        check_group(group)?;
-        let mut state = self.open_state()?;
-        let on = choose(interface)?;
-        let matches = |m: &Membership| m.group == group && (on.index == 0 || m.interface == on.index);
-        if !state.joined.iter().any(|(m, _)| matches(m)) {
-            return Err(Error::Invalid(format!("{group} is not joined{}, so it cannot be left", on.phrase())));
-        }
-        let mut kept = Vec::with_capacity(state.joined.len());
-        let mut result = Ok(());
-        for (membership, channel) in std::mem::take(&mut state.joined) {
-            if matches(&membership) {
-                let left =
-                    channel.leave(&membership).map_err(|e| Error::system(format!("leave {group}{}", on.phrase()), e));
-                if left.is_ok() {
-                    continue;
-                }
-                result = result.and(left);
-            }
-            kept.push((membership, channel));
-        }
-        state.joined = kept;
-        state.rebuild_filter();
-        result
+    /// Leaves groups: on the interface given, or wherever they were joined where none is. None is left where one of
+    /// them is not joined.
+    pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName) -> Result<()> {
+        groups.iter().try_for_each(|group| check_group(*group))?;
+        self.open_state()?.roster.leave(groups, interface)
     }
 
     /// What is joined now.
     pub fn groups(&self) -> Vec<Membership> {
-        lock(&self.state).joined.iter().map(|(membership, _)| membership.clone()).collect()
+        self.state.lock().map_or_else(Vec::new, |state| state.roster.memberships().cloned().collect())
+    }
+
+    /// Whether there are events to take.
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        self.news.load(Ordering::Relaxed)
+    }
+
+    /// What happened to the memberships since the last call, the oldest first; of very many only the latest.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.news.store(false, Ordering::Relaxed);
+        self.state.lock().map_or_else(Vec::new, |mut state| state.events.take())
+    }
+
+    fn note_news(&self, state: &State) {
+        if !state.events.is_empty() {
+            self.news.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The next datagrams that were received before, at most `max` of them; `None` where there are none.
@@ -265,7 +281,7 @@ impl Receiver {
     pub fn fetch(&self, fetch: usize) -> Result<bool> {
         let mut state = self.open_state()?;
         if state.pending.is_none() {
-            state.fill(fetch, &self.config).map_err(|e| Error::system(format!("receive on port {}", self.port), e))?;
+            self.fill(&mut state, fetch)?;
         }
         Ok(state.pending.is_some())
     }
@@ -277,63 +293,103 @@ impl Receiver {
         if let Some(batch) = state.take_pending(max) {
             return Ok(Some(batch));
         }
-        state.fill(fetch, &self.config).map_err(|e| Error::system(format!("receive on port {}", self.port), e))?;
+        self.fill(&mut state, fetch)?;
         Ok(state.take_pending(max))
+    }
+
+    fn fill(&self, state: &mut State, fetch: usize) -> Result<()> {
+        let filled = state.fill(fetch, self.strict);
+        state.fetches += 1;
+        if state.sign || state.fetches >= LOOK_EVERY {
+            self.attend(state)?;
+        }
+        filled.map_err(|e| Error::system(format!("receive on port {}", self.port), e))
+    }
+
+    /// Mends what the network did to the memberships, and joins them anew when it is time.
+    fn attend(&self, state: &mut State) -> Result<()> {
+        let attended = state.attend();
+        self.note_news(state);
+        attended
     }
 
     /// How many datagrams were taken from the kernel and not yet from here.
     pub fn pending(&self) -> usize {
-        lock(&self.state).pending.as_ref().map_or(0, |(_, rows)| rows.len())
+        let rows = |state: MutexGuard<'_, State>| state.pending.as_ref().map_or(0, |(_, rows)| rows.len());
+        self.state.lock().map_or(0, rows)
     }
 
     /// Sleeps until there is something to take, at most as long as given; returns at once where there is.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
-        let channels = {
-            let state = self.open_state()?;
+        let (channels, set, monitor, waker, most) = {
+            let mut state = self.open_state()?;
             if state.pending.is_some() || !state.ready.is_empty() {
                 return Ok(Wake::Ready);
             }
-            Arc::clone(&state.channels)
+            if state.due().is_some_and(|due| due.is_zero()) {
+                self.attend(&mut state)?;
+            }
+            let most = [timeout, state.due()].into_iter().flatten().min();
+            let waker = state.waker.clone().ok_or_else(|| self.closed())?;
+            let Sockets { channels, set, monitor, .. } = &state.sockets;
+            let monitor = monitor.clone().ok_or_else(|| self.closed())?;
+            (Arc::clone(channels), set.clone(), monitor, waker, most)
         };
-        match sys::wait_readable(&channels, &self.waker, timeout) {
-            Ok(sys::Wake::Ready) => Ok(Wake::Ready),
-            Ok(sys::Wake::Interrupted) => Ok(Wake::Interrupted),
-            Ok(sys::Wake::TimedOut) => Ok(Wake::TimedOut),
-            Ok(sys::Wake::Woken) => Err(self.closed()),
-            Err(e) => Err(Error::system(format!("wait on port {}", self.port), e)),
+        let (wake, changed) = sys::wait_receiving(&channels, set.as_deref(), &monitor, &waker, most)
+            .map_err(|e| Error::system(format!("wait on port {}", self.port), e))?;
+        if changed && wake == sys::Wake::Ready {
+            self.attend(&mut *self.open_state()?)?;
+        }
+        match wake {
+            sys::Wake::Ready => Ok(Wake::Ready),
+            sys::Wake::Interrupted => Ok(Wake::Interrupted),
+            // Earlier than the caller's time is over there is something to do here.
+            sys::Wake::TimedOut if most != timeout => Ok(Wake::Ready),
+            sys::Wake::TimedOut => Ok(Wake::TimedOut),
+            sys::Wake::Woken => Err(self.closed()),
         }
     }
 
     /// The counters. After closing they stay as they were then.
     pub fn stats(&self) -> Result<ReceiverStats> {
-        let mut state = lock(&self.state);
-        state.count_drops().map_err(|e| Error::system("read the drop counter", e))?;
+        let mut state = self.state.try_lock()?;
+        if !state.sockets.channels.is_empty() {
+            self.attend(&mut state)?;
+        }
+        state.count().map_err(|e| Error::system("read the drop counter", e))?;
         Ok(state.stats)
     }
 
-    /// The first socket, for what this crate has no word for. Readiness of it tells of all groups as long as
-    /// [`ReceiverStats::sockets`] is 1.
+    /// The first socket, for what this crate has no word for.
     pub fn with_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
-        let channel = self.open_state()?.channels.first().map(Arc::clone);
+        let channel = self.open_state()?.sockets.channels.first().map(Arc::clone);
         match channel {
             Some(channel) => Ok(use_it((*channel).as_ref())),
             None => Err(self.closed()),
         }
     }
 
+    /// A descriptor that is ready when [`Receiver::fetch`] has something to do, whatever the number of sockets; the
+    /// same one until it is closed. `None` where the system has no such thing.
+    pub fn descriptor(&self) -> Result<Option<i64>> {
+        Ok(self.open_state()?.sockets.gather()?.descriptor())
+    }
+
     /// A duplicate of the one socket, joined and bound, for code that does not know of this crate; the receiver is
     /// closed. What was received and not taken goes with it.
     pub fn detach(&self) -> Result<Socket> {
         let duplicate = {
-            let state = self.open_state()?;
-            let [channel] = state.channels.as_slice() else {
+            let mut state = self.open_state()?;
+            let [channel] = state.sockets.channels.as_slice() else {
                 return Err(Error::Invalid(format!(
                     "these groups need {} sockets; only a receiver with one socket can be detached",
-                    state.channels.len()
+                    state.sockets.channels.len()
                 )));
             };
-            let socket: &Socket = (**channel).as_ref();
+            let channel = Arc::clone(channel);
+            let socket: &Socket = (*channel).as_ref();
             sys::stop_coalescing(socket)
+                .and_then(|()| state.discard(socket))
                 .and_then(|()| socket.try_clone())
                 .map_err(|e| Error::system("duplicate a socket", e))?
         };
@@ -341,31 +397,35 @@ impl Receiver {
         Ok(duplicate)
     }
 
-    /// Closes the sockets, wakes who waits, and drops what was not taken. Closing again does nothing.
+    /// Closes the sockets, wakes who waits, and drops what was not taken. Closing again does nothing. In a forked
+    /// process where a thread that stayed in the other one was using it, its descriptors stay open until the end.
     pub fn close(&self) {
-        let mut state = lock(&self.state);
-        if state.channels.is_empty() {
+        let Some(mut state) = self.state.lock() else { return };
+        if state.sockets.channels.is_empty() {
             return;
         }
         // The figures of the last moment; a socket that cannot tell any more keeps what it told before.
-        let _ = state.count_drops();
+        let _ = state.count();
         state.pending = None;
         state.ready.clear();
-        state.joined.clear();
-        state.filter = Filter::default();
-        state.channels = Arc::default();
+        state.roster.clear();
+        state.sockets.clear();
+        let waker = state.waker.take();
         drop(state);
-        self.waker.wake();
+        // Who waits holds it still; the last one closes its descriptor.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        lock(&self.state).channels.is_empty()
+        self.state.lock().is_none_or(|state| state.sockets.channels.is_empty())
     }
 
     fn open_state(&self) -> Result<MutexGuard<'_, State>> {
-        let state = lock(&self.state);
-        if state.channels.is_empty() { Err(self.closed()) } else { Ok(state) }
+        let state = self.state.try_lock()?;
+        if state.sockets.channels.is_empty() { Err(self.closed()) } else { Ok(state) }
     }
 
     fn closed(&self) -> Error {
@@ -374,47 +434,45 @@ impl Receiver {
 }
 
 impl State {
-    /// Joins on a channel that takes the group and has room, or on a new one.
-    fn join(&mut self, config: &mut ReceiverConfig, spec: &GroupSpec, on: &Chosen, bind_to_group: bool) -> Result<()> {
-        let membership = Membership { group: spec.group, interface: on.index, sources: spec.sources.clone() };
-        let what = format!("join {}{}", spec.group, on.phrase());
-        let same = |(m, _): &(Membership, _)| m.group == spec.group && m.interface == on.index;
-        if self.joined.iter().any(same) {
-            return Err(Error::Invalid(format!("{} is joined already{}", spec.group, on.phrase())));
-        }
-        let mut full = None;
-        for channel in self.channels.iter().filter(|channel| channel.takes(spec.group)) {
-            match channel.join(&membership) {
-                Ok(()) => {
-                    let channel = Arc::clone(channel);
-                    self.note_joined(membership, channel);
-                    return Ok(());
-                }
-                Err(e) if e.raw_os_error() == Some(errno::NO_BUFFERS) => full = Some(e),
-                Err(e) => return Err(Error::system(what, e)),
+    /// Throws away what the kernel coalesced before it was told not to: nobody could tell it apart any more.
+    fn discard(&mut self, socket: &Socket) -> io::Result<()> {
+        let mut storage = self.pool.take();
+        let Some(own) = Arc::get_mut(&mut storage) else {
+            return Err(io::Error::other("a pooled buffer is in use"));
+        };
+        own.clear();
+        // As many as the buffer can have held then: who sends faster than this reads must not keep it here for ever.
+        let mut left = socket.recv_buffer_size()? / SMALLEST_QUEUED;
+        let (buffer, _) = own.fill(SLOTS);
+        loop {
+            let count = self.queue.receive(socket, buffer, STRIDE, |_, _| {})?;
+            left = left.saturating_sub(count);
+            if count < SLOTS || left == 0 {
+                return Ok(());
             }
         }
-        if let (Some(e), false) = (full, config.share && config.bind.is_none()) {
-            return Err(Error::system(what, e).advise(|_| Some(sys::MEMBERSHIP_LIMIT.into())));
+    }
+
+    /// After what time there is something to do although nothing gives a sign.
+    fn due(&self) -> Option<Duration> {
+        let rejoin = self.next_rejoin.map(|at| at.saturating_duration_since(Instant::now()));
+        let look = self.sockets.monitor.as_ref().and_then(|monitor| monitor.due());
+        [look, rejoin].into_iter().flatten().min()
+    }
+
+    fn attend(&mut self) -> Result<()> {
+        (self.sign, self.fetches) = (false, 0);
+        if let Some(touched) = Touched::by(&self.sockets)? {
+            self.roster.heal(&touched, &mut self.sockets, &mut self.events)?;
         }
-        let to_group = bind_to_group && sys::BINDS_TO_GROUP && config.strict && config.share;
-        let address = if to_group { spec.group } else { wildcard(spec.group) };
-        let channel = Arc::new(Channel::open(config, address, on.index)?);
-        channel.join_first(&membership).map_err(|e| Error::system(what, e))?;
-        config.port = channel.port().map_err(|e| Error::system("read the port of a socket", e))?;
-        self.channels = Arc::new(self.channels.iter().chain([&channel]).map(Arc::clone).collect());
-        self.drops.push(DropCount::default());
-        self.note_joined(membership, channel);
+        if let (Some(at), Some(period)) = (self.next_rejoin, self.sockets.config.rejoin) {
+            let now = Instant::now();
+            if at <= now {
+                self.next_rejoin = Some(now + period);
+                self.roster.join_again(&mut self.events);
+            }
+        }
         Ok(())
-    }
-
-    fn note_joined(&mut self, membership: Membership, channel: Arc<Channel>) {
-        self.joined.push((membership, channel));
-        self.rebuild_filter();
-    }
-
-    fn rebuild_filter(&mut self) {
-        self.filter = Filter::new(self.joined.iter().map(|(membership, _)| membership));
     }
 
     /// The next rows of what was received before.
@@ -438,10 +496,10 @@ impl State {
     }
 
     /// Receives into a fresh storage until there is something wanted, or nothing left to read.
-    fn fill(&mut self, max: usize, config: &ReceiverConfig) -> io::Result<()> {
+    fn fill(&mut self, max: usize, strict: bool) -> io::Result<()> {
         let mut storage = self.pool.take();
         let result = match Arc::get_mut(&mut storage) {
-            Some(own) => self.receive(own, max.clamp(1, SLOTS), config.strict),
+            Some(own) => self.receive(own, max.clamp(1, SLOTS), strict),
             None => Err(io::Error::other("a pooled buffer is in use")),
         };
         if storage.len() > 0 {
@@ -454,16 +512,18 @@ impl State {
     }
 
     fn receive(&mut self, storage: &mut Storage, slots: usize, strict: bool) -> io::Result<()> {
-        let Self { channels, filter, queue, ready, stats, .. } = self;
+        let Self { sockets: Sockets { channels, set, .. }, roster: Roster { filter, .. }, queue, ready, stats, .. } =
+            self;
         storage.clear();
         // One socket is simply asked; of several, only those that have something.
         let alone = channels.len() == 1;
         if ready.is_empty() {
-            if alone {
-                ready.push(0);
-            } else {
-                sys::readable_now(channels, ready)?;
-                ready.reverse();
+            match set {
+                Some(set) if !alone => {
+                    self.sign |= set.ready(channels, ready)?;
+                    ready.reverse();
+                }
+                _ => ready.push(0),
             }
         }
         // Bounded: a flood of what nobody asked for must not keep the lock from everybody else.
@@ -508,26 +568,21 @@ impl State {
                 return Ok(());
             }
         }
+        // Whoever waits on the set's descriptor was perhaps woken by something else.
+        if let (Some(set), true) = (set, alone && ready.is_empty()) {
+            self.sign |= set.ready(channels, ready)?;
+        }
         Ok(())
     }
 
-    fn count_drops(&mut self) -> io::Result<()> {
-        if self.channels.is_empty() {
-            return Ok(());
+    fn count(&mut self) -> io::Result<()> {
+        self.stats.rejoins = self.roster.figures.rejoins;
+        self.stats.interface_events = self.roster.figures.interface_events;
+        self.stats.interrupted = self.roster.interrupted();
+        if !self.sockets.channels.is_empty() {
+            (self.stats.kernel_drops, self.stats.buffer_granted) = self.sockets.count()?;
+            self.stats.sockets = self.sockets.channels.len();
         }
-        let mut counted = false;
-        let mut granted = usize::MAX;
-        for (channel, drops) in self.channels.iter().zip(&mut self.drops) {
-            if let Some(now) = sys::kernel_drops((**channel).as_ref())? {
-                drops.total += u64::from(now.wrapping_sub(drops.seen));
-                drops.seen = now;
-                counted = true;
-            }
-            granted = granted.min(channel.buffer()?);
-        }
-        self.stats.kernel_drops = counted.then(|| self.drops.iter().map(|drops| drops.total).sum());
-        self.stats.buffer_granted = granted;
-        self.stats.sockets = self.channels.len();
         Ok(())
     }
 }
@@ -537,10 +592,15 @@ fn check(spec: &GroupSpec) -> Result<()> {
     let GroupSpec { group, interface, sources } = spec;
     check_group(*group)?;
     if let IpAddr::V6(ip) = group {
-        if needs_zone(ip) && *interface == InterfaceName::Default {
+        if needs_zone(ip) && interface.is_default() {
             return Err(Error::Invalid(format!(
                 "{group} means a different group on every interface: name one, as in {group}%eth0"
             )));
+        }
+    }
+    if let Interfaces::Several(names) = interface {
+        if names.is_empty() || names.contains(&InterfaceName::Default) {
+            return Err(Error::Invalid(format!("each of several interfaces to join {group} on has to be named")));
         }
     }
     match sources {
@@ -561,16 +621,23 @@ fn check(spec: &GroupSpec) -> Result<()> {
 }
 
 /// Where the first socket is bound when the caller decides, or gave no group or a socket of its own.
-fn bind_address(config: &ReceiverConfig, groups: &[GroupSpec], chosen: &[Chosen]) -> Result<(IpAddr, u32)> {
-    let zone = chosen.first().map_or(0, |on| on.index);
+fn bind_address(config: &ReceiverConfig, groups: &[GroupSpec]) -> Result<(IpAddr, u32)> {
+    let zone = match groups.first().map(|spec| &spec.interface) {
+        Some(Interfaces::One(name)) => choose(name)?.index,
+        _ => 0,
+    };
     if let Some(address) = config.bind {
         let address = if address.is_multicast() && !sys::BINDS_TO_GROUP { wildcard(address) } else { address };
         return Ok((address, zone));
     }
     let [first, rest @ ..] = groups else {
-        return Err(Error::Invalid("a receiver needs a group to join, or an address to bind to".into()));
+        return Err(nowhere());
     };
     let single = rest.iter().all(|spec| spec.group == first.group);
     let to_group = single && sys::BINDS_TO_GROUP && config.strict;
     Ok((if to_group { first.group } else { wildcard(first.group) }, zone))
+}
+
+fn nowhere() -> Error {
+    Error::Invalid("a receiver needs a group to join, or an address to bind to".into())
 }

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Protocol, SockAddr, Socket, Type};
 
-use super::channel::domain_of;
+use super::Wake;
+use super::channel::{Channel, domain_of};
+use super::guarded::Guarded;
 use super::interfaces::choose;
-use super::{Wake, lock};
 use crate::pure::address::{InterfaceName, check_group, max_payload, needs_zone};
+use crate::pure::pace::{Pace, Rate};
 use crate::sys::{self, SendQueue, Waker};
 use crate::{Error, Result};
 
@@ -32,6 +35,8 @@ pub struct SenderConfig {
     pub send_buffer: Option<usize>,
     /// Hand several messages of equal size to the kernel in one, where it can cut them apart.
     pub coalesce: bool,
+    /// How fast to send at most; `None` sends as fast as the kernel takes it.
+    pub rate: Option<Rate>,
 }
 
 /// What a sender did.
@@ -52,14 +57,22 @@ pub struct Sender {
     label: String,
     longest: usize,
     destination: SockAddr,
+    /// Where the times of the schedule count from.
+    opened: Instant,
+    state: Guarded<State>,
+}
+
+/// What is there until it is closed, and until nobody waits on it any more.
+struct Open {
+    socket: Socket,
     waker: Waker,
-    state: Mutex<State>,
 }
 
 struct State {
     /// `None` once closed. Shared with who waits on it.
-    socket: Option<Arc<Socket>>,
+    open: Option<Arc<Open>>,
     queue: SendQueue,
+    pace: Option<Pace>,
     stats: SenderStats,
 }
 
@@ -86,15 +99,18 @@ impl Sender {
         let socket = Socket::new(domain_of(config.group), Type::DGRAM, Some(Protocol::UDP))
             .map_err(failed("open a socket to send to"))?;
         prepare(&socket, config, on.index).map_err(failed("set up a socket to send to"))?;
+        let waker = Waker::new().map_err(failed("open a wake-up descriptor to send to"))?;
         Ok(Self {
-            waker: Waker::new().map_err(failed("open a wake-up descriptor to send to"))?,
             longest: max_payload(config.group),
             destination: destination.into(),
-            state: Mutex::new(State {
-                socket: Some(Arc::new(socket)),
+            state: Guarded::new(State {
+                open: Some(Arc::new(Open { socket, waker })),
                 queue: SendQueue::new(config.coalesce),
+                pace: config.rate.map(Pace::new),
                 stats: SenderStats::default(),
-            }),
+            })
+            .map_err(failed("count forks to send to"))?,
+            opened: Instant::now(),
             label,
         })
     }
@@ -110,17 +126,21 @@ impl Sender {
         )))
     }
 
-    /// Sends from the first message on. Returns how many the kernel took: fewer where its buffer is full, and then
-    /// [`Sender::wait`] tells when to go on. Never blocks.
+    /// Sends from the first message on. Returns how many the kernel took: fewer where its buffer is full or the rate is
+    /// reached, and then [`Sender::wait`] tells when to go on. Never blocks.
     pub fn send(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
-        let mut state = lock(&self.state);
-        let State { socket, queue, stats } = &mut *state;
-        let socket = socket.as_ref().ok_or_else(|| self.closed())?;
+        let mut state = self.state.try_lock()?;
+        let State { open, queue, pace, stats } = &mut *state;
+        let socket = &open.as_ref().ok_or_else(|| self.closed())?.socket;
+        let messages = match pace {
+            Some(pace) => &messages[..pace.allow(self.opened.elapsed(), messages.iter().map(|m| m.len()))],
+            None => messages,
+        };
         let mut done = 0;
         while done < messages.len() {
             let sent = queue
                 .send(socket, &self.destination, &messages[done..])
-                .map_err(|e| Error::system(format!("send to {}", self.label), e));
+                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(no_source_address));
             match sent {
                 Ok(sent) if sent.messages == 0 => break,
                 Ok(sent) => {
@@ -128,6 +148,9 @@ impl Sender {
                     stats.coalesced += sent.coalesced as u64;
                     let taken = &messages[done..done + sent.messages];
                     stats.bytes += taken.iter().map(|message| message.len() as u64).sum::<u64>();
+                    if let Some(pace) = pace {
+                        taken.iter().for_each(|message| pace.sent(message.len()));
+                    }
                     done += sent.messages;
                 }
                 // What went before is told first; the next call meets the error again.
@@ -140,8 +163,21 @@ impl Sender {
 
     /// Sleeps until the kernel takes more, at most as long as given.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
-        let socket = self.socket()?;
-        match sys::wait_writable(&socket, &self.waker, timeout) {
+        let open = self.open_parts()?;
+        if let Some(pause) = self.pause() {
+            let pause = timeout.map_or(pause, |timeout| pause.min(timeout));
+            if pause <= FINE_PAUSE {
+                thread::sleep(pause);
+                return Ok(Wake::Ready);
+            }
+            let nothing: [Arc<Channel>; 0] = [];
+            return match sys::wait_readable(&nothing, &open.waker, Some(pause - FINE_PAUSE)) {
+                Ok(sys::Wake::Woken) => Err(self.closed()),
+                Ok(_) => Ok(Wake::TimedOut),
+                Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
+            };
+        }
+        match sys::wait_writable(&open.socket, &open.waker, timeout) {
             Ok(sys::Wake::Ready) => Ok(Wake::Ready),
             Ok(sys::Wake::Interrupted) => Ok(Wake::Interrupted),
             Ok(sys::Wake::TimedOut) => Ok(Wake::TimedOut),
@@ -150,30 +186,37 @@ impl Sender {
         }
     }
 
+    /// How long the rate holds the next message up; `None` where it does not.
+    pub fn pause(&self) -> Option<Duration> {
+        let state = self.state.lock()?;
+        state.pace.as_ref().map(|pace| pace.wait(self.opened.elapsed())).filter(|pause| !pause.is_zero())
+    }
+
     /// The counters.
     pub fn stats(&self) -> SenderStats {
-        lock(&self.state).stats
+        self.state.lock().map_or_else(SenderStats::default, |state| state.stats)
     }
 
     /// The socket, for what this crate has no word for.
     pub fn with_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
-        Ok(use_it(&*self.socket()?))
+        Ok(use_it(&self.open_parts()?.socket))
     }
 
     /// Closes the socket and wakes who waits. Closing again does nothing.
     pub fn close(&self) {
-        if lock(&self.state).socket.take().is_some() {
-            self.waker.wake();
+        let open = self.state.lock().and_then(|mut state| state.open.take());
+        if let Some(open) = open {
+            open.waker.wake();
         }
     }
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        lock(&self.state).socket.is_none()
+        self.state.lock().is_none_or(|state| state.open.is_none())
     }
 
-    fn socket(&self) -> Result<Arc<Socket>> {
-        lock(&self.state).socket.clone().ok_or_else(|| self.closed())
+    fn open_parts(&self) -> Result<Arc<Open>> {
+        self.state.try_lock()?.open.clone().ok_or_else(|| self.closed())
     }
 
     fn closed(&self) -> Error {
@@ -181,11 +224,23 @@ impl Sender {
     }
 }
 
+/// `poll` counts in milliseconds; what is left of a pause below this is slept, which a close need not cut short.
+const FINE_PAUSE: Duration = Duration::from_millis(2);
+
+/// What "cannot assign requested address" means to a send: it is about the source, which nobody named.
+fn no_source_address(code: i32) -> Option<String> {
+    (code == sys::errno::ADDRESS_NOT_AVAILABLE)
+        .then(|| "no address to send from: name an interface that is up and has one of this IP version".into())
+}
+
 fn check(config: &SenderConfig) -> Result<()> {
     let SenderConfig { group, .. } = config;
     check_group(*group)?;
     if config.port == 0 {
         return Err(Error::Invalid("port 0 is none to send to".into()));
+    }
+    if config.rate.is_some_and(|rate| !rate.is_valid()) {
+        return Err(Error::Invalid("a rate is a number above 0 of datagrams or bits a second".into()));
     }
     match group {
         IpAddr::V6(ip) if needs_zone(ip) && config.interface == InterfaceName::Default => Err(Error::Invalid(format!(
@@ -202,8 +257,11 @@ fn prepare(socket: &Socket, config: &SenderConfig, interface: u32) -> std::io::R
     if config.group.is_ipv4() {
         socket.set_multicast_ttl_v4(config.ttl.into())?;
         socket.set_multicast_loop_v4(config.loopback)?;
-        if interface != 0 {
-            sys::set_send_interface_v4(socket, interface)?;
+        match config.interface {
+            // Named so, it is the source address as well: of several on the interface, or of the loopback's.
+            InterfaceName::Address(IpAddr::V4(address)) => socket.set_multicast_if_v4(&address)?,
+            _ if interface != 0 => sys::set_send_interface_v4(socket, interface)?,
+            _ => {}
         }
     } else {
         socket.set_multicast_hops_v6(config.ttl.into())?;

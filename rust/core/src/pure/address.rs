@@ -68,6 +68,35 @@ impl fmt::Display for InterfaceName {
     }
 }
 
+/// Where a group is joined, as a user names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Interfaces {
+    /// On this one, which has to be there.
+    One(InterfaceName),
+    /// On those of these that are usable, now or later.
+    Several(Vec<InterfaceName>),
+    /// On every one that is usable, now or later.
+    All,
+}
+
+impl Interfaces {
+    /// Reads what a user typed: `all`, or one interface.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text == "all" { Ok(Self::All) } else { InterfaceName::parse(text).map(Self::One) }
+    }
+
+    /// Whether it is left to the system.
+    pub fn is_default(&self) -> bool {
+        *self == Self::One(InterfaceName::Default)
+    }
+}
+
+impl From<InterfaceName> for Interfaces {
+    fn from(name: InterfaceName) -> Self {
+        Self::One(name)
+    }
+}
+
 /// Refuses what is not a multicast address (RFC 5771: 224.0.0.0/4; RFC 4291 section 2.7: ff00::/8).
 pub fn check_group(group: IpAddr) -> Result<()> {
     if group.is_multicast() {
@@ -138,6 +167,14 @@ mod tests {
         for text in ["", "0", "99999999999", "a b", "224.0.0.1", "ff02::1", "e\0h"] {
             assert!(matches!(InterfaceName::parse(text), Err(Error::Invalid(_))), "{text:?}");
         }
+    }
+
+    #[test]
+    fn all_is_every_interface() {
+        assert_eq!(Interfaces::parse("all").unwrap(), Interfaces::All);
+        assert_eq!(Interfaces::parse("eth0").unwrap(), Interfaces::One(InterfaceName::Name("eth0".into())));
+        assert!(Interfaces::parse("0.0.0.0").unwrap().is_default());
+        assert!(Interfaces::parse("a b").is_err());
     }
 
     #[test]

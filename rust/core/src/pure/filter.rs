@@ -49,13 +49,26 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter for these memberships.
-    pub fn new<'a>(memberships: impl IntoIterator<Item = &'a Membership>) -> Self {
-        let mut groups: HashMap<IpAddr, Vec<Membership>> = HashMap::new();
-        for membership in memberships {
-            groups.entry(membership.group).or_default().push(membership.clone());
+    /// Lets through what this membership brings.
+    pub fn add(&mut self, membership: Membership) {
+        self.admitted = None;
+        self.groups.entry(membership.group).or_default().push(membership);
+    }
+
+    /// Takes back what [`Filter::add`] was given for this group on this interface.
+    pub fn remove(&mut self, group: IpAddr, interface: u32) {
+        self.admitted = None;
+        if let Some(memberships) = self.groups.get_mut(&group) {
+            memberships.retain(|membership| membership.interface != interface);
+            if memberships.is_empty() {
+                self.groups.remove(&group);
+            }
         }
-        Self { groups, admitted: None }
+    }
+
+    /// Whether the group is joined on this interface.
+    pub fn contains(&self, group: IpAddr, interface: u32) -> bool {
+        self.groups.get(&group).is_some_and(|joined| joined.iter().any(|m| m.interface == interface))
     }
 
     /// Whether a datagram to `destination`, that came in by `interface` (0: unknown), is wanted.
@@ -91,9 +104,27 @@ mod tests {
         Membership { group: ip(group), interface, sources }
     }
 
+    fn of<const N: usize>(memberships: [Membership; N]) -> Filter {
+        let mut filter = Filter::default();
+        memberships.into_iter().for_each(|membership| filter.add(membership));
+        filter
+    }
+
+    #[test]
+    fn what_was_removed_is_admitted_no_longer() {
+        let mut filter = of([member("239.1.1.1", 2, Sources::Any), member("239.1.1.1", 3, Sources::Any)]);
+        assert!(filter.admit(ip("239.1.1.1"), 2, ip("10.0.0.1")));
+        assert!(filter.contains(ip("239.1.1.1"), 2) && !filter.contains(ip("239.1.1.1"), 4));
+        filter.remove(ip("239.1.1.1"), 2);
+        assert!(!filter.admit(ip("239.1.1.1"), 2, ip("10.0.0.1")));
+        assert!(filter.admit(ip("239.1.1.1"), 3, ip("10.0.0.1")));
+        filter.remove(ip("239.1.1.1"), 3);
+        assert!(!filter.admit(ip("239.1.1.1"), 3, ip("10.0.0.1")));
+    }
+
     #[test]
     fn group_and_interface_must_both_match() {
-        let mut filter = Filter::new(&[member("239.1.1.1", 2, Sources::Any)]);
+        let mut filter = of([member("239.1.1.1", 2, Sources::Any)]);
         for _ in 0..2 {
             assert!(filter.admit(ip("239.1.1.1"), 2, ip("10.0.0.1")));
             assert!(!filter.admit(ip("239.1.1.1"), 3, ip("10.0.0.1")));
@@ -104,9 +135,9 @@ mod tests {
 
     #[test]
     fn an_interface_that_nobody_named_admits_any() {
-        let mut filter = Filter::new(&[member("239.1.1.1", 0, Sources::Any)]);
+        let mut filter = of([member("239.1.1.1", 0, Sources::Any)]);
         assert!(filter.admit(ip("239.1.1.1"), 7, ip("10.0.0.1")));
-        let mut filter = Filter::new(&[member("239.1.1.1", 7, Sources::Any)]);
+        let mut filter = of([member("239.1.1.1", 7, Sources::Any)]);
         assert!(filter.admit(ip("239.1.1.1"), 0, ip("10.0.0.1")));
     }
 
@@ -114,7 +145,7 @@ mod tests {
     fn sources_are_asked_for_every_datagram() {
         let only = Sources::Only(vec![ip("10.0.0.1")]);
         let except = Sources::Except(vec![ip("10.0.0.1")]);
-        let mut filter = Filter::new(&[member("232.1.1.1", 2, only), member("239.1.1.1", 2, except)]);
+        let mut filter = of([member("232.1.1.1", 2, only), member("239.1.1.1", 2, except)]);
         for _ in 0..2 {
             assert!(filter.admit(ip("232.1.1.1"), 2, ip("10.0.0.1")));
             assert!(!filter.admit(ip("232.1.1.1"), 2, ip("10.0.0.2")));
@@ -125,8 +156,7 @@ mod tests {
 
     #[test]
     fn one_group_on_two_interfaces_is_two_memberships() {
-        let mut filter =
-            Filter::new(&[member("ff15::1", 2, Sources::Any), member("ff15::1", 3, Sources::Only(vec![]))]);
+        let mut filter = of([member("ff15::1", 2, Sources::Any), member("ff15::1", 3, Sources::Only(vec![]))]);
         assert!(filter.admit(ip("ff15::1"), 2, ip("fd00::1")));
         assert!(!filter.admit(ip("ff15::1"), 3, ip("fd00::1")));
     }

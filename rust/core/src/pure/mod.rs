@@ -4,4 +4,6 @@
 pub mod address;
 pub mod cmsg;
 pub mod filter;
+pub mod netlink;
+pub mod pace;
 pub mod plan;

@@ -14,7 +14,11 @@ use super::{Arrival, Sent, Told, Wanted};
 use crate::pure::cmsg::{self, Layout, octets};
 use crate::pure::plan::{Coalescing, run_length};
 
-pub(crate) use super::unix::{SourceCall, duplicate, readable_now, source_call, wait_readable, wait_writable};
+pub(crate) use super::epoll::ReadySet;
+pub(crate) use super::netlink::{Monitor, Routes};
+pub(crate) use super::unix::{
+    SourceCall, duplicate, interface_mtu, source_call, wait_readable, wait_receiving, wait_writable,
+};
 
 pub(crate) mod errno {
     //! The error codes that there is advice for.
@@ -31,15 +35,23 @@ pub(crate) mod errno {
     pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
     pub(crate) const NO_DEVICE: i32 = libc::ENODEV;
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
+    /// A socket that can hold no more groups: past the limit, or out of memory for options (`optmem_max`).
+    pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ENOMEM];
 }
 
 /// Where the limit on groups of one socket is set (ip(7); 20 by default).
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached; raise it with \
      'sysctl -w net.ipv4.igmp_max_memberships=N'";
+/// Where the limit on sources of one group is set (ip(7); 10 and 64 by default).
+pub(crate) const SOURCE_LIMIT: &str = "the system's limit of sources of one group is reached; raise it with \
+     'sysctl -w net.ipv4.igmp_max_msf=N' or 'net.ipv6.mld_max_msf=N'";
 /// What grants a larger receive buffer to a user without `CAP_NET_ADMIN` (socket(7)).
 pub(crate) const BUFFER_SETTING: &str = "net.core.rmem_max";
 /// Whether a socket may be bound to a group, so that the kernel sorts out other destinations.
 pub(crate) const BINDS_TO_GROUP: bool = true;
+/// Whether a socket that is not strict hears every group that anybody on this machine has joined (`IP_MULTICAST_ALL`,
+/// ip(7)).
+pub(crate) const HEARS_ALL: bool = true;
 
 /// `getsockopt(SOL_SOCKET, SO_MEMINFO)`: the socket's memory figures and drops (sock_diag(7)); Linux 4.12.
 const SO_MEMINFO: c_int = 55;

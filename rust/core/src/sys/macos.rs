@@ -13,8 +13,12 @@ use super::unix::set_option;
 use super::{Arrival, Told, Wanted, socket_addr};
 use crate::pure::cmsg::{self, Layout, octets};
 
+pub(crate) use super::kqueue::ReadySet;
 pub(crate) use super::portable::SendQueue;
-pub(crate) use super::unix::{SourceCall, duplicate, readable_now, source_call, wait_readable, wait_writable};
+pub(crate) use super::unix::{
+    SourceCall, duplicate, interface_mtu, source_call, wait_readable, wait_receiving, wait_writable,
+};
+pub(crate) use super::unmonitored::{Monitor, Routes};
 
 pub(crate) mod errno {
     //! The error codes that there is advice for.
@@ -32,14 +36,21 @@ pub(crate) mod errno {
     pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
     pub(crate) const NO_DEVICE: i32 = libc::ENXIO;
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
+    /// A socket that can hold no more groups.
+    pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ETOOMANYREFS];
 }
 
 /// Where the limit on groups of one socket is set.
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached";
+/// Where the limit on sources of one group is set.
+pub(crate) const SOURCE_LIMIT: &str = "the system's limit of sources of one group is reached; see \
+     'sysctl net.inet.ip.mcast.maxsocksrc'";
 /// What grants a larger receive buffer.
 pub(crate) const BUFFER_SETTING: &str = "kern.ipc.maxsockbuf";
 /// Whether a socket may be bound to a group, so that the kernel sorts out other destinations.
 pub(crate) const BINDS_TO_GROUP: bool = true;
+/// A socket hears only the groups that were joined on it, whatever others joined.
+pub(crate) const HEARS_ALL: bool = false;
 
 /// `struct cmsghdr` has a 32-bit length, and `CMSG_ALIGN` is to 4 octets.
 #[cfg(any(target_os = "macos", target_os = "ios"))]

@@ -8,7 +8,11 @@
 //!   the time is over;
 //! * [`ReceiveQueue`]: receives what is there, without blocking, with its control messages;
 //! * [`SendQueue`]: sends as much as the socket takes, without blocking;
+//! * [`ReadySet`]: one descriptor that is ready when any of many sockets is, where the system has such a thing;
+//! * [`Monitor`]: tells that interfaces, addresses or routes changed; [`Routes`]: which interface they choose;
+//! * [`wait_receiving`]: sleeps as [`wait_readable`] does, or until the monitor has something to tell, and says if it has;
 //! * [`duplicate`]: a socket of one's own from somebody else's descriptor;
+//! * [`with_signals_blocked`], [`generation`]: what a thread of the core needs to know of its process (in `process.rs`);
 //! * [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks.
 //!
 //! `socket2` does everything that it can do; what is here is the rest. A target that is none of these does
@@ -28,12 +32,23 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod epoll;
+#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+mod kqueue;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod netlink;
+mod polling;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod portable;
+mod process;
 #[cfg(unix)]
 mod unix;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod unmonitored;
 
 pub(crate) use platform::*;
+pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 
 /// What a wait ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +77,15 @@ pub(crate) struct Sent {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// Only what was joined on this very socket, where the kernel can sort that out.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "Linux alone can"))]
     pub(crate) strict: bool,
     /// When each datagram came.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows does not tell"))]
     pub(crate) timestamps: bool,
     /// How many hops it has left.
     pub(crate) ttl: bool,
     /// Several datagrams in one buffer, where the kernel can.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "Linux alone can"))]
     pub(crate) coalesce: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What Linux, macOS and the BSDs share: poll, a waker's reading end, socket options, source groups.
+//! What Linux, macOS and the BSDs share: poll, socket options, source groups, the size of an interface's packets.
 
 use std::ffi::c_int;
 use std::io;
@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockAddr, Socket};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Wake;
-use super::platform::Waker;
+use super::platform::{Monitor, ReadySet, Waker};
 
 /// Sleeps until one of the sockets can be read.
 pub(crate) fn wait_readable(
@@ -30,18 +30,25 @@ pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Dura
     wait(&mut entries, timeout)
 }
 
-/// Which of the sockets can be read now, by position.
-pub(crate) fn readable_now(sockets: &[Arc<impl AsRef<Socket>>], found: &mut Vec<usize>) -> io::Result<()> {
-    let mut entries = poll_entries(sockets, libc::POLLIN);
-    loop {
-        match poll(&mut entries, Some(Duration::ZERO)) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-            Ok(_) => break,
-        }
-    }
-    found.extend(entries.iter().enumerate().filter(|(_, e)| e.revents != 0).map(|(i, _)| i));
-    Ok(())
+/// Sleeps until one of the sockets can be read, or the monitor has something to tell. A set stands for all of them;
+/// without one the answer says, too, whether it is the monitor.
+pub(crate) fn wait_receiving(
+    sockets: &[Arc<impl AsRef<Socket>>],
+    set: Option<&ReadySet>,
+    monitor: &Monitor,
+    waker: &Waker,
+    timeout: Option<Duration>,
+) -> io::Result<(Wake, bool)> {
+    let mut entries = match set {
+        Some(set) => vec![entry(set.raw(), libc::POLLIN)],
+        None => poll_entries(sockets, libc::POLLIN),
+    };
+    // A negative descriptor is passed over.
+    let sign = if set.is_some() { None } else { monitor.descriptor() };
+    entries.push(entry(sign.unwrap_or(-1), libc::POLLIN));
+    entries.push(entry(waker.as_raw_fd(), libc::POLLIN));
+    let wake = wait(&mut entries, timeout)?;
+    Ok((wake, entries[entries.len() - 2].revents != 0))
 }
 
 fn poll_entries(sockets: &[Arc<impl AsRef<Socket>>], events: i16) -> Vec<libc::pollfd> {
@@ -71,6 +78,34 @@ fn poll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<u
     // only their `revents`.
     let ready = unsafe { libc::poll(entries.as_mut_ptr(), count, millis) };
     usize::try_from(ready).map_err(|_| io::Error::last_os_error())
+}
+
+/// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
+#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+const SIOCGIFMTU: std::ffi::c_ulong = 0xc020_6933;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::SIOCGIFMTU;
+
+/// The largest packet of an interface, in octets (netdevice(7)); `None` where it is gone.
+pub(crate) fn interface_mtu(name: &str, _index: u32) -> io::Result<Option<u32>> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    // SAFETY: zero octets are a valid ifreq (plain integers, and a pointer that is not followed).
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    // The last place stays the closing zero.
+    let room = request.ifr_name.len() - 1;
+    for (place, octet) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *place = octet as std::ffi::c_char;
+    }
+    // SAFETY: `request` is a live, exclusively borrowed ifreq with a closed name; the call writes only to it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGIFMTU as _, &raw mut request) };
+    if result == 0 {
+        // SAFETY: the call has just written this field, a plain integer.
+        return Ok(u32::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok());
+    }
+    match io::Error::last_os_error() {
+        e if matches!(e.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => Ok(None),
+        e => Err(e),
+    }
 }
 
 /// A socket of one's own that shares the kernel's socket with the descriptor `raw`.

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket};
+use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, NO_ERROR};
+use windows_sys::Win32::NetworkManagement::IpHelper::{GetIfEntry2, MIB_IF_ROW2};
 use windows_sys::Win32::Networking::WinSock as ws;
 
 use super::{Arrival, Told, Wake, Wanted, socket_addr};
 use crate::pure::cmsg::{self, Layout};
 
 pub(crate) use super::portable::SendQueue;
+pub(crate) use super::unmonitored::{Monitor, Routes};
 
 pub(crate) mod errno {
     //! The error codes that there is advice for.
@@ -36,14 +39,20 @@ pub(crate) mod errno {
     /// `ERROR_DEV_NOT_EXIST`.
     pub(crate) const NO_DEVICE: i32 = 55;
     pub(crate) const TOO_MANY_FILES: i32 = ws::WSAEMFILE;
+    /// A socket that can hold no more groups.
+    pub(crate) const FULL: [i32; 1] = [ws::WSAENOBUFS];
 }
 
 /// Where the limit on groups of one socket is set.
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached";
+/// Where the limit on sources of one group is set.
+pub(crate) const SOURCE_LIMIT: &str = "the system's limit of sources of one group is reached";
 /// What grants a larger receive buffer: Windows grants what is asked.
 pub(crate) const BUFFER_SETTING: &str = "SO_RCVBUF";
 /// Binding to a group fails here (WSAEADDRNOTAVAIL); the socket is bound to the wildcard and filters.
 pub(crate) const BINDS_TO_GROUP: bool = false;
+/// A socket hears only the groups that were joined on it, whatever others joined.
+pub(crate) const HEARS_ALL: bool = false;
 
 /// `WSACMSGHDR`: a length and an alignment of the width of a register.
 const LAYOUT: Layout = Layout { length_octets: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };
@@ -95,12 +104,54 @@ pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Dura
     wait(&mut entries, timeout)
 }
 
-/// Which of the sockets can be read now, by position.
-pub(crate) fn readable_now(sockets: &[Arc<impl AsRef<Socket>>], found: &mut Vec<usize>) -> io::Result<()> {
-    let mut entries = poll_entries(sockets, ws::POLLRDNORM);
-    poll(&mut entries, Some(Duration::ZERO))?;
-    found.extend(entries.iter().enumerate().filter(|(_, e)| e.revents != 0).map(|(i, _)| i));
-    Ok(())
+/// Sleeps until one of the sockets can be read. The monitor gives no sign here: it has to be asked.
+pub(crate) fn wait_receiving(
+    sockets: &[Arc<impl AsRef<Socket>>],
+    _: Option<&ReadySet>,
+    _: &Monitor,
+    waker: &Waker,
+    timeout: Option<Duration>,
+) -> io::Result<(Wake, bool)> {
+    Ok((wait_readable(sockets, waker, timeout)?, false))
+}
+
+/// Many sockets, each of which is asked: no descriptor stands for them.
+#[derive(Debug)]
+pub(crate) struct ReadySet;
+
+impl ReadySet {
+    pub(crate) fn new(_: &Monitor, _period: Option<Duration>) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Every socket is shown to `ready` again.
+    pub(crate) fn add(&self, _socket: &Socket, _place: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Adds the places of sockets that can be read now to `found`. Returns that there was no sign. Never blocks.
+    pub(crate) fn ready(&self, sockets: &[Arc<impl AsRef<Socket>>], found: &mut Vec<usize>) -> io::Result<bool> {
+        let mut entries = poll_entries(sockets, ws::POLLRDNORM);
+        poll(&mut entries, Some(Duration::ZERO))?;
+        found.extend(entries.iter().enumerate().filter(|(_, e)| e.revents != 0).map(|(i, _)| i));
+        Ok(false)
+    }
+
+    /// There is none.
+    pub(crate) fn descriptor(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// The largest packet of an interface, in octets; `None` where it is gone.
+pub(crate) fn interface_mtu(_name: &str, index: u32) -> io::Result<Option<u32>> {
+    let mut row = MIB_IF_ROW2 { InterfaceIndex: index, ..Default::default() };
+    // SAFETY: `row` is a live, exclusively borrowed MIB_IF_ROW2 with the index that chooses the row.
+    match unsafe { GetIfEntry2(&raw mut row) } {
+        NO_ERROR => Ok(Some(row.Mtu)),
+        ERROR_FILE_NOT_FOUND => Ok(None),
+        code => Err(io::Error::from_raw_os_error(code as i32)),
+    }
 }
 
 fn poll_entries(sockets: &[Arc<impl AsRef<Socket>>], events: i16) -> Vec<ws::WSAPOLLFD> {

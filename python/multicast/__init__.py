@@ -23,8 +23,7 @@ from .skt import endSocket, genSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from . import aio
     from ._core import Batch, ClosedError, Datagram, UnsupportedError, __version__
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
     from .sync import Receiver, Sender, interfaces
@@ -46,6 +45,7 @@ __all__ = [
     "Sender",
     "UnsupportedError",
     "__version__",
+    "aio",
     "endSocket",
     "env",
     "exceptions",
@@ -71,20 +71,24 @@ _LATER = {
     "Sender": "sync",
     "UnsupportedError": "_core",
     "__version__": "_core",
+    "aio": "aio",
     "interfaces": "sync",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> "Any":
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - for those who ask for these names only
+if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
 
-    value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - for those who ask for these names only
+
+        module = import_module(f"{__name__}.{_LATER[name]}")
+        value = module if name == _LATER[name] else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,22 +1,23 @@
 """The entry point, ``python3 -m multicast``, and the documented names that stand for it.
 
-Words become options, and failures exit codes, in ``cli``.
+Words become options, and failures exit codes, in ``cli``. That module is loaded where there is something to read:
+NOOP, which monitors run every few seconds to see whether the package is well, should not pay for it.
 """
 
 import sys
 
-from . import cli as _cli
 from . import hear, recv, send
 from ._mtool import mtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from typing import Any, NoReturn
 
 __all__ = ["TASK_OPTIONS", "McastDispatch", "McastNope", "McastRecvHearDispatch", "cli", "main"]
 
 _USAGE_ERROR = 2
+_INTERRUPTED = 130
 # "Internal software error" of BSD's sysexits: what a receiver that heard nothing has ended with ever since.
 _NOTHING_CAME = 70
 
@@ -76,6 +77,8 @@ class McastDispatch(mtool):
     def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
         """Add all commands with their options."""
         if parser is not None:
+            from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+
             _cli.add_options(parser)
 
     @staticmethod
@@ -87,6 +90,8 @@ class McastDispatch(mtool):
 
     def doStep(self, *args: "Any", **kwargs: "Any") -> "tuple[bool, Any]":  # noqa: ARG002
         """Do what the words in ``args`` say, and let its errors through."""
+        from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+
         options = _cli.parse(_words(args))
         return self.useTool(options.command, **_cli.keywords(options))
 
@@ -97,8 +102,13 @@ def main(*argv: "Any") -> "tuple[int, tuple[bool, Any]]":
     Whatever fails has been told on standard error by then; nothing is raised. The words may come one by one or as a
     list.
     """
+    words = _words(argv)
+    if words == [McastNope.__proc__]:
+        return 0, McastDispatch.useTool(words[0])
+    from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+
     try:
-        options = _cli.parse(_words(argv))
+        options = _cli.parse(words)
     except SystemExit as told:
         return (told.code if isinstance(told.code, int) else _USAGE_ERROR), (told.code == 0, None)
     try:
@@ -113,9 +123,24 @@ def main(*argv: "Any") -> "tuple[int, tuple[bool, Any]]":
 
 def cli() -> int:
     """Do what the command line of this process says and return its exit code."""
+    words = sys.argv[1:]
+    if words == [McastNope.__proc__]:
+        return main(words)[0]
+    from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+
     with _cli.ending_on_signals():
-        code, _ = main(sys.argv[1:])
+        code, _ = main(words)
         return _cli.settle_output(code)
+
+
+def run() -> "NoReturn":
+    """End this process as its command line says: what ``python3 -m multicast`` and the console script call."""
+    code = cli()
+    if code == _INTERRUPTED:
+        from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+
+        _cli.die_of_ctrl_c()
+    sys.exit(code)
 
 
 def _words(args: "tuple[Any, ...]") -> list[str]:
@@ -125,4 +150,4 @@ def _words(args: "tuple[Any, ...]") -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    run()

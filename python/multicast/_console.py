@@ -28,8 +28,12 @@ def show(text: str) -> None:
     if out.isatty():
         text = text.translate(_CONTROLS)
     encoding = getattr(out, "encoding", None) or "utf-8"
-    out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    out.flush()
+    try:
+        out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        out.flush()
+    except OSError as problem:
+        # The errno picks the class: a broken pipe stays one.
+        raise OSError(problem.errno, f"cannot write standard output: {problem.strerror}") from problem
 
 
 def standard_input() -> "BinaryIO":

@@ -41,15 +41,14 @@ def add_port(parser: argparse.ArgumentParser, meaning: str) -> None:
 def add_groups(parser: argparse.ArgumentParser, verb: str) -> None:
     """Add ``--group`` and ``--groups``."""
     parser.add_argument("--group", type=group, help=f"the group to {verb}, such as 239.1.2.3")
-    parser.add_argument(
-        "--groups", type=group, nargs="+", metavar="GROUP", help=f"more groups to {verb}"
-    )
+    parser.add_argument("--groups", type=group, nargs="+", metavar="GROUP", help=f"more groups to {verb}")
 
 
 def add_interface(parser: argparse.ArgumentParser, verb: str) -> None:
     """Add ``--iface``."""
     parser.add_argument(
-        "--iface", help=f"the interface to {verb}: a name, an index or an address (default: the system's choice)"
+        "--iface",
+        help=f"the interface to {verb}: a name, an index or an address (default: the system's choice)",
     )
 
 

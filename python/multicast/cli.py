@@ -5,6 +5,7 @@ What the commands do is told in ``__main__``, which knows the tools; their optio
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -17,15 +18,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TextIO
+
+    from _typeshed import SupportsWrite
 
 # What the tools are told of nothing: these are the command line's own.
 _OWN_OPTIONS = ("command", "debug")
 _USAGE_ERROR = 2
+# Of a terminal, where there is none to ask.
+_COLUMNS = 80
+
+
+class _Help(argparse.HelpFormatter):
+    """Knows how wide the terminal is without loading ``shutil``, as argparse would for every option it is told."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if sys.__stdout__ is not None:
+        # A closed output is a ValueError, and what is no terminal an OSError.
+        with contextlib.suppress(ValueError, OSError):
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or _COLUMNS
+    return _COLUMNS
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells what is wrong in one line."""
+    """A parser that takes no abbreviations, and tells what is wrong in one line."""
+
+    def __init__(self, **settings: "Any") -> None:
+        super().__init__(**settings, allow_abbrev=False, formatter_class=_Help)
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        """Write the help. A failure to is raised, which argparse would swallow."""
+        (_output() if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> "NoReturn":
         """End with exit code 2 and ``message``."""
@@ -39,13 +69,20 @@ class _Version(argparse.Action):
     def __call__(self, *_: "Any", **__: "Any") -> "NoReturn":
         from . import __version__  # noqa: PLC0415
 
-        sys.stdout.write(f"multicast {__version__}\n")
+        _output().write(f"multicast {__version__}\n")
         sys.exit(0)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add everything that the command line knows to ``parser``."""
-    parser.add_argument("-v", "--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "-v",
+        "--version",
+        action=_Version,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="print the version and exit",
+    )
     _add_common(parser, default=False)
     commands = parser.add_subparsers(dest="command", metavar="CMD", required=True, parser_class=Parser)
     for tool in (send.McastSAY, recv.McastRECV, hear.McastHEAR):
@@ -54,11 +91,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             help=tool.__prologue__,
             description=tool.__prologue__,
             epilog=tool.__epilogue__,
-            allow_abbrev=False,
         )
         _add_common(sub, default=argparse.SUPPRESS)
         tool.setupArgs(sub)
-    nothing = commands.add_parser("NOOP", help="Does nothing, successfully.", allow_abbrev=False)
+    nothing = commands.add_parser("NOOP", help="Does nothing, successfully.")
     _add_common(nothing, default=argparse.SUPPRESS)
 
 
@@ -72,7 +108,11 @@ def _add_common(parser: argparse.ArgumentParser, default: "Any") -> None:
         help="print what is received on standard output",
     )
     parser.add_argument(
-        "--daemon", dest="is_daemon", action="store_true", default=default, help="go on listening until stopped"
+        "--daemon",
+        dest="is_daemon",
+        action="store_true",
+        default=default,
+        help="go on listening until stopped",
     )
     parser.add_argument(
         "--debug", action="store_true", default=default, help="show where in the program a failure happened"
@@ -85,9 +125,12 @@ def parse(words: "Sequence[str]") -> argparse.Namespace:
     Raises:
         SystemExit: the help or the version was asked for and printed (0), or a word is wrong, which was told (2).
     """
-    parser = Parser(prog="multicast", description="Sends and receives UDP multicast.", allow_abbrev=False)
+    parser = Parser(prog="multicast", description="Sends and receives UDP multicast.")
     add_options(parser)
-    return parser.parse_args(_with_message_whole(list(words)))
+    try:
+        return parser.parse_args(_with_message_whole(list(words)))
+    except OSError as problem:
+        raise SystemExit(_tell_unwritten(problem)) from problem
 
 
 def _with_message_whole(words: list[str]) -> list[str]:
@@ -168,6 +211,33 @@ def ending_on_signals() -> "Iterator[None]":
             signal.signal(number, handler)
 
 
+def die_of_ctrl_c() -> None:
+    """Let SIGINT itself end this process where it came from the keyboard; return where it did not.
+
+    A shell that runs us in a loop, as the FAQ does, ends the loop only where the signal was our end. Its ``$?`` is
+    130 in both cases.
+    """
+    if _is_in_foreground():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _is_in_foreground() -> bool:
+    """Tell whether this process is among those that a Ctrl-C at its terminal reaches."""
+    if not hasattr(os, "tcgetpgrp"):
+        return False  # Windows: its console has no process groups
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False  # no terminal
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False  # it has been hung up
+    finally:
+        os.close(terminal)
+
+
 def settle_output(code: int) -> int:
     """Write out what standard output still holds, and return the exit code: ``code``, or that of a failure here.
 
@@ -183,7 +253,18 @@ def settle_output(code: int) -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         if code == 0:
-            if not isinstance(problem, BrokenPipeError):
-                _tell(f"multicast: cannot write standard output: {_sentence(problem)}")
-            return get_exit_code_from_exception(problem)
+            return _tell_unwritten(problem)
     return code
+
+
+def _output() -> "TextIO":
+    if sys.stdout is None:
+        raise BrokenPipeError(errno.EPIPE, "standard output is closed")
+    return sys.stdout
+
+
+def _tell_unwritten(problem: OSError) -> int:
+    """Tell, but for a reader that went away, that standard output cannot be written, and return the exit code."""
+    if not isinstance(problem, BrokenPipeError):
+        _tell(f"multicast: cannot write standard output: {_sentence(problem)} (send it somewhere else)")
+    return get_exit_code_from_exception(problem)

@@ -15,7 +15,7 @@ import functools
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ParamSpec, TypeVar
+    from typing import ParamSpec, TypeVar
 
     Parameters = ParamSpec("Parameters")
     Result = TypeVar("Result")
@@ -182,9 +182,11 @@ def _exception_exit_codes() -> "dict[type[BaseException], int]":
     return {kind: code for code, (kind, _) in _exit_codes().items() if kind is not None}
 
 
-def __getattr__(name: str) -> "Any":
-    if name == "EXIT_CODES":
-        return _exit_codes()
-    if name == "EXCEPTION_EXIT_CODES":
-        return _exception_exit_codes()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
+
+    def __getattr__(name: str) -> object:
+        if name == "EXIT_CODES":
+            return _exit_codes()
+        if name == "EXCEPTION_EXIT_CODES":
+            return _exception_exit_codes()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,13 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # The lowest layer first; a module may import those of the layers below its own. The picture is in docs/architecture.md.
 # The lowest stands beside the stack and so imports the standard library only.
 LAYERS = [
-    {"exceptions", "types", "endpoints", "env", "_console", "_replies", "_text"},
-    {"_core", "_defaults"},
+    {"exceptions", "types", "endpoints", "env", "_console", "_replies", "_select_thread", "_text"},
+    {"_core", "_defaults", "_readiness"},
+    {"handlers"},
     {"sync", "skt", "_mtool", "_targets"},
+    {"_aio_base"},
     {"aio", "_options"},
-    {"recv", "send"},
+    {"_server", "recv", "send"},
     {"hear"},
     {"__init__"},
     {"cli"},

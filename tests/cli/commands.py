@@ -1,0 +1,38 @@
+"""The command line as a process. No tests."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from tests.support.programs import Program, environment
+
+MULTICAST = [sys.executable, "-m", "multicast"]
+GROUP = "239.4.6.1"
+OTHER = "239.4.6.2"
+
+
+def run(
+    *words: "str | bytes", env: dict[str, str] | None = None, **options: Any
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command line to its end."""
+    settings: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **options,
+    }
+    if "input" in settings:
+        del settings["stdin"]
+    return subprocess.run(
+        [*map(os.fsencode, MULTICAST), *map(os.fsencode, words)],
+        env=environment(**(env or {})),
+        check=False,
+        timeout=30,
+        **settings,
+    )
+
+
+def start(*words: str) -> Program:
+    """Start the command line; the caller ends it."""
+    return Program([*MULTICAST, *words])

@@ -1,0 +1,219 @@
+"""SAY, RECV and HEAR as processes that talk to each other."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from multicast import Receiver, Sender
+from tests.cli.commands import GROUP, MULTICAST, OTHER, run, start
+from tests.support.joined import until_joined
+from tests.support.programs import Program
+
+pytestmark = pytest.mark.platform("linux")
+
+
+@pytest.fixture
+def at(free_port: int, loopback: str) -> list[str]:
+    return ["--port", str(free_port), "--iface", loopback]
+
+
+@pytest.mark.parametrize("command", ["RECV", "HEAR"])
+def test_one_message_is_received_and_printed(command: str, at: list[str]) -> None:
+    with start(command, *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
+        until_joined(GROUP)
+        said = run("SAY", *at, "--group", GROUP, "--message", "Hello", "World!")
+        assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
+        assert listener.finish() == 0, listener.err
+        assert (listener.out, listener.err) == ("Hello World!\n", "")
+
+
+def test_without_use_std_nothing_is_printed(at: list[str]) -> None:
+    with start("RECV", *at, "--group", GROUP, "--timeout", "10") as listener:
+        until_joined(GROUP)
+        run("SAY", *at, "--group", GROUP, "-m", "hello")
+        assert listener.finish() == 0, listener.err
+        assert (listener.out, listener.err) == ("", "")
+
+
+@pytest.mark.parametrize("options", [["--daemon", "--use-std", "HEAR"], ["HEAR", "--daemon", "--use-std"]])
+def test_a_daemon_listens_until_stop(options: list[str], at: list[str]) -> None:
+    with start(*options, *at, "--group", GROUP) as listener:
+        until_joined(GROUP)
+        for words in (["one"], ["two", "words"], ["STOP"]):
+            assert run("SAY", *at, "--group", GROUP, "-m", *words).returncode == 0
+        assert listener.finish() == 0, listener.err
+        assert (listener.out, listener.err) == ("one\ntwo words\nSTOP\n", "")
+
+
+def test_each_message_is_printed_as_it_comes(at: list[str], loopback: str) -> None:
+    with (
+        start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
+        Sender(GROUP, int(at[1]), interface=loopback) as sender,
+    ):
+        until_joined(GROUP)
+        for payload, line in ((b"one", "one\n"), (b"", "\n"), (b"\xff\xfe", "\\xff\\xfe\n")):
+            sender.send(payload)
+            # The output is a pipe: only what was flushed can be read while the program runs.
+            assert listener.line() == line
+
+
+def test_a_thousand_messages_in_a_second_are_all_printed(at: list[str], loopback: str) -> None:
+    with (
+        start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
+        Sender(GROUP, int(at[1]), interface=loopback) as sender,
+    ):
+        until_joined(GROUP)
+        messages = [f"message {number}" for number in range(1000)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pace:
+            # A read that times out after a millisecond is a clock of a thousand beats a second.
+            pace.settimeout(0.001)
+            pace.bind((loopback, 0))
+            for message in messages:
+                sender.send(message.encode())
+                with pytest.raises(TimeoutError):
+                    pace.recv(1)
+        sender.send(b"STOP")
+        assert listener.finish() == 0, listener.err
+        assert listener.out.splitlines() == [*messages, "STOP"]
+
+
+@pytest.mark.parametrize("where", [["--groups", GROUP, OTHER], ["--group", OTHER, "--groups", GROUP]])
+def test_all_groups_named_are_received(where: list[str], at: list[str]) -> None:
+    for group in (GROUP, OTHER):
+        with start("RECV", *at, *where, "--use-std", "--timeout", "10") as listener:
+            until_joined(GROUP, OTHER)
+            run("SAY", *at, "--group", group, "-m", f"to {group}")
+            assert listener.finish() == 0, listener.err
+            assert listener.out == f"to {group}\n"
+
+
+def test_say_sends_to_each_group(at: list[str], loopback: str) -> None:
+    with Receiver([GROUP, OTHER], int(at[1]), interface=loopback) as ear:
+        assert run("SAY", *at, "--groups", GROUP, OTHER, "-m", "x").returncode == 0
+        assert [ear.recv(timeout=10).group for _ in range(2)] == [GROUP, OTHER]
+
+
+@pytest.mark.parametrize("name", ["lo", "1", "127.0.0.1"])
+def test_an_interface_is_a_name_an_index_or_an_address(name: str, free_port: int) -> None:
+    index = {"lo": "lo", "1": str(socket.if_nametoindex("lo")), "127.0.0.1": "127.0.0.1"}[name]
+    at = ["--port", str(free_port), "--group", GROUP, "--iface", index]
+    with start("--use-std", "RECV", *at, "--timeout", "10") as listener:
+        until_joined(GROUP)
+        assert run("SAY", *at, "-m", "hello").returncode == 0
+        assert listener.finish() == 0, listener.err
+        assert listener.out == "hello\n"
+
+
+@pytest.mark.parametrize("how", [["--pipe"], ["--message", "-"]])
+@pytest.mark.parametrize(
+    ("payload", "sizes"),
+    [(b"", []), (b"\xff\x00\n", [3]), (b"x" * 65507, [65507]), ("é".encode() * 33000, [65506, 494])],
+    ids=["empty", "bytes", "one", "two"],
+)
+def test_standard_input_arrives_unchanged(
+    how: list[str], payload: bytes, sizes: list[int], at: list[str], loopback: str
+) -> None:
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        said = run("SAY", *at, "--group", GROUP, *how, input=payload, env={"MULTICAST_BUFFER_SIZE": "65507"})
+        assert (said.returncode, said.stderr) == (0, b"")
+        run("SAY", *at, "--group", GROUP, "-m", "the end")
+        pieces = []
+        while (piece := ear.recv(timeout=10).data) != b"the end":
+            pieces.append(piece)
+        assert b"".join(pieces) == payload
+        # Two octets a letter: the last of the 65,507 is left to the next piece.
+        assert [len(piece) for piece in pieces] == sizes
+
+
+@pytest.mark.parametrize(
+    ("words", "payload"),
+    [
+        ([""], b""),
+        (["a", "", "b"], b"a  b"),
+        ([b"\xff\xfe"], b"\xff\xfe"),
+        (["-x", "--", "--port", "5"], b"-x -- --port 5"),
+        (["{name}", "{group}"], b"{name} {group}"),
+        (["x" * 65507], b"x" * 65507),
+    ],
+    ids=["empty", "empty-word", "no-text", "options", "braces", "largest"],
+)
+def test_words_arrive_unchanged(
+    words: "list[str | bytes]", payload: bytes, at: list[str], loopback: str
+) -> None:
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        said = run("SAY", *at, "--group", GROUP, "-m", *words)
+        assert (said.returncode, said.stderr) == (0, b"")
+        assert ear.recv(timeout=10).data == payload
+
+
+def test_the_largest_datagram_is_printed_whole(at: list[str]) -> None:
+    with start("RECV", *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
+        until_joined(GROUP)
+        run("SAY", *at, "--group", GROUP, "-m", "x" * 65507)
+        assert listener.finish() == 0, listener.err
+        assert listener.out == "x" * 65507 + "\n"
+
+
+@pytest.mark.parametrize("ttl", ["0", "9"])
+def test_the_ttl_is_sent(ttl: str, at: list[str], loopback: str) -> None:
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        run("SAY", *at, "--group", GROUP, "--ttl", ttl, "-m", "x")
+        assert ear.recv(timeout=10).ttl == int(ttl)
+
+
+def test_no_stop_and_no_reply(at: list[str], loopback: str) -> None:
+    with (
+        start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP, "--no-stop", "--no-reply") as listener,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        until_joined(GROUP)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(loopback))
+        for text in (b"STOP", b"hello"):
+            client.sendto(text, (GROUP, int(at[1])))
+            assert listener.line() == f"{text.decode()}\n"
+        client.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            client.recv(1000)
+        assert listener.running
+
+
+def test_the_console_script_is_the_same(at: list[str]) -> None:
+    with Program(["multicast", "--version"]) as script, Program([*MULTICAST, "--version"]) as module:
+        assert (script.finish(), module.finish()) == (0, 0)
+        assert script.out == module.out
+        assert script.out.startswith("multicast ")
+
+
+def test_the_defaults_come_from_the_environment(loopback: str, free_port: int) -> None:
+    env = {"MULTICAST_GROUP": GROUP, "MULTICAST_PORT": str(free_port), "MULTICAST_TTL": "7"}
+    with Receiver(GROUP, free_port, interface=loopback) as ear:
+        assert run("SAY", "--iface", loopback, "-m", "x", env=env).returncode == 0
+        assert ear.recv(timeout=10).ttl == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--help"], b"CMD"), (["-h"], b"CMD"), (["SAY", "-h"], b"--pipe"), (["-v"], b"multicast ")],
+)
+def test_help_and_version_go_to_standard_output(words: list[str], told: bytes) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert told in done.stdout
+
+
+def test_standard_output_that_is_read_no_more_ends_a_listener(at: list[str], loopback: str) -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [*MULTICAST, "--daemon", "--use-std", "HEAR", *at, "--group", GROUP],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    ) as listener:
+        os.close(writing)
+        until_joined(GROUP)
+        os.close(reading)
+        with Sender(GROUP, int(at[1]), interface=loopback) as sender:
+            sender.send(b"hello")
+        _, err = listener.communicate(timeout=10)
+    assert (listener.returncode, err) == (141, b"")

@@ -1,0 +1,105 @@
+"""The commands with other people's programs, on one machine and between two hosts on a bridge."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import GROUP, MULTICAST
+from tests.support import waiting
+from tests.support.hosts import Host, available
+from tests.support.programs import Program
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+Tool = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where one of two programs runs, where the other does, and the interface between them."""
+
+    here: Callable[..., list[str]]
+    there: Callable[..., list[str]]
+    here_at: str
+    there_at: str
+    watched: str
+
+
+def on_this_machine(*argv: str) -> list[str]:
+    return list(argv)
+
+
+@pytest.fixture(params=["one machine", "two hosts"])
+def ends(request: pytest.FixtureRequest) -> Ends:
+    if request.param == "one machine":
+        return Ends(on_this_machine, on_this_machine, "127.0.0.1", "127.0.0.1", "lo")
+    one: Host
+    other: Host
+    one, other, *_ = available()
+    return Ends(one.command, other.command, one.ipv4, other.ipv4, "br0")
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> str:
+    """A file with what socat says."""
+    path = tmp_path / "message"
+    path.write_bytes(b"said by \xff socat")
+    return os.fspath(path)
+
+
+def until_heard(say: list[str], listener: Program, text: str) -> None:
+    """Say it until it is heard: the listener takes a moment to join."""
+
+    def heard() -> bool:
+        with Program(say) as program:
+            assert program.finish() == 0, program.err
+        return text in listener.out
+
+    waiting.until(heard, f"{text!r}; it printed {listener.out} {listener.err}")
+
+
+def test_socat_says_and_hear_prints(tool: Tool, ends: Ends, message: str, free_port: int) -> None:
+    at = ["--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
+    target = f"UDP4-DATAGRAM:{GROUP}:{free_port},ip-multicast-if={ends.there_at}"
+    with Program(ends.here(*MULTICAST, "--daemon", "--use-std", "HEAR", *at)) as listener:
+        until_heard(
+            ends.there(tool("socat"), "-u", f"OPEN:{message}", target), listener, "said by \\xff socat\n"
+        )
+
+
+def test_say_says_and_socat_hears(tool: Tool, ends: Ends, free_port: int) -> None:
+    source = f"UDP4-RECV:{free_port},reuseaddr,ip-add-membership={GROUP}:{ends.there_at}"
+    say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
+    with Program(ends.there(tool("socat"), "-u", source, "STDOUT")) as listener:
+        until_heard(ends.here(*say, "-m", "said by us\n"), listener, "said by us\n")
+
+
+def test_say_says_and_hear_prints(ends: Ends, free_port: int) -> None:
+    where = ["--port", str(free_port), "--group", GROUP]
+    hear = [*MULTICAST, "--daemon", "--use-std", "HEAR", *where, "--iface", ends.there_at]
+    say = [*MULTICAST, "SAY", *where, "--iface", ends.here_at, "-m"]
+    with Program(ends.there(*hear)) as listener:
+        until_heard(ends.here(*say, "from here"), listener, "from here\n")
+        with Program(ends.here(*say, "STOP")) as stop:
+            assert stop.finish() == 0, stop.err
+        assert listener.finish() == 0, listener.err
+
+
+def test_tshark_sees_the_ttl(tool: Tool, ends: Ends, free_port: int) -> None:
+    watch = ["-l", "-n", "-i", ends.watched, "-f", f"udp port {free_port}", "-T", "fields"]
+    say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
+    with Program([tool("tshark"), *watch, "-e", "ip.ttl", "-e", "ip.dst"]) as tshark:
+        until_heard(ends.here(*say, "--ttl", "9", "-m", "x"), tshark, f"9\t{GROUP}\n")
+    assert set(tshark.out.splitlines()) == {f"9\t{GROUP}"}
+
+
+def test_two_listeners_on_one_port_both_hear(ends: Ends, free_port: int) -> None:
+    where = ["--port", str(free_port), "--group", GROUP]
+    hear = ends.there(*MULTICAST, "--daemon", "--use-std", "HEAR", *where, "--iface", ends.there_at)
+    say = ends.here(*MULTICAST, "SAY", *where, "--iface", ends.here_at, "-m", "to both")
+    with Program(hear) as one, Program(hear) as other:
+        until_heard(say, one, "to both\n")
+        until_heard(say, other, "to both\n")

@@ -1,0 +1,83 @@
+"""SIGINT and SIGTERM end every command within 0.2 s, cleanly."""
+
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from multicast import Receiver
+from tests.cli.commands import GROUP, MULTICAST, start
+from tests.support.joined import until_joined
+from tests.support.programs import environment
+
+pytestmark = pytest.mark.platform("linux")
+
+LISTENERS = {
+    "HEAR": ["--daemon", "HEAR"],
+    "HEAR --use-std": ["--daemon", "--use-std", "HEAR"],
+    "RECV": ["RECV", "--timeout", "60"],
+    "one HEAR": ["HEAR", "--timeout", "60"],
+}
+LIMIT = 0.2
+# A busy machine may be late once; a listener that is slow is so every time.
+ATTEMPTS = 3
+
+
+@pytest.mark.parametrize("words", LISTENERS.values(), ids=LISTENERS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_listener_ends_at_once_and_in_silence(
+    words: list[str], number: signal.Signals, code: int, free_port: int, loopback: str
+) -> None:
+    where = ["--port", str(free_port), "--group", GROUP, "--iface", loopback]
+    took: list[float] = []
+    while not took or (took[-1] >= LIMIT and len(took) < ATTEMPTS):
+        with start(*words, *where) as listener:
+            until_joined(GROUP)
+            begun = time.monotonic()
+            listener.interrupt(number)
+            assert listener.finish(timeout=5) == code, listener.err
+            took.append(time.monotonic() - begun)
+            assert (listener.out, listener.err) == ("", "")
+    assert took[-1] < LIMIT, took
+    # Nothing holds the port any more, not even shared.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", free_port))
+
+
+def test_a_listener_in_the_background_of_a_script_can_be_interrupted(free_port: int, loopback: str) -> None:
+    """Shells start background jobs with SIGINT ignored; told so by name, the listener ends all the same."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        listener = start("--daemon", "HEAR", "--port", str(free_port), "--group", GROUP, "--iface", loopback)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with listener:
+        until_joined(GROUP)
+        listener.interrupt()
+        assert listener.finish(timeout=5) == 130, listener.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sender_that_waits_for_its_input_ends_too(
+    number: signal.Signals, code: int, free_port: int, loopback: str
+) -> None:
+    where = ["--port", str(free_port), "--group", GROUP, "--iface", loopback]
+    with (
+        Receiver(GROUP, free_port, interface=loopback) as ear,
+        subprocess.Popen(
+            [*MULTICAST, "SAY", *where, "--pipe"],
+            env=environment(MULTICAST_BUFFER_SIZE="4"),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as say,
+    ):
+        assert say.stdin is not None
+        say.stdin.write(b"fourmore")
+        say.stdin.flush()
+        # It has read what there is, and waits for more.
+        assert [ear.recv(timeout=10).data for _ in range(2)] == [b"four", b"more"]
+        say.send_signal(number)
+        assert say.wait(5) == code
+        assert say.communicate()[1] == b""

@@ -1,0 +1,57 @@
+"""Servers in a thread of their own, and handlers that keep what they get. No tests."""
+
+import contextlib
+import queue
+import socketserver
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from multicast import Sender
+from multicast.hear import McastServer
+
+GROUP = "239.4.3.1"
+OTHER = "239.4.3.2"
+PATIENCE = 10.0
+"""Seconds after which something that must come is given up."""
+
+
+class Keeping(socketserver.BaseRequestHandler):
+    """Puts each request into the queue ``kept`` of its server."""
+
+    server: "KeepingServer"
+
+    def handle(self) -> None:
+        self.server.kept.put((self.request, self.client_address))
+
+
+class KeepingServer(McastServer):
+    """A server with a place for what its handlers keep."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.kept: queue.Queue[Any] = queue.Queue()
+        super().__init__(*args, **options)
+
+    def payloads(self, count: int) -> list[bytes]:
+        """Wait for the next ``count`` payloads."""
+        return [self.kept.get(timeout=PATIENCE)[0][0] for _ in range(count)]
+
+
+@contextlib.contextmanager
+def serving(server: McastServer, poll_interval: float = 0.02) -> Iterator[threading.Thread]:
+    """Let ``server`` serve in a thread, which has ended after the block."""
+    thread = threading.Thread(target=server.serve_forever, args=(poll_interval,))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        server.shutdown()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def say(server: McastServer, *payloads: bytes, group: str = GROUP, iface: str = "127.0.0.1") -> None:
+    """Send ``payloads`` to the port of ``server``."""
+    with Sender(group, server.server_address[1], interface=iface) as sender:
+        for payload in payloads:
+            sender.send(payload)

@@ -1,0 +1,85 @@
+"""The documented names of ``multicast.__main__``."""
+
+import pytest
+
+import multicast
+from multicast import __main__ as entry
+
+
+def test_noop_is_a_success() -> None:
+    assert entry.main(["NOOP"]) == (0, (True, None))
+    assert entry.main("NOOP") == (0, (True, None))
+    assert entry.main(["--daemon", "NOOP"]) == (0, (True, None))
+    assert entry.McastNope()() == (True, None)
+
+
+def test_the_tasks_are_tools() -> None:
+    assert sorted(entry.TASK_OPTIONS) == ["HEAR", "NOOP", "RECV", "SAY"]
+    assert all(isinstance(task, multicast.mtool) for task in entry.TASK_OPTIONS.values())
+
+
+def test_tools_are_used_by_name() -> None:
+    assert entry.McastDispatch().useTool("NOOP") == (True, None)
+    assert entry.McastDispatch.useTool("NOOP") == (True, None)
+    assert entry.McastDispatch().useTool("NOSUCH") == (False, None)
+    assert entry.McastDispatch()(["NOOP", "--use-std"]) == (True, None)
+
+
+@pytest.mark.parametrize("command", ["RECV", "HEAR"])
+def test_nothing_received_is_70(
+    command: str, free_port: int, loopback: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        command,
+        "--port",
+        str(free_port),
+        "--group",
+        "239.4.5.1",
+        "--iface",
+        loopback,
+        "--timeout",
+        "0.05",
+    ]
+    assert entry.main(words) == (70, (False, None))
+    line = f"multicast {command}: nothing came on port {free_port} within 0.05 s "
+    err = capsys.readouterr().err
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_say_is_a_success(free_port: int, loopback: str) -> None:
+    words = ["SAY", "--port", str(free_port), "--group", "239.4.5.1", "--iface", loopback, "-m", "hello"]
+    assert entry.main(words) == (0, (True, None))
+
+
+def test_a_usage_error_is_2_and_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["NOSUCH"]) == (2, (False, None))
+    assert "invalid choice: 'NOSUCH'" in capsys.readouterr().err
+
+
+def test_help_and_version_are_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["--version"])[0] == 0
+    assert capsys.readouterr().out == f"multicast {multicast.__version__}\n"
+    assert entry.main(["--help"])[0] == 0
+    assert "CMD" in capsys.readouterr().out
+
+
+def test_a_failure_is_its_exit_code_and_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["RECV", "--group", "239.4.5.1", "--iface", "nosuch0"]
+    assert entry.main(words) == (2, (False, None))
+    assert "nosuch0" in capsys.readouterr().err
+
+
+def test_the_command_line_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["multicast", "NOOP"])
+    assert entry.cli() == 0
+    monkeypatch.setattr("sys.argv", ["multicast", "NOOP", "--nosuch"])
+    assert entry.cli() == 2
+
+
+def test_every_dispatcher_has_the_options_of_its_tools() -> None:
+    options, extras = entry.McastRecvHearDispatch.parseArgs(["--no-reply", "--timeout", "3"])
+    assert (options.reply, options.stop, options.timeout, extras) == (False, True, 3.0, [])
+    options, extras = entry.McastDispatch.parseArgs(["SAY", "--ttl", "3", "--unknown"])
+    assert (options.command, options.ttl, extras) == ("SAY", 3, ["--unknown"])
+    assert entry.McastNope.parseArgs([])[1] == []

@@ -1,0 +1,216 @@
+"""``HearUDPHandler``: what it logs, answers and stops; and how a server takes its ``STOP``."""
+
+import logging
+import re
+import socket
+import socketserver
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from multicast._replies import TokenBucket
+from multicast.exceptions import ShutdownCommandReceived
+from multicast.hear import HearUDPHandler, McastServer
+from tests.documented.serving import GROUP, PATIENCE, Keeping, KeepingServer, say, serving
+
+CLIENT = ("192.0.2.99", 5000)
+
+
+class Wire:
+    """Stands for a socket and keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, Any]] = []
+
+    def getsockname(self) -> tuple[str, int]:
+        return (GROUP, 59595)
+
+    def sendto(self, data: bytes, address: Any) -> int:
+        self.sent.append((data, address))
+        return len(data)
+
+
+def handle(payload: bytes | None, client: tuple[str, int] = CLIENT, server: Any = None) -> Wire:
+    wire = Wire()
+    HearUDPHandler((payload, wire), client, server)  # type: ignore[arg-type]
+    return wire
+
+
+def test_the_sender_is_answered_in_capitals() -> None:
+    wire = handle("hällo".encode())
+    assert wire.sent == [(f"HEAR [ HÄLLO SAID 192.0.2.99:5000 ] from {GROUP}:59595".encode(), CLIENT)]
+
+
+@pytest.mark.parametrize(
+    "client",
+    [("239.1.2.3", 5000), ("255.255.255.255", 5000), ("192.0.2.99", 0), ("0.0.0.0", 5000)],
+)
+def test_what_is_no_single_host_is_not_answered(client: tuple[str, int]) -> None:
+    assert handle(b"hello", client).sent == []
+
+
+def test_an_answer_is_not_answered() -> None:
+    assert handle(handle(b"hello").sent[0][0]).sent == []
+
+
+@pytest.mark.parametrize("payload", [b"STOP", b"please STOP now", b"Default listener only knows: STOP"])
+def test_stop_asks_for_a_shutdown(payload: bytes) -> None:
+    with pytest.raises(ShutdownCommandReceived) as caught:
+        handle(payload)
+    assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize("payload", [b"stop", b"ST OP", b""])
+def test_other_words_do_not(payload: bytes) -> None:
+    assert len(handle(payload).sent) == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [(None, Wire()), (b"STOP", None), (b"STOP \xff", Wire())],
+    ids=["no data", "no socket", "no text"],
+)
+def test_what_is_nothing_to_handle_returns_early(request_: tuple[Any, Any]) -> None:
+    HearUDPHandler(request_, CLIENT, None)  # type: ignore[arg-type]
+    assert request_[1] is None or request_[1].sent == []
+
+
+def test_a_sender_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Dead(Wire):
+        def sendto(self, data: bytes, address: Any) -> int:
+            raise PermissionError(13, "Permission denied")
+
+    with caplog.at_level(logging.WARNING, "multicast"):
+        HearUDPHandler((b"hello", Dead()), CLIENT, None)  # type: ignore[arg-type]
+    assert ["192.0.2.99:5000" in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.fixture
+def client(loopback: str) -> Iterator[socket.socket]:
+    """A plain socket that can say something to the group and hear what is said to it alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(loopback))
+        sock.bind((loopback, 0))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def test_the_answer_comes_by_unicast(client: socket.socket, loopback: str) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server):
+        port = server.server_address[1]
+        client.sendto(b"hello", (GROUP, port))
+        answer, sender = client.recvfrom(1000)
+        me = re.escape(f"HEAR [ HELLO SAID {loopback}:{client.getsockname()[1]} ] from ")
+        assert re.fullmatch(rf"{me}[\d.]+:{port}", answer.decode())
+        assert sender[1] == port
+
+
+def test_answers_are_bounded(client: socket.socket, loopback: str) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server):
+        allowed = 0
+        while server.answers.take():
+            allowed += 1
+        assert 1 < allowed < 1000
+        server.answers = TokenBucket(rate=1e-6, burst=3)
+        for _ in range(10):
+            client.sendto(b"hello", (GROUP, server.server_address[1]))
+        client.sendto(b"STOP", (GROUP, server.server_address[1]))
+        server._idle.wait(PATIENCE)
+        client.settimeout(0)
+        answers = 0
+        while True:
+            try:
+                client.recv(1000)
+            except BlockingIOError:
+                break
+            answers += 1
+        assert answers == 3
+
+
+def test_answers_can_be_turned_off(client: socket.socket, loopback: str) -> None:
+    class Noting(HearUDPHandler):
+        def handle(self) -> None:
+            super().handle()
+            Keeping.handle(self)  # type: ignore[arg-type]
+
+    with KeepingServer((GROUP, 0), Noting, iface=loopback, reply=False) as server, serving(server):
+        client.sendto(b"hello", (GROUP, server.server_address[1]))
+        assert server.payloads(1) == [b"hello"]
+        client.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            client.recv(1000)
+
+
+def test_stop_ends_serving_with_a_warning_that_names_the_sender(
+    client: socket.socket, loopback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        client.sendto(b"STOP", (GROUP, server.server_address[1]))
+        with caplog.at_level(logging.WARNING, "multicast"):
+            server.serve_forever()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == (f"multicast.hear.McastServer.{GROUP}", "WARNING")
+    assert f"{loopback}:{client.getsockname()[1]}" in record.getMessage()
+
+
+def test_stop_can_be_turned_off(client: socket.socket, loopback: str) -> None:
+    with (
+        McastServer((GROUP, 0), HearUDPHandler, iface=loopback, stop=False) as server,
+        serving(server) as thread,
+    ):
+        for text in (b"STOP", b"hello"):
+            client.sendto(text, (GROUP, server.server_address[1]))
+            assert text.upper() in client.recv(1000)
+        assert thread.is_alive()
+
+
+def test_threads_of_a_mixed_in_server_can_stop_it(loopback: str) -> None:
+    class Threading(socketserver.ThreadingMixIn, McastServer):
+        pass
+
+    with Threading((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server) as thread:
+        say(server, b"STOP")
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_single_request_can_be_stop(loopback: str) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        say(server, b"STOP")
+        server.handle_request()
+        # It was told to shut down: serving returns at once.
+        server.serve_forever()
+
+
+def test_an_own_handler_that_fails_on_stop_is_logged_and_shuts_down(
+    loopback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            raise KeyError("a bug of the handler")
+
+    with McastServer((GROUP, 0), Failing, iface=loopback) as server:
+        say(server, b"STOP")
+        with caplog.at_level(logging.WARNING, "multicast"):
+            server.serve_forever()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert caplog.records[0].exc_info is not None
+    assert "a bug of the handler" in str(caplog.records[0].exc_info[1])
+
+
+@pytest.mark.parametrize("request_", [None, (None, None), (b"other", None)])
+def test_handle_error_defers_to_the_base_class(
+    loopback: str, request_: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        server.handle_error(request_, CLIENT)
+        assert str(CLIENT) in capsys.readouterr().err
+
+
+def test_handle_error_calls_shutdown_on_stop(loopback: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        calls: list[bool] = []
+        monkeypatch.setattr(server, "shutdown", lambda: calls.append(True))
+        server.handle_error((b"now STOP", server.socket), CLIENT)
+        assert calls == [True]

@@ -1,0 +1,165 @@
+"""``McastHEAR``: until somebody says ``STOP``, in this process and in one of its own."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from typing import Any
+
+import pytest
+from typing_extensions import Self
+
+import multicast
+from tests.support.joined import until_joined
+from tests.support.programs import Program, argv_for
+
+GROUP = "239.4.4.1"
+OTHER = "239.4.4.2"
+
+
+@pytest.fixture
+def sender(free_port: int, loopback: str) -> Iterator[multicast.Sender]:
+    with multicast.Sender(GROUP, free_port, interface=loopback) as tx:
+        yield tx
+
+
+class Listener(threading.Thread):
+    """A HEAR in a thread, and what it returned."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
+        self.result: Any = None
+
+    def run(self) -> None:
+        self.result = multicast.hear.McastHEAR()(**self.options)
+
+    def __enter__(self) -> Self:
+        self.start()
+        until_joined(GROUP)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.join(10)
+        assert not self.is_alive()
+
+
+pytestmark = pytest.mark.platform("linux")
+
+
+def test_it_listens_until_stop(sender: multicast.Sender, free_port: int, loopback: str) -> None:
+    with Listener(group=GROUP, port=free_port, iface=loopback, is_daemon=True) as listener:
+        sender.send(b"hello")
+        sender.send(b"STOP")
+    assert listener.result == (True, None)
+
+
+@pytest.mark.parametrize(
+    "where", [{"groups": [OTHER, GROUP]}, {"group": OTHER, "groups": [GROUP]}, {"groups": GROUP}], ids=str
+)
+def test_every_group_named_is_heard(
+    sender: multicast.Sender, free_port: int, loopback: str, where: dict[str, Any]
+) -> None:
+    with Listener(port=free_port, iface=loopback, **where) as listener:
+        sender.send(b"STOP")
+    assert listener.result == (True, None)
+
+
+def test_what_comes_is_printed_where_asked(
+    sender: multicast.Sender, free_port: int, loopback: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Listener(group=GROUP, port=free_port, iface=loopback, is_std=True):
+        for payload in (b"one", b"\xff\x00", b"", "zwölf".encode(), b"STOP"):
+            sender.send(payload)
+    assert capsys.readouterr().out == "one\n\\xff\x00\n\nzwölf\nSTOP\n"
+
+
+def test_what_comes_is_logged(
+    sender: multicast.Sender, free_port: int, loopback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "multicast"), Listener(group=GROUP, port=free_port, iface=loopback):
+        sender.send(b"hello")
+        sender.send(b"STOP")
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("multicast.hear")]
+    assert any("hello" in message for message in told)
+
+
+def test_stop_can_be_turned_off(sender: multicast.Sender, free_port: int, loopback: str) -> None:
+    script = (
+        "import multicast, sys;"
+        f"multicast.hear.McastHEAR()(group='{GROUP}', port={free_port}, iface='{loopback}', is_std=True, stop=False)"
+    )
+    with Program(argv_for("python", script)) as program:
+        until_joined(GROUP)
+        sender.send(b"STOP")
+        sender.send(b"still there")
+        assert program.line_with("still there") == "still there\n"
+        program.interrupt()
+        # A listener that is interrupted returns, as the FAQ's process does.
+        assert program.finish() == 0, program.err
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracker() -> None:
+    """Start what multiprocessing keeps running for the rest of the test run, before anybody looks for leaks."""
+    resource_tracker.ensure_running()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_of_its_own_ends_well(
+    sender: multicast.Sender, free_port: int, loopback: str, method: str
+) -> None:
+    # The type of a context depends on its method.
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(
+        target=multicast.hear.McastHEAR(),
+        name="HEAR",
+        kwargs={"is_daemon": True, "port": free_port, "group": GROUP, "iface": loopback},
+    )
+    process.start()
+    until_joined(GROUP)
+    sender.send(b"Default listener only knows: STOP")
+    process.join(10)
+    assert process.exitcode == 0
+    process.close()
+
+
+def test_an_interrupted_process_ends_well(free_port: int, loopback: str) -> None:
+    process = multiprocessing.get_context("fork").Process(
+        target=multicast.hear.McastHEAR(),
+        kwargs={"port": free_port, "group": GROUP, "iface": loopback},
+    )
+    process.start()
+    until_joined(GROUP)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(10)
+    assert process.exitcode == 0
+    process.close()
+
+
+def test_an_output_that_breaks_ends_it_with_that_error(
+    sender: multicast.Sender, free_port: int, loopback: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    # The thread never gets to its own standard output: the error is this thread's to see.
+    done: list[BaseException] = []
+
+    class Failing(Listener):
+        def run(self) -> None:
+            try:
+                super().run()
+            except BrokenPipeError as problem:
+                done.append(problem)
+
+    with Failing(group=GROUP, port=free_port, iface=loopback, is_std=True):
+        sender.send(b"hello")
+    assert len(done) == 1
+
+
+def test_an_unknown_interface_is_an_os_error(free_port: int) -> None:
+    with pytest.raises(OSError, match="nosuch0"):
+        multicast.hear.McastHEAR()(group=GROUP, port=free_port, iface="nosuch0")

@@ -1,0 +1,156 @@
+"""The package itself: its constants, what importing it does not do, and what it costs."""
+
+import json
+import logging
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from types import ModuleType
+
+import pytest
+
+import multicast
+from tests.support.programs import environment
+
+DEFAULTS = {
+    "_MCAST_DEFAULT_PORT": 59595,
+    "_MCAST_DEFAULT_GROUP": "224.0.0.1",
+    "_MCAST_DEFAULT_TTL": 1,
+    "_MCAST_DEFAULT_BUFFER_SIZE": 1316,
+    "_MCAST_DEFAULT_BIND_IP": "224.0.0.1",
+    "_MCAST_DEFAULT_GROUPS": ["224.0.0.1"],
+    "_BLANK": "",
+}
+READ_ALL = (
+    f"import json, multicast; print(json.dumps({{n: getattr(multicast, n) for n in {list(DEFAULTS)}}}))"
+)
+
+
+def python(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``code`` in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_the_constants_have_the_documented_values() -> None:
+    done = python(READ_ALL)
+    assert (json.loads(done.stdout), done.stderr) == (DEFAULTS, "")
+
+
+def test_the_environment_overrides_the_constants() -> None:
+    done = python(
+        READ_ALL,
+        MULTICAST_PORT="50000",
+        MULTICAST_GROUP="239.1.2.3",
+        MULTICAST_TTL="5",
+        MULTICAST_BUFFER_SIZE="9000",
+        MULTICAST_BIND_ADDR="0.0.0.0",
+        MULTICAST_GROUPS="239.3.3.3 239.2.2.2",
+    )
+    assert json.loads(done.stdout) == {
+        "_MCAST_DEFAULT_PORT": 50000,
+        "_MCAST_DEFAULT_GROUP": "239.1.2.3",
+        "_MCAST_DEFAULT_TTL": 5,
+        "_MCAST_DEFAULT_BUFFER_SIZE": 9000,
+        "_MCAST_DEFAULT_BIND_IP": "0.0.0.0",
+        "_MCAST_DEFAULT_GROUPS": ["239.1.2.3", "239.2.2.2", "239.3.3.3"],
+        "_BLANK": "",
+    }
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "80"), ("GROUP", "10.0.0.1"), ("TTL", "forever"), ("BUFFER_SIZE", "0"), ("BIND_ADDR", "here")],
+)
+def test_a_bad_value_is_one_warning_and_the_default(name: str, value: str) -> None:
+    done = python(READ_ALL, **{f"MULTICAST_{name}": value})
+    assert json.loads(done.stdout) == DEFAULTS
+    assert done.stderr.count("UserWarning") == 1
+    assert f"MULTICAST_{name}: {value!r}" in done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["send", "recv", "hear", "skt", "env", "exceptions"])
+def test_the_modules_come_with_the_package(name: str) -> None:
+    done = python(f"import multicast; print(multicast.{name}.__name__)")
+    assert done.stdout == f"multicast.{name}\n"
+    assert isinstance(getattr(multicast, name), ModuleType)
+
+
+@pytest.mark.parametrize("name", multicast.__all__)
+def test_every_public_name_is_there_and_listed(name: str) -> None:
+    found = getattr(multicast, name)
+    assert found is getattr(multicast, name), "a name stands for one thing"
+    assert name in dir(multicast)
+
+
+def test_the_version_is_the_distributions() -> None:
+    from importlib.metadata import version
+
+    assert multicast.__version__ == version("multicast")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Reciever'"):
+        getattr(multicast, "Reciever")  # noqa: B009 - a type checker would refuse the plain form
+
+
+@pytest.mark.parametrize("timeout", ["None", "12.5"])
+def test_importing_leaves_the_default_timeout_alone(timeout: str) -> None:
+    done = python(
+        f"import socket; socket.setdefaulttimeout({timeout}); import multicast, multicast.sync;"
+        "print(socket.getdefaulttimeout())"
+    )
+    assert (done.stdout, done.stderr) == (f"{timeout}\n", "")
+
+
+@pytest.mark.platform("linux")
+def test_importing_opens_starts_and_changes_nothing() -> None:
+    done = python(
+        "import os, signal, socket, sys, threading, logging, warnings\n"
+        "def state():\n"
+        "    return (sorted(os.listdir('/proc/self/fd')), threading.enumerate(), logging.root.handlers[:],\n"
+        "            logging.root.level, warnings.filters[:], dict(os.environ), sys.excepthook,\n"
+        "            [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)])\n"
+        "before = state()\n"
+        "import multicast, multicast.sync, multicast.cli\n"
+        "assert state() == before\n"
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_there_is_one_null_handler() -> None:
+    handlers = logging.getLogger("multicast").handlers
+    assert [type(handler) for handler in handlers] == [logging.NullHandler]
+    done = python("import logging, multicast; logging.getLogger('multicast.recv').error('not to be seen')")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_importing_is_cheap() -> None:
+    """The bound is 1.5 times the import of what every program with sockets and logs has anyway."""
+
+    def cost(code: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+        return time.perf_counter() - start
+
+    base, ours = "import socket, logging", "import multicast"
+    # Whatever is compiled on the first import is compiled now.
+    cost(base)
+    cost(ours)
+    ratios = [cost(ours) / cost(base) for _ in range(15)]
+    assert statistics.median(ratios) < 1.5, ratios
+
+
+def test_sockets_are_the_standard_librarys() -> None:
+    with multicast.genSocket() as sock:
+        assert type(sock) is socket.socket

@@ -1,0 +1,106 @@
+"""Endpoint text to values and back."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multicast.endpoints import Endpoint, parse
+
+READ = {
+    "239.1.2.3": Endpoint("239.1.2.3"),
+    " 239.1.2.3\n": Endpoint("239.1.2.3"),
+    "239.1.2.3:5000": Endpoint("239.1.2.3", 5000),
+    "239.1.2.3:0": Endpoint("239.1.2.3", 0),
+    "239.1.2.3:65535": Endpoint("239.1.2.3", 65535),
+    "239.1.2.3%eth0": Endpoint("239.1.2.3", None, "eth0"),
+    "239.1.2.3%eth0:5000": Endpoint("239.1.2.3", 5000, "eth0"),
+    "239.1.2.3:5000%eth0": Endpoint("239.1.2.3", 5000, "eth0"),
+    "239.1.2.3:5000%2": Endpoint("239.1.2.3", 5000, "2"),
+    "239.1.2.3:5000%10.0.0.1": Endpoint("239.1.2.3", 5000, "10.0.0.1"),
+    "ff02::114": Endpoint("ff02::114"),
+    "ff02::114%eth0": Endpoint("ff02::114", None, "eth0"),
+    "[ff02::114]": Endpoint("ff02::114"),
+    "[ff02::114]:5000": Endpoint("ff02::114", 5000),
+    "[ff02::114%eth0]:5000": Endpoint("ff02::114", 5000, "eth0"),
+    "[ff02::114]:5000%eth0": Endpoint("ff02::114", 5000, "eth0"),
+    "10.0.0.1@232.1.2.3:5000": Endpoint("232.1.2.3", 5000, None, ("10.0.0.1",)),
+    "10.0.0.1, 10.0.0.2@232.1.2.3": Endpoint("232.1.2.3", None, None, ("10.0.0.1", "10.0.0.2")),
+    "[fd00::1]@[ff35::1%eth0]:5000": Endpoint("ff35::1", 5000, "eth0", ("fd00::1",)),
+}
+
+REFUSED = {
+    "": "names no group",
+    ":5000": "names no group",
+    "[]:5000": "names no group",
+    "%eth0": "names no group",
+    "@239.1.2.3": "empty source before '@'",
+    "10.0.0.1,@239.1.2.3": "empty source before '@'",
+    "[ff02::1": "no closing ']'",
+    "[ff02::1]5000": "has '5000' behind ']'",
+    "239.1.2.3%": "behind '%'",
+    "239.1.2.3:5000%": "behind '%'",
+    "[ff02::1%]:5000": "behind '%'",
+    "[ff02::1%eth0]:5000%eth1": "second zone behind '%'",
+    "239.1.2.3:": "has the port ''",
+    "239.1.2.3:http": "has the port 'http'",
+    "239.1.2.3:-1": "has the port '-1'",
+    "239.1.2.3:+1": "has the port '+1'",
+    "239.1.2.3:1_000": "has the port '1_000'",
+    "239.1.2.3:65536": "has the port '65536'",
+    "239.1.2.3:\N{ARABIC-INDIC DIGIT FIVE}": "has the port '\N{ARABIC-INDIC DIGIT FIVE}'",
+    "239.1.2.3:" + 5000 * "9": "from 0 to 65535",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), READ.items(), ids=READ.keys())
+def test_is_read(text: str, expected: Endpoint) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(("text", "part"), REFUSED.items(), ids=[text[:20] for text in REFUSED])
+def test_is_refused_with_a_message_that_quotes_it(text: str, part: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is looked at below
+        parse(text)
+    assert part in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [None, 5000, b"239.1.2.3", ("239.1.2.3", 5000)])
+def test_what_is_no_text_is_a_type_error(given: object) -> None:
+    with pytest.raises(TypeError, match=rf"not {type(given).__name__}$"):
+        parse(given)  # type: ignore[arg-type]
+
+
+ADDRESSES = st.ip_addresses().map(str)
+ZONES = st.from_regex(r"[a-z][a-z0-9.\-]{0,14}", fullmatch=True) | st.integers(1, 2**31 - 1).map(str)
+ENDPOINTS = st.builds(
+    Endpoint,
+    ADDRESSES,
+    st.none() | st.integers(0, 65535),
+    st.none() | ZONES,
+    st.lists(ADDRESSES, max_size=3).map(tuple),
+)
+
+
+@given(ENDPOINTS)
+def test_the_text_of_an_endpoint_reads_back_as_it(endpoint: Endpoint) -> None:
+    assert parse(str(endpoint)) == endpoint
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        endpoint = parse(text)
+    except ValueError:
+        # What the messages say is tested above.
+        return
+    assert endpoint.group
+    assert endpoint.port is None or 0 <= endpoint.port <= 65535
+
+
+@given(st.ip_addresses(v=6), st.integers(0, 65535))
+def test_a_bare_ipv6_address_never_loses_its_end_to_a_port(address: ipaddress.IPv6Address, port: int) -> None:
+    assert parse(str(address)) == Endpoint(str(address))
+    assert parse(f"[{address}]:{port}") == Endpoint(str(address), port)

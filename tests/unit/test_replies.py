@@ -1,0 +1,68 @@
+"""Whom the default handler answers, how often, and with what."""
+
+import pytest
+
+from multicast._replies import TokenBucket, answer, may_answer, place
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_burst_is_allowed_and_then_the_rate() -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate=8, burst=3, clock=clock)
+    assert [bucket.take() for _ in range(5)] == [True, True, True, False, False]
+    clock.now += 0.125
+    assert [bucket.take() for _ in range(2)] == [True, False]
+    clock.now += 0.25
+    assert [bucket.take() for _ in range(3)] == [True, True, False]
+
+
+def test_a_long_silence_saves_up_no_more_than_the_burst() -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate=10, burst=2, clock=clock)
+    clock.now += 3600
+    assert [bucket.take() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "sender", [("192.0.2.1", 5000), ("127.0.0.1", 1), ("223.255.255.254", 65535), ("fe80::1", 5000)]
+)
+def test_a_host_is_answered(sender: tuple[str, int]) -> None:
+    assert may_answer("hello", sender)
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        ("192.0.2.1", 0),
+        ("224.0.0.1", 5000),
+        ("239.1.2.3", 5000),
+        ("240.0.0.1", 5000),
+        ("255.255.255.255", 5000),
+        ("0.0.0.0", 5000),
+        ("ff02::1", 5000),
+        ("::", 5000),
+        ("a name", 5000),
+    ],
+)
+def test_what_is_no_host_is_not(sender: tuple[str, int]) -> None:
+    assert not may_answer("hello", sender)
+
+
+def test_an_answer_is_not_answered() -> None:
+    text = answer("hello", ("192.0.2.1", 5000), ("224.0.0.1", 59595))
+    assert text == "HEAR [ HELLO SAID 192.0.2.1:5000 ] from 224.0.0.1:59595"
+    assert not may_answer(text, ("192.0.2.1", 5000))
+
+
+def test_places_read_as_they_are_written() -> None:
+    assert place(("192.0.2.1", 5000)) == "192.0.2.1:5000"
+    assert place(("fe80::1", 5000)) == "[fe80::1]:5000"

@@ -1,0 +1,131 @@
+"""What the other tests stand on: the private network, the watch for leaks, the refusal of skips, the code blocks."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support import leaks, markdown, private_network
+from tests.support.private_network import ROOT
+from tests.support.programs import environment
+
+NETNS = ROOT / "scripts" / "netns.sh"
+
+
+def netns(*argv: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":
+    env = environment() if path is None else environment(PATH=path)
+    return subprocess.run(
+        ["bash", str(NETNS), *argv], env=env, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+@pytest.mark.private_net
+def test_a_variable_alone_makes_no_network_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert private_network.is_private()
+    monkeypatch.setenv("MULTICAST_NETNS", "net:[1]")
+    assert not private_network.is_private()
+
+
+@pytest.mark.private_net
+def test_hosts_reach_each_other_and_nobody_else() -> None:
+    inside = (
+        "ip -n h1 -brief address show eth0 && ip -n h2 route get 10.77.0.1 && ip -n h2 route get 192.0.2.2"
+    )
+    done = netns("--hosts", "2", "bash", "-c", inside)
+    assert done.returncode == 0, done.stderr
+    assert "10.77.0.1/24" in done.stdout
+    assert done.stdout.count("dev eth0") == 2
+
+
+@pytest.mark.private_net
+def test_the_exit_code_is_the_commands_own() -> None:
+    assert netns("bash", "-c", "exit 7").returncode == 7
+
+
+@pytest.mark.platform("linux", "darwin")
+@pytest.mark.parametrize(
+    "argv", [[], ["--hosts"], ["--hosts", "1", "true"], ["--hosts", "x", "true"], ["--hosts", "2"]]
+)
+def test_wrong_words_are_a_usage_error(argv: list[str]) -> None:
+    done = netns(*argv)
+    assert done.returncode == 64
+    assert done.stderr.startswith("usage:")
+
+
+@pytest.mark.platform("linux")
+def test_without_a_namespace_it_says_so_and_asks_for_loopback(tmp_path: Path) -> None:
+    refusing = tmp_path / "unshare"
+    refusing.write_text("#!/bin/sh\necho 'unshare: Operation not permitted' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    done = netns("--hosts", "2", "env", path=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0
+    assert {"MULTICAST_LOOPBACK_ONLY=1", "MULTICAST_HOSTS=0"} <= set(done.stdout.splitlines())
+    assert "MULTICAST_NETNS" not in done.stdout
+    assert "no private network (unshare: Operation not permitted)" in done.stderr
+
+
+@pytest.mark.platform("linux")
+def test_a_descriptor_left_behind_is_seen() -> None:
+    before = leaks.take()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:
+        assert [line for line in leaks.left_since(before) if line.startswith(f"descriptor {kept.fileno()} ")]
+    assert leaks.left_since(before) == []
+
+
+def test_a_thread_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaks, "_GRACE", 0.01)
+    before = leaks.take()
+    done = threading.Event()
+    kept = threading.Thread(target=done.wait, name="kept")
+    kept.start()
+    try:
+        assert "thread kept" in leaks.left_since(before)
+    finally:
+        done.set()
+        kept.join()
+    assert leaks.left_since(before) == []
+
+
+@pytest.mark.parametrize(
+    ("required", "code", "summary"),
+    [("0", 0, "1 passed, 1 skipped, 1 deselected"), ("1", 1, "1 failed, 1 passed")],
+)
+def test_a_skip_fails_where_nothing_may_be_skipped(
+    tmp_path: Path, required: str, code: int, summary: str
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    platform\n")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "def test_passes(): pass\n"
+        "def test_skips(): pytest.skip('no such program')\n"
+        "@pytest.mark.platform('nowhere')\n"
+        "def test_elsewhere(): raise AssertionError\n"
+    )
+    env = environment(MULTICAST_REQUIRE_TOOLS=required, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.support.no_skips", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout
+    assert summary in done.stdout
+    assert ("0 skipped (a skip counts as a failure in this run)" in done.stdout) is (required == "1")
+
+
+def test_blocks_are_read_with_their_options_and_without_their_indent(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "faq.md"
+    assert [block.code for block in markdown.runnable_blocks(page) if block.options["name"] == "help"] == [
+        "python3 -m multicast --help\n"
+    ]
+    other = tmp_path / "page.md"
+    other.write_text("```text\nno\n```\n\n```python pair=x endless\nif 1:\n    pass\n```\n")
+    (only,) = markdown.runnable_blocks(other)
+    assert (only.language, only.code, only.options, only.line) == (
+        "python",
+        "if 1:\n    pass\n",
+        {"pair": "x", "endless": ""},
+        5,
+    )

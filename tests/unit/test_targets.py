@@ -1,0 +1,67 @@
+"""What a receiving tool joins and binds."""
+
+import pytest
+
+from multicast import _targets
+from multicast._targets import is_group, listening
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "224.0.0.1",
+        "239.255.255.255",
+        "ff02::1",
+        "FF05::2%eth0",
+        "239.1.2.3%eth0",
+        "10.0.0.1@232.1.2.3",
+        "[ff02::1]",
+    ],
+)
+def test_groups_are_known(text: str) -> None:
+    assert is_group(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0.1", "0.0.0.0", "fe80::1", "ff", "localhost", "239.1.2", "224.0.0.1@10.0.0.1"]
+)
+def test_and_what_is_none(text: str) -> None:
+    assert not is_group(text)
+
+
+def test_a_lone_group_is_joined_strictly() -> None:
+    assert listening([], "239.1.2.3", "eth0") == {
+        "group": ["239.1.2.3"],
+        "bind": None,
+        "interface": "eth0",
+        "strict": True,
+    }
+
+
+def test_the_primary_group_comes_first_and_nothing_comes_twice() -> None:
+    assert listening(["239.2.2.2", "239.2.2.2"], "239.1.1.1", None)["group"] == ["239.1.1.1", "239.2.2.2"]
+    assert listening(["239.2.2.2", "239.1.1.1"], "239.1.1.1", None)["group"] == ["239.2.2.2", "239.1.1.1"]
+
+
+def test_nothing_named_is_the_default_group() -> None:
+    assert listening([], None, None)["group"] == ["224.0.0.1"]
+
+
+@pytest.mark.parametrize(("host", "interface"), [("0.0.0.0", None), ("192.0.2.2", "192.0.2.2"), ("::", None)])
+def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interface: str | None) -> None:
+    assert listening(["239.1.2.3"], host, None) == {
+        "group": ["239.1.2.3"],
+        "bind": host,
+        "interface": interface,
+        "strict": False,
+    }
+
+
+def test_a_named_interface_goes_before_the_bound_address() -> None:
+    assert listening([], "192.0.2.2", "eth0")["interface"] == "eth0"
+
+
+def test_a_bind_address_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_targets, "_MCAST_DEFAULT_BIND_IP", "0.0.0.0")
+    assert listening(["239.1.2.3"], None, None)["bind"] == "0.0.0.0"
+    assert listening(["239.1.2.3"], "239.1.2.3", None)["bind"] is None

@@ -1,0 +1,187 @@
+"""Tasks that wait, in turn, until an endpoint's descriptor is ready; close and time-out wake them too.
+
+What is not here: receiving and sending. A task that was woken tries for itself, so that a task cancelled at any moment
+takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING
+
+from multicast._select_thread import SelectThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Readiness:
+    """The queue of one endpoint for one direction.
+
+    The event loop watches the descriptor only while somebody waits. It serves one event loop at a time; all methods
+    but `loop_elsewhere` belong to that loop's thread.
+
+    Args:
+        descriptor: tells the descriptor to watch.
+        writing: wait until they can be written instead of read.
+    """
+
+    def __init__(self, descriptor: Callable[[], int], *, writing: bool) -> None:
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        """Who waits, the first in turn first: always this object, so that it can be looked at in passing."""
+        self._resting: set[asyncio.Future[None]] = set()
+        self._descriptor = descriptor
+        self._writing = writing
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: SelectThread | None = None
+        self._watched: int | None = None
+        # At most one task is on its way to look: it wakes the next one when it leaves something.
+        self._woken: asyncio.Future[None] | None = None
+        # It has looked in this turn of the loop; what the loop saw before that is old.
+        self._looked = False
+
+    async def wait(self, timeout: float, *, again: bool) -> None:
+        """Waits to be woken; there need not be anything then.
+
+        Args:
+            timeout: seconds after which it wakes all the same; infinity waits for ever.
+            again: the task has waited before and found nothing: it keeps its place.
+
+        Raises:
+            RuntimeError: tasks of another event loop wait.
+        """
+        loop = self._bind()
+        self._watch(loop)
+        turn: asyncio.Future[None] = loop.create_future()
+        if again:
+            self.waiting.appendleft(turn)
+        else:
+            self.waiting.append(turn)
+        timer = None if timeout == float("inf") else loop.call_later(timeout, _wake, turn)
+        try:
+            await turn
+        except BaseException:
+            if self._woken is turn and not loop.is_closed():
+                # It leaves without having looked: that is for the next one to do.
+                self._woken = None
+                self.wake()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if self._woken is turn:
+                self._woken = None
+                self._looked = True
+            else:
+                with contextlib.suppress(ValueError):
+                    self.waiting.remove(turn)
+            # Not at once: a task that comes back for more finds the descriptor watched still.
+            if not loop.is_closed():
+                loop.call_soon(self._settle)
+
+    async def rest(self, seconds: float) -> None:
+        """Waits for that time and for nothing else, but a close."""
+        loop = self._bind()
+        end: asyncio.Future[None] = loop.create_future()
+        self._resting.add(end)
+        timer = loop.call_later(seconds, _wake, end)
+        try:
+            await end
+        finally:
+            timer.cancel()
+            self._resting.discard(end)
+
+    def wake(self) -> None:
+        """Wakes the first in turn, unless one is on its way already."""
+        while self._woken is None and self.waiting:
+            turn = self.waiting.popleft()
+            # One that was cancelled, whose time is over or whose loop was closed needs no waking.
+            if not turn.done() and not turn.get_loop().is_closed():
+                self._woken = turn
+                turn.set_result(None)
+
+    def loop_elsewhere(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that this serves, where it runs in another thread."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return None
+        try:
+            return None if asyncio.get_running_loop() is loop else loop
+        except RuntimeError:
+            return loop
+
+    def close(self) -> None:
+        """Watches nothing any more, and wakes everybody."""
+        self._release()
+        turns = [*self.waiting, *self._resting]
+        self.waiting.clear()
+        if self._loop is not None and not self._loop.is_closed():
+            for turn in turns:
+                _wake(turn)
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            busy = self.waiting or self._resting
+            if busy and self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError("tasks of another event loop wait on it already")
+            self._release()
+            self.waiting.clear()
+            self._resting.clear()
+            self._woken, self._looked = None, False
+            self._loop = loop
+        return loop
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._watched is not None:
+            return
+        descriptor = self._descriptor()
+        if self._thread is None:
+            add = loop.add_writer if self._writing else loop.add_reader
+            try:
+                add(descriptor, self._on_ready)
+            except NotImplementedError:
+                # Windows' proactor watches no descriptors.
+                self._thread = SelectThread(loop, self._on_ready_once, writing=self._writing)
+        if self._thread is not None:
+            self._thread.watch(descriptor)
+        self._watched = descriptor
+
+    def _unwatch(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is None:
+            return
+        if self._thread is not None:
+            self._thread.watch(None)
+        elif self._loop is not None and not self._loop.is_closed():
+            remove = self._loop.remove_writer if self._writing else self._loop.remove_reader
+            remove(watched)
+
+    def _release(self) -> None:
+        self._unwatch()
+        if self._thread is not None:
+            self._thread.close()
+            self._thread = None
+
+    def _on_ready(self) -> None:
+        if not self._looked:
+            self.wake()
+
+    def _on_ready_once(self) -> None:
+        self._watched = None
+        self._on_ready()
+
+    def _settle(self) -> None:
+        """Watches while somebody waits and not otherwise."""
+        self._looked = False
+        if self.waiting and self._loop is not None:
+            self._watch(self._loop)
+        else:
+            self._unwatch()
+
+
+def _wake(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)

@@ -1,0 +1,136 @@
+"""The callback style: what a loop that hands each datagram to a function needs to decide, and that loop itself.
+
+`multicast.Receiver.run` is the loop here; `multicast.aio.Receiver.run` is its twin with the same decisions. What is not
+here: receiving.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from multicast import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, Protocol, TypeAlias
+
+    class Event(Protocol):
+        """A `threading.Event`, an `asyncio.Event`, or whatever else tells whether it is set."""
+
+        def is_set(self) -> bool:
+            """Whether it is."""
+
+    Stop: TypeAlias = Event | Callable[[], bool] | None
+    OnError: TypeAlias = Literal["log", "raise"]
+
+_logger = logging.getLogger("multicast")
+
+LOOK = 0.1
+"""Seconds after which a loop that receives nothing looks whether it is to stop."""
+
+
+class Course:
+    """One run of a loop: whether it goes on, how long it waits, what becomes of a handler's error.
+
+    Args:
+        stop: an event, or a function that says true, to end the loop; None never does.
+        on_error: ``"log"`` goes on with the next datagram, ``"raise"`` ends the loop with the error; both log it.
+        timeout: seconds without a datagram that are an error; None waits for ever.
+
+    Raises:
+        TypeError: ``stop`` is neither.
+        ValueError: another ``on_error``, or a timeout below 0.
+    """
+
+    def __init__(self, stop: Stop, on_error: OnError, timeout: float | None) -> None:
+        if on_error not in ("log", "raise"):
+            raise ValueError(f"on_error is 'log' or 'raise', not {on_error!r}")
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"a timeout is a number of seconds from 0, not {timeout}")
+        self.stopped = _question(stop)
+        self._raises = on_error == "raise"
+        self._timeout = float("inf") if timeout is None else timeout
+        self._idle = 0.0
+        self._look = float("inf") if stop is None else LOOK
+        self.handled = 0
+        """Datagrams handed to the handler."""
+
+    @property
+    def wait(self) -> float:
+        """Seconds to wait for the next datagram, at most."""
+        return min(self._look, self._timeout - self._idle)
+
+    def arrived(self) -> None:
+        """Notes that a datagram came."""
+        self._idle = 0.0
+        self.handled += 1
+
+    def missed(self) -> None:
+        """Notes that none came in the time of `wait`.
+
+        Raises:
+            TimeoutError: nor in the whole time out.
+        """
+        self._idle += self.wait
+        if self._idle >= self._timeout:
+            raise TimeoutError(f"nothing was received within {self._timeout:g} s")
+
+    def failed(self, error: Exception, msg: _core.Datagram) -> None:
+        """Logs a handler's error with the datagram's origin.
+
+        Raises:
+            Exception: that error, where it is to end the loop.
+        """
+        _logger.error(
+            "The handler failed on a datagram of %d octets from %s to %s (interface %s): %s: %s",
+            len(msg),
+            msg.sender,
+            msg.group,
+            msg.interface,
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )
+        if self._raises:
+            raise error
+
+
+def run(
+    receiver: _core.Receiver,
+    handler: Callable[[_core.Datagram], object],
+    *,
+    stop: Stop = None,
+    on_error: OnError = "log",
+    timeout: float | None = None,
+) -> int:
+    """Hands each datagram to a function; see `multicast.Receiver.run`."""
+    course = Course(stop, on_error, timeout)
+    while not course.stopped():
+        try:
+            msg = receiver.recv(course.wait)
+        except _core.ClosedError:
+            break
+        except TimeoutError:
+            course.missed()
+            continue
+        course.arrived()
+        try:
+            handler(msg)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is told, and its user's choice decides
+            course.failed(error, msg)
+    return course.handled
+
+
+def _question(stop: Stop) -> Callable[[], bool]:
+    if stop is None:
+        return _never
+    if callable(stop):
+        return stop
+    if callable(getattr(stop, "is_set", None)):
+        return stop.is_set
+    raise TypeError(f"stop is an event or a function, not {type(stop).__name__}")
+
+
+def _never() -> bool:
+    return False

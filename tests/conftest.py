@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.support import leaks, private_network, tools
 
 pytest_plugins = ["tests.support.no_skips"]
 
+_CALL_PASSED = pytest.StashKey[bool]()
 # In these folders, sockets and threads are made in the test's own process.
 _WATCHED_FOLDERS = {"wire", "documented"}
 
@@ -32,6 +33,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         private_network.need()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_CALL_PASSED] = report.passed
+    return report
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test of the watched folders that leaves a descriptor or a thread behind in this process."""
@@ -40,6 +51,9 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = leaks.take()
     yield
+    if not request.node.stash.get(_CALL_PASSED, False):
+        # The failure's own traceback keeps alive what the test was working on.
+        return
     left = leaks.left_since(before)
     if left:
         pytest.fail("left behind: " + ", ".join(sorted(left)))

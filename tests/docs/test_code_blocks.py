@@ -3,8 +3,8 @@
 What stands after the language on a block's opening fence says how:
 
 - nothing: it runs to its end, which has to be a good one;
-- ``pair=NAME``: the blocks of that name run together, in their order. Each but the last has to be ready (a
-  UDP socket bound) before the next begins, and has to print something;
+- ``pair=NAME``: the blocks of that name in a document run together, in their order. Each but the last has to be
+  ready (a UDP socket bound) before the next begins, and has to print something;
 - ``endless``: the block of a pair that ends by Ctrl-C only;
 - ``ci``: too large for a test; each of its commands has to be one that ``.ci/run`` calls;
 - ``notest``: a picture of an interface, or a command about the reader's own machine: not to be run.
@@ -22,15 +22,9 @@ from tests.support.programs import Program, argv_for, environment
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    block
-    for document in DOCUMENTS
-    if document.name != "faq.md"
-    for block in runnable_blocks(document)
-    if "notest" not in block.options
-]
+FOUND = [block for path in DOCUMENTS if path.name != "faq.md" for block in runnable_blocks(path)]
+BLOCKS = [block for block in FOUND if "notest" not in block.options]
 KNOWN = {"name", "pair", "endless", "ci", "notest"}
-
 
 ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]
 PAIRS: dict[str, list[Block]] = {}
@@ -72,6 +66,11 @@ def test_blocks_work_together(blocks: list[Block]) -> None:
                 assert program.finish(timeout=5) in (0, 130, -signal.SIGINT), program.err
             else:
                 assert program.finish() == 0, program.err
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*/test_*.py"))
+    assert [path.name for path in (ROOT / "examples").glob("*.py") if path.stem not in tests] == []
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "ci" in block.options], ids=str)

@@ -105,7 +105,7 @@ def run_hear(block: Block, method: str, folder: Path) -> None:
 
 @scenario("recv-loop")
 def run_recv_loop(block: Block, method: str, folder: Path) -> None:
-    with start(block) as loop:
+    with Program(argv_for(block.language, block.code), terminal=True) as loop:
         for text in ("one", "two"):
             loop.until_bound(PORT)
             heard = False
@@ -115,7 +115,7 @@ def run_recv_loop(block: Block, method: str, folder: Path) -> None:
                 with contextlib.suppress(queue.Empty):
                     heard = loop.line(timeout=0.2) == f"{text}\n"
         loop.until_bound(PORT)
-        loop.interrupt()
+        loop.press_ctrl_c()
         assert loop.finish(timeout=5) in (130, -signal.SIGINT), loop.err
 
 

@@ -5,7 +5,10 @@ import gc
 import os
 import threading
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+
+from tests.support import waiting
 
 # A thread that was told to stop gets this long to do it, in seconds.
 _GRACE = 2.0
@@ -31,6 +34,9 @@ def left_since(before: Snapshot) -> list[str]:
     """Return one line for each thing that is held now and was not at ``before``."""
     for thread in frozenset(threading.enumerate()) - before.threads:
         thread.join(_GRACE)
+    # A thread that has been joined is seen a moment longer.
+    with contextlib.suppress(TimeoutError):
+        waiting.until(lambda: _native_threads() <= before.native_threads, "the core's threads to end", _GRACE)
     now = take()
     if now.descriptors - before.descriptors:
         # Only what is still referenced counts as leaked: cycles may hold a closed object's remains.
@@ -52,7 +58,16 @@ def _descriptors() -> frozenset[tuple[int, str]]:
         # The listing holds the descriptor that reads it, which is closed by now.
         with contextlib.suppress(OSError):
             found.add((int(entry.name), os.fspath(entry.readlink())))
-    return frozenset(found)
+    kept = _kept_by_multiprocessing()
+    return frozenset((number, target) for number, target in found if number not in kept)
+
+
+def _kept_by_multiprocessing() -> set[int | None]:
+    """Descriptors that the first process started by "spawn" or "forkserver" opens for all that follow."""
+    return {
+        getattr(resource_tracker._resource_tracker, "_fd", None),
+        getattr(forkserver._forkserver, "_forkserver_alive_fd", None),
+    }
 
 
 def _native_threads() -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Reads the code blocks out of the project's own documents, so that tests can run them as they stand."""
+"""Reads the code blocks of the project's own documents, so that tests can run them."""
 
 import os
 import re

@@ -30,23 +30,36 @@ def environment(**extra: str) -> dict[str, str]:
 class Program:
     """A running program in a session of its own, so that a Ctrl-C reaches it with all its children.
 
+    With ``terminal`` the session has a terminal, where ``press_ctrl_c`` works; output goes to pipes all the same.
     A context manager: whatever is still running at the end is killed.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        terminal: bool = False,
     ) -> None:
+        self._keyboard: int | None = None
+        stdin = subprocess.DEVNULL
+        if terminal:
+            self._keyboard, stdin = os.openpty()
         self._process = subprocess.Popen(
-            argv,
+            # `setsid --ctty` makes the session and gives it the terminal that is its standard input.
+            ["setsid", "--ctty", *argv] if terminal else argv,
             env=environment() if env is None else dict(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
-            start_new_session=True,
+            start_new_session=not terminal,
         )
+        if terminal:
+            os.close(stdin)
         self._fresh: queue.Queue[str] = queue.Queue()
         self._out: list[str] = []
         self._err: list[str] = []
@@ -77,6 +90,8 @@ class Program:
         self._process.wait()
         for reader in self._readers:
             reader.join()
+        if self._keyboard is not None:
+            os.close(self._keyboard)
 
     def _kill_all(self) -> None:
         try:
@@ -101,9 +116,16 @@ class Program:
 
     def until_bound(self, port: int | None = None, timeout: float = 15.0) -> int:
         """Wait until the program, or a child of it, has a UDP socket bound; returns the port."""
+
+        def look() -> int | None:
+            found = waiting.bound_port(self._process.pid, port)
+            # Looked at afterwards: it may have bound its socket and ended since.
+            assert found or self.running, "it has ended"
+            return found
+
         try:
-            return waiting.until_bound(self._process.pid, port, timeout)
-        except TimeoutError as error:
+            return waiting.until(look, f"a UDP socket on port {port or 'any'}", timeout)
+        except (AssertionError, TimeoutError) as error:
             raise AssertionError(f"{error}; it printed:\n{self.out}\n{self.err}") from error
 
     def line(self, timeout: float = 10.0) -> str:
@@ -128,6 +150,11 @@ class Program:
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
         """Send a signal to the program and its children, as Ctrl-C at a terminal does."""
         os.killpg(self._process.pid, number)
+
+    def press_ctrl_c(self) -> None:
+        """Type a Ctrl-C at the program's terminal."""
+        assert self._keyboard is not None, "the program was started without a terminal"
+        os.write(self._keyboard, b"\x03")
 
     def finish(self, timeout: float = 20.0) -> int:
         """Wait for the end and return the exit code, negative for the signal that ended it."""

@@ -1,4 +1,4 @@
-"""Waiting for another process: until it has a UDP socket bound. Bounded, and loud when the time is up."""
+"""Waiting for what no event tells, such as another process binding a UDP socket; bounded, and loud at the end."""
 
 import os
 import threading
@@ -13,8 +13,6 @@ _PAUSE = 0.01
 
 def until(look: Callable[[], Result | None], what: str, timeout: float = 10.0) -> Result:
     """Return the first true answer of ``look``, asked again and again for ``timeout`` seconds.
-
-    For what no event tells, such as the state of another process.
 
     Raises:
         TimeoutError: The time was up; the message says for ``what`` it was.
@@ -36,17 +34,22 @@ def until_bound(pid: int, port: int | None = None, timeout: float = 10.0) -> int
     Returns:
         The socket's port.
     """
+    what = f"a UDP socket of process {pid} on port {port or 'any'}"
+    return until(lambda: bound_port(pid, port), what, timeout)
 
-    def look() -> int | None:
-        for process in [pid, *_children(pid)]:
-            found = _bound_ports(process)
-            if port in found:
-                return port
-            if port is None and found:
-                return min(found)
-        return None
 
-    return until(look, f"a UDP socket of process {pid} on port {port or 'any'}", timeout)
+def bound_port(pid: int, port: int | None = None) -> int | None:
+    """Return the port of a bound UDP socket of process ``pid`` or a child of it, None where there is none yet.
+
+    Only ``port`` counts, where given.
+    """
+    for process in [pid, *_children(pid)]:
+        found = _bound_ports(process)
+        if port in found:
+            return port
+        if port is None and found:
+            return min(found)
+    return None
 
 
 def _children(pid: int) -> list[int]:

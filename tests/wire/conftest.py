@@ -1,0 +1,22 @@
+"""Fixtures of the wire tests."""
+
+import pytest
+
+from tests.support import private_network
+from tests.wire.exchange import LOOPBACK, Link
+
+LINKS = {
+    "v4-loopback": LOOPBACK,
+    "v4-card": Link("239.9.8.7", "veth0", 65_507),
+    "v6-loopback": Link("ff15::9:8:7", "lo", 65_527),
+    "v6-card": Link("ff15::9:8:7", "veth0", 65_527),
+}
+
+
+@pytest.fixture(params=LINKS)
+def link(request: pytest.FixtureRequest) -> Link:
+    """Every kind of link in turn; all but the first are made by the private network."""
+    found = LINKS[request.param]
+    if found != LOOPBACK:
+        private_network.need()
+    return found

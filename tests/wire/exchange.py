@@ -1,0 +1,100 @@
+"""What the wire tests share: links to send over, and every way to send and to receive. No tests."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multicast._core import Datagram
+from multicast.sync import Receiver, Sender
+from tests.support import waiting
+
+PATIENCE = 10.0
+"""Seconds after which something that must come is given up: far more than it ever takes."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A group on an interface, and the longest payload that a datagram can carry there."""
+
+    group: str
+    interface: str
+    largest: int
+
+    def receiver(self, port: int = 0, **options: Any) -> Receiver:
+        return Receiver(self.group, port, interface=self.interface, **options)
+
+    def sender(self, port: int, **options: Any) -> Sender:
+        return Sender(self.group, port, interface=self.interface, **options)
+
+    @contextmanager
+    def pair(
+        self, tx_options: dict[str, Any] | None = None, **rx_options: Any
+    ) -> Iterator[tuple[Sender, Receiver]]:
+        """A sender and a receiver of the group, on a free port."""
+        with self.receiver(**rx_options) as rx, self.sender(rx.port, **(tx_options or {})) as tx:
+            yield tx, rx
+
+
+LOOPBACK = Link("239.9.8.7", "127.0.0.1", 65_507)
+"""The one link that is there on any system, inside the private network or not."""
+
+
+def send_singly(tx: Sender, messages: Iterable[bytes]) -> None:
+    for message in messages:
+        assert tx.send(message) == len(message)
+
+
+def send_at_once(tx: Sender, messages: Iterable[bytes]) -> None:
+    messages = list(messages)
+    assert tx.send_many(messages) == len(messages)
+
+
+def take_singly(rx: Receiver, count: int) -> list[Datagram]:
+    return [rx.recv(timeout=PATIENCE) for _ in range(count)]
+
+
+def take_batches(rx: Receiver, count: int) -> list[Datagram]:
+    taken: list[Datagram] = []
+    while len(taken) < count:
+        batch = rx.recv_batch(max=count - len(taken), timeout=PATIENCE)
+        assert 0 < len(batch) <= count - len(taken)
+        taken += batch
+    return taken
+
+
+def take_by_iteration(rx: Receiver, count: int) -> list[Datagram]:
+    return list(itertools.islice(rx, count))
+
+
+Send = Callable[[Sender, Iterable[bytes]], None]
+Take = Callable[[Receiver, int], list[Datagram]]
+SENDS: list[Send] = [send_singly, send_at_once]
+TAKES: list[Take] = [take_singly, take_batches, take_by_iteration]
+
+
+def name(function: Callable[..., object]) -> str:
+    """The id of a function that a test is parametrized with."""
+    return function.__name__
+
+
+def nothing_more(rx: Receiver, tx: Sender, mark: bytes = b"the end") -> None:
+    """Assert that ``rx`` hears nothing before what ``tx`` sends now.
+
+    Without waiting: on one machine a datagram is delivered before those that are sent after it.
+    """
+    tx.send(mark)
+    assert rx.recv(timeout=PATIENCE).data == mark
+
+
+# The numbers of poll on x86-64, and of ppoll there and on arm64.
+_POLLS = {"7", "271", "73"}
+
+
+def until_in_poll(task: str) -> None:
+    """Wait until a process or thread, named by its folder in ``/proc``, sleeps in poll (Linux)."""
+    waiting.until(
+        lambda: (Path(task) / "syscall").read_text().split()[0] in _POLLS, f"{task} to wait in poll"
+    )

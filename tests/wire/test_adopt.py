@@ -1,0 +1,195 @@
+"""Taking over a socket that somebody else opened, and giving one away."""
+
+import errno
+import select
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from multicast._core import ClosedError
+from multicast.sync import Receiver
+from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
+
+IFACE = LOOPBACK.interface
+
+
+def family_of(link: Link) -> socket.AddressFamily:
+    return socket.AF_INET if "." in link.group else socket.AF_INET6
+
+
+@pytest.fixture
+def plain(link: Link) -> Iterator[socket.socket]:
+    with socket.socket(family_of(link), socket.SOCK_DGRAM) as sock:
+        yield sock
+
+
+def join(sock: socket.socket, group: str) -> None:
+    request = struct.pack("4s4s", socket.inet_aton(group), socket.inet_aton(IFACE))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+
+
+class TestAdopt:
+    def test_an_unbound_socket_is_bound_and_joined(self, link: Link, plain: socket.socket) -> None:
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx:
+            assert rx.port == plain.getsockname()[1] > 0
+            assert [membership.group for membership in rx.groups] == [link.group]
+            with link.sender(rx.port) as tx:
+                tx.send(b"x")
+                heard = rx.recv(timeout=PATIENCE)
+                assert (heard.data, heard.group) == (b"x", link.group)
+
+    def test_a_bound_socket_keeps_its_port(self, link: Link, plain: socket.socket) -> None:
+        plain.bind(("", 0))
+        port = plain.getsockname()[1]
+        with Receiver.adopt(plain, link.group, interface=link.interface) as rx, link.sender(port) as tx:
+            assert rx.port == port
+            tx.send(b"x")
+            heard = rx.recv(timeout=PATIENCE)
+            assert (heard.data, heard.group) == (b"x", link.group)
+            assert heard.interface == rx.groups[0].interface
+
+    def test_a_descriptor_will_do(self, link: Link, plain: socket.socket) -> None:
+        rx = Receiver.adopt(plain.fileno(), link.group, 0, interface=link.interface)
+        with rx, link.sender(rx.port) as tx:
+            nothing_more(rx, tx)
+
+    def test_the_owner_may_close_first(self, link: Link, plain: socket.socket) -> None:
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx, link.sender(rx.port) as tx:
+            plain.close()
+            tx.send(b"x")
+            assert rx.recv(timeout=PATIENCE).data == b"x"
+
+    def test_the_owner_keeps_the_socket(self, link: Link, plain: socket.socket) -> None:
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface, gro=False) as rx:
+            port = rx.port
+        plain.settimeout(PATIENCE)
+        with link.sender(port) as tx:
+            tx.send(b"x")
+            assert plain.recv(10) == b"x"
+
+    def test_unicast_to_a_bound_socket_is_filtered_and_counted(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            plain.bind(("", 0))
+            with Receiver.adopt(plain, LOOPBACK.group, interface=IFACE) as rx, LOOPBACK.sender(rx.port) as tx:
+                plain.sendto(b"for this host alone", (IFACE, rx.port))
+                nothing_more(rx, tx)
+                assert rx.stats().filtered == 1
+
+    def test_what_the_owner_joined_is_filtered_and_counted(self) -> None:
+        foreign = Link("239.9.7.1", IFACE, 0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            plain.bind(("", 0))
+            join(plain, foreign.group)
+            with (
+                Receiver.adopt(plain, LOOPBACK.group, interface=IFACE) as rx,
+                LOOPBACK.sender(rx.port) as tx,
+                foreign.sender(rx.port) as foreign_tx,
+            ):
+                foreign_tx.send(b"foreign")
+                nothing_more(rx, tx)
+                assert rx.stats().filtered == 1
+
+    def test_without_a_group_it_needs_an_address_to_bind_to(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            with pytest.raises(ValueError, match="a group to join, or an address to bind to"):
+                Receiver.adopt(plain)
+            with Receiver.adopt(plain, bind="0.0.0.0") as rx:
+                assert rx.groups == ()
+                rx.join(LOOPBACK.group, IFACE)
+                with LOOPBACK.sender(rx.port) as tx:
+                    nothing_more(rx, tx)
+
+    @pytest.mark.parametrize(
+        ("family", "kind", "part"),
+        [
+            (socket.AF_INET, socket.SOCK_STREAM, "only a datagram socket can be taken over"),
+            (socket.AF_INET6, socket.SOCK_DGRAM, "of different IP versions"),
+        ],
+    )
+    def test_another_kind_of_socket_is_refused(
+        self, family: socket.AddressFamily, kind: socket.SocketKind, part: str
+    ) -> None:
+        with socket.socket(family, kind) as other, pytest.raises(ValueError, match=part):
+            Receiver.adopt(other, LOOPBACK.group, 0, interface=IFACE)
+
+    @pytest.mark.platform("linux", "darwin")
+    def test_a_socket_of_this_machine_alone_is_refused(self) -> None:
+        refused = pytest.raises(ValueError, match="only an IPv4 or IPv6 socket can be taken over")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, refused:
+            Receiver.adopt(other, LOOPBACK.group, 0)
+
+    def test_a_closed_socket_is_refused(self) -> None:
+        plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        plain.close()
+        with pytest.raises(OSError, match="cannot duplicate a socket") as caught:
+            Receiver.adopt(plain, LOOPBACK.group, 0)
+        assert caught.value.errno == errno.EBADF
+
+
+class TestDetach:
+    def test_it_gives_a_joined_plain_socket_and_closes(self, link: Link) -> None:
+        with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
+            assert rx.closed
+            with pytest.raises(ClosedError):
+                rx.recv(timeout=0)
+            assert plain.family == family_of(link)
+            assert plain.getsockname()[1] == tx.port
+            plain.settimeout(PATIENCE)
+            messages = [bytes([number]) * 100 for number in range(10)]
+            tx.send_many(messages)
+            # One at a time: whoever reads a plain socket knows nothing of coalesced datagrams.
+            assert [plain.recv(70_000) for _ in messages] == messages
+
+    def test_nothing_coalesced_is_left_in_the_socket(self, link: Link) -> None:
+        with link.pair() as (tx, rx):
+            tx.send_many([bytes(100)] * 10)
+            with socket.socket(fileno=rx.detach()) as plain:
+                plain.settimeout(PATIENCE)
+                tx.send(b"after")
+                lengths = set()
+                while (data := plain.recv(70_000)) != b"after":
+                    lengths.add(len(data))
+                # Dropped or cut apart, but never handed over as if it were one datagram.
+                assert lengths <= {100}
+
+    def test_its_descriptor_can_be_waited_on(self, link: Link) -> None:
+        with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
+            assert select.select([plain], [], [], 0) == ([], [], [])
+            tx.send(b"x")
+            assert select.select([plain], [], [], PATIENCE) == ([plain], [], [])
+
+    def test_what_it_gave_can_be_adopted_again(self, link: Link) -> None:
+        with (
+            link.pair() as (tx, rx),
+            socket.socket(fileno=rx.detach()) as plain,
+            # The membership came along with the socket.
+            Receiver.adopt(plain, bind=plain.getsockname()[0], strict=False) as again,
+        ):
+            tx.send(b"x")
+            assert again.recv(timeout=PATIENCE).data == b"x"
+
+    def test_a_group_that_the_adopted_socket_has_joined_is_joined_already(self, link: Link) -> None:
+        with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
+            with pytest.raises(ValueError, match=f"{link.group} is joined already"):
+                Receiver.adopt(plain, link.group, interface=link.interface)
+            # The owner's membership is as it was.
+            plain.settimeout(PATIENCE)
+            tx.send(b"x")
+            assert plain.recv(10) == b"x"
+
+    def test_a_closed_receiver_has_nothing_to_give(self) -> None:
+        with LOOPBACK.receiver() as rx:
+            rx.close()
+            with pytest.raises(ClosedError, match="is closed") as caught:
+                rx.detach()
+            assert caught.value.errno == errno.EBADF
+
+    def test_several_sockets_cannot_be_one(self) -> None:
+        with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port) as tx:
+            rx.join("239.9.8.8", IFACE)
+            assert rx.stats().sockets == 2
+            with pytest.raises(ValueError, match="these groups need 2 sockets"):
+                rx.detach()
+            nothing_more(rx, tx)

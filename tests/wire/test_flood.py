@@ -1,0 +1,211 @@
+"""Floods: nothing is lost, changed, doubled or put out of order, and what is dropped is counted.
+
+`MULTICAST_FULL_LOAD=1` runs the numbers that a release is tried with; without it they are a tenth or less.
+"""
+
+import contextlib
+import os
+import random
+import resource
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.wire.exchange import LOOPBACK, PATIENCE
+
+FULL = os.environ.get("MULTICAST_FULL_LOAD") == "1"
+BLOCK = random.Random(7).randbytes(1 << 17)
+"""Every payload is a piece of this, so that both sides know it from its number."""
+OUTSTANDING = 2 << 20
+"""Octets on the way at once, far below what the receive buffer holds."""
+
+
+def payloads(count: int, seed: int) -> Iterator[bytes]:
+    """Runs of equal sizes and single ones, from 0 to 65,507 octets, most of them small."""
+    dice = random.Random(seed)
+    made = 0
+    while made < count:
+        size = dice.choice((0, 1, 64, 100, 100, 100, 188, 1316, 1316, 1472, 1473, 9000, 65_507))
+        run = 1 if size > 1500 else dice.choice((1, 1, 3, 40, 70))
+        for _ in range(min(run, count - made)):
+            start = made * 7919 % (len(BLOCK) - size)
+            yield BLOCK[start : start + size]
+            made += 1
+
+
+class Credit:
+    """Holds a sender up while too much is on the way."""
+
+    def __init__(self) -> None:
+        self._free = OUTSTANDING
+        self._changed = threading.Condition()
+
+    def take(self, octets: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._free >= octets, PATIENCE), "nobody receives"
+            self._free -= octets
+
+    def give(self, octets: int) -> None:
+        with self._changed:
+            self._free += octets
+            self._changed.notify()
+
+
+def cost(payload: bytes) -> int:
+    """What a payload may take of a receive buffer at most: each has the kernel's bookkeeping with it."""
+    return 2 * len(payload) + 1024
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "plain"])
+def test_a_flood_of_mixed_sizes_comes_out_exact_and_in_order(gso: bool) -> None:
+    count = 1_000_000 if FULL else 60_000
+    credit = Credit()
+    problems: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            chunk: list[bytes] = []
+            for payload in payloads(count, 1):
+                credit.take(cost(payload))
+                chunk.append(payload)
+                if len(chunk) == 128:
+                    tx.send_many(chunk)
+                    chunk.clear()
+            tx.send_many(chunk)
+        except BaseException as problem:  # noqa: BLE001 - handed to the thread that asserts
+            problems.append(problem)
+
+    with LOOPBACK.pair({"gso": gso}) as (tx, rx):
+        me = None
+        thread = threading.Thread(target=send)
+        thread.start()
+        expected = payloads(count, 1)
+        got = 0
+        while got < count:
+            for msg in rx.recv_batch(timeout=PATIENCE):
+                want = next(expected)
+                assert msg.data == want, f"datagram {got}: {len(msg)} octets, not {len(want)}"
+                me = me or msg.sender
+                assert (msg.sender, msg.group, msg.ttl, msg.truncated) == (me, LOOPBACK.group, 1, False)
+                credit.give(cost(want))
+                got += 1
+        thread.join(PATIENCE)
+        assert not problems
+        stats, sent = rx.stats(), tx.stats()
+    assert (stats.received, stats.kernel_drops, stats.filtered, stats.truncated) == (count, 0, 0, 0)
+    assert (sent.sent, sent.bytes) == (count, stats.bytes)
+    assert (sent.coalesced > count // 2) is gso
+
+
+@pytest.mark.private_net
+def test_drops_equal_the_gaps_to_the_datagram() -> None:
+    # Without coalescing: the kernel counts a dropped coalesced buffer once, whatever was in it.
+    count = 200_000 if FULL else 30_000
+    with LOOPBACK.pair({"gso": False}, recv_buffer=65_536, gro=False) as (tx, rx):
+        seen: list[int] = []
+        for first in range(0, count, 1000):
+            tx.send_many([n.to_bytes(4, "big") for n in range(first, first + 1000)])
+            with contextlib.suppress(TimeoutError):
+                while batch := rx.recv_batch(timeout=0):
+                    seen += [int.from_bytes(data, "big") for data in batch.payloads()]
+        stats = rx.stats()
+    assert seen == sorted(set(seen))
+    assert stats.received == len(seen)
+    assert stats.kernel_drops == count - len(seen) > 0
+
+
+@pytest.mark.private_net
+def test_the_automatic_buffer_takes_a_coalesced_flood_or_says_what_it_lost() -> None:
+    count = 2_000_000 if FULL else 200_000
+    size, burst = 1316, 49 * 20
+    template = np.zeros((burst, size), dtype=np.uint8)
+    with LOOPBACK.pair() as (tx, rx):
+        done = threading.Event()
+
+        def send() -> None:
+            for first in range(0, count, burst):
+                template[:, :8] = (
+                    np.arange(first, first + burst, dtype=">u8").view(np.uint8).reshape(burst, 8)
+                )
+                tx.send_many([row.tobytes() for row in template[: count - first]])
+            done.set()
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        got, last = 0, -1
+        while got < count:
+            try:
+                batch = rx.recv_batch(timeout=1.0)
+            except TimeoutError:
+                assert done.is_set()
+                break
+            data = np.asarray(batch.data)
+            heads = np.asarray(batch.offsets)[:, None] + np.arange(8)
+            numbers = data[heads].copy().view(">u8").ravel().astype(np.int64)
+            assert numbers[0] > last
+            assert (np.diff(numbers) > 0).all()
+            last = int(numbers[-1])
+            got += len(batch)
+        thread.join(PATIENCE)
+        stats = rx.stats()
+    assert stats.received == got
+    assert stats.bytes == got * size
+    # Coalesced buffers that the kernel dropped count once each: no loss goes without a count.
+    assert (got == count) == (stats.kernel_drops == 0)
+
+
+@pytest.mark.private_net
+def test_memory_stays_flat_and_small_while_millions_come() -> None:
+    def resident() -> int:
+        with open("/proc/self/statm") as figures:  # noqa: PTH123 - a file of the kernel's, read in one go
+            return int(figures.read().split()[1]) * resource.getpagesize()
+
+    count = 10_000_000 if FULL else 400_000
+    messages = [bytes(100)] * 6400
+    before = resident()
+    with LOOPBACK.pair() as (tx, rx):
+        grown: list[int] = []
+        got = 0
+        while got < count:
+            tx.send_many(messages)
+            here = 0
+            while here < len(messages):
+                here += len(rx.recv_batch(timeout=PATIENCE))
+            got += here
+            grown.append(resident() - before)
+        assert rx.stats().kernel_drops == 0
+    assert grown[0] <= 8 << 20
+    assert grown[-1] - grown[len(grown) // 10] <= 256 << 10
+
+
+@pytest.mark.parametrize(("rate", "bit_rate"), [(2000.0, None), (None, 1_600_000.0)])
+def test_pacing_keeps_the_rate_and_spreads_it(rate: float | None, bit_rate: float | None) -> None:
+    count = 600
+    with LOOPBACK.pair({"rate": rate, "bit_rate": bit_rate}) as (tx, rx):
+        started = time.monotonic()
+        assert tx.send_many([bytes(100)] * count) == count
+        took = time.monotonic() - started
+        times = [rx.recv(timeout=PATIENCE).timestamp_ns for _ in range(count)]
+    assert took >= (count - 3) / 2000
+    known = [moment for moment in times if moment is not None]
+    # At no time had more gone than the rate allows with a millisecond to catch up.
+    for number, moment in enumerate(known):
+        assert number <= (moment - known[0]) / 1e9 * 2000 + 4
+
+
+def test_a_paced_sender_is_closed_and_timed_out_without_delay() -> None:
+    with LOOPBACK.pair({"rate": 0.01}) as (tx, rx):
+        tx.send(b"first")
+        with pytest.raises(TimeoutError):
+            tx.send(b"second", timeout=0.05)
+        closer = threading.Timer(0.1, tx.close)
+        closer.start()
+        started = time.monotonic()
+        with pytest.raises(OSError, match="closed"):
+            tx.send(b"third")
+        assert time.monotonic() - started < 1
+        closer.join()
+        assert rx.recv(timeout=PATIENCE).data == b"first"

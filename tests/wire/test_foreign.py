@@ -1,0 +1,167 @@
+"""With other people's programs: socat hears and is heard, tshark sees what was asked for on the wire."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from multicast.sync import Receiver, Sender
+from tests.support import waiting
+from tests.support.hosts import Host
+from tests.support.programs import Program
+from tests.wire.exchange import LOOPBACK, PATIENCE
+from tests.wire.places import on
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+Tool = Callable[[str], str]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_socat_sends_and_we_hear(tool: Tool, tmp_path: Path, stack: ExitStack) -> None:
+    said = bytes(range(256)) * 5
+    (tmp_path / "said").write_bytes(said)
+    rx = stack.enter_context(LOOPBACK.receiver())
+    target = f"UDP4-DATAGRAM:{LOOPBACK.group}:{rx.port},ip-multicast-if=127.0.0.1,ip-multicast-ttl=7"
+    socat = stack.enter_context(Program([tool("socat"), "-u", f"OPEN:{tmp_path}/said", target]))
+    heard = rx.recv(timeout=PATIENCE)
+    assert (heard.data, heard.sender[0], heard.group, heard.ttl) == (said, "127.0.0.1", LOOPBACK.group, 7)
+    assert socat.finish() == 0
+
+
+def test_we_send_and_socat_hears(tool: Tool, free_port: int, stack: ExitStack) -> None:
+    source = f"UDP4-RECV:{free_port},reuseaddr,ip-add-membership={LOOPBACK.group}:127.0.0.1"
+    socat = stack.enter_context(Program([tool("socat"), "-u", source, "STDOUT"]))
+    socat.until_bound(free_port)
+    tx = stack.enter_context(LOOPBACK.sender(free_port))
+    # Joining comes after binding, which is all that can be seen from here: said again until heard.
+    until_said(tx, socat, "heard by socat")
+
+
+def until_said(tx: Sender, listener: Program, text: str) -> None:
+    def heard() -> bool:
+        tx.send(text.encode() + b"\n")
+        return text in listener.out
+
+    waiting.until(heard, f"{text!r}; it printed {listener.out} {listener.err}")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_socat_and_we_on_different_hosts(
+    tool: Tool, tmp_path: Path, stack: ExitStack, hosts: list[Host], version: int
+) -> None:
+    ours, theirs, _ = hosts
+    group = "239.9.8.7" if version == 4 else "ff15::9:8:7"
+    with on(ours):
+        rx = stack.enter_context(Receiver(group, 0, interface="eth0"))
+        tx = stack.enter_context(Sender(group, rx.port, interface="eth0"))
+    (tmp_path / "said").write_text("from socat")
+    target = f"UDP4-DATAGRAM:{group}:{rx.port}" if version == 4 else f"UDP6-DATAGRAM:[{group}]:{rx.port}"
+    socat = theirs.run(tool("socat"), "-u", f"OPEN:{tmp_path}/said", target)
+    assert socat.returncode == 0, socat.stderr
+    heard = rx.recv(timeout=PATIENCE)
+    assert heard.data == b"from socat"
+    assert heard.sender[0] == (theirs.ipv4 if version == 4 else theirs.ipv6)
+
+    options = (
+        f"ip-add-membership={group}:{theirs.ipv4}" if version == 4 else f"ipv6-join-group=[{group}]:eth0"
+    )
+    source = f"UDP{version}-RECV:{rx.port},{options}"
+    listener = stack.enter_context(Program(theirs.command(tool("socat"), "-u", source, "STDOUT")))
+    until_said(tx, listener, "heard by socat")
+
+
+def watch(tool: Tool, interface: str, what: str, *fields: str) -> Program:
+    """Tshark that prints ``fields`` of each frame that matches the capture filter ``what``, tab-separated."""
+    argv = [tool("tshark"), "-l", "-n", "-i", interface, "-f", what, "-T", "fields"]
+    return Program([*argv, *(word for field in fields for word in ("-e", field))])
+
+
+def first_seen(tshark: Program, tx: Sender) -> list[str]:
+    """Send until tshark, which takes a moment to start, has seen one; its fields."""
+
+    def seen() -> str:
+        tx.send(b"x")
+        return tshark.out
+
+    return waiting.until(seen, "tshark to see a datagram").splitlines()[0].split("\t")
+
+
+@pytest.mark.parametrize("ttl", [9])
+@pytest.mark.parametrize("version", [4, 6])
+def test_tshark_sees_the_hops_that_were_asked_for(
+    tool: Tool, stack: ExitStack, hosts: list[Host], version: int, ttl: int
+) -> None:
+    group, hops = ("239.9.8.7", "ip.ttl") if version == 4 else ("ff15::9:8:7", "ipv6.hlim")
+    address = hosts[0].ipv4 if version == 4 else hosts[0].ipv6
+    source = "ip.src" if version == 4 else "ipv6.src"
+    tshark = stack.enter_context(watch(tool, "br0", "udp port 50123", hops, "udp.dstport", source))
+    with on(hosts[0]):
+        tx = stack.enter_context(Sender(group, 50123, interface="eth0", ttl=ttl))
+    assert first_seen(tshark, tx) == [str(ttl), "50123", address]
+
+
+def test_tshark_sees_ttl_9_on_the_loopback(tool: Tool, stack: ExitStack) -> None:
+    tshark = stack.enter_context(watch(tool, "lo", "udp port 50124", "ip.ttl", "ip.dst"))
+    tx = stack.enter_context(LOOPBACK.sender(50124, ttl=9))
+    assert first_seen(tshark, tx) == ["9", LOOPBACK.group]
+
+
+# The record types of RFC 3376 section 4.2.12 and RFC 3810 section 5.2.12.
+CHANGE_TO_INCLUDE, CHANGE_TO_EXCLUDE, ALLOW_NEW_SOURCES, BLOCK_OLD_SOURCES = "3", "4", "5", "6"
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_tshark_sees_the_reports_of_what_was_joined(
+    tool: Tool, stack: ExitStack, hosts: list[Host], version: int
+) -> None:
+    host = hosts[1]
+    if version == 4:
+        what, fields = "igmp", ("igmp.record_type", "igmp.maddr", "igmp.saddr")
+        groups = {"any": "239.9.6.1", "only": "232.9.6.2", "except": "239.9.6.3"}
+        source = hosts[0].ipv4
+    else:
+        what, fields = (
+            "icmp6 or ip6[6] == 0",
+            (
+                "icmpv6.mldr.mar.record_type",
+                "icmpv6.mldr.mar.multicast_address",
+                "icmpv6.mldr.mar.source_address",
+            ),
+        )
+        groups = {"any": "ff15::9:6:1", "only": "ff35::9:6:2", "except": "ff15::9:6:3"}
+        source = hosts[0].ipv6
+    tshark = stack.enter_context(watch(tool, "br0", f"{what} or udp port 50125", *fields))
+    with on(host):
+        tx = stack.enter_context(Sender(groups["any"], 50125, interface="eth0"))
+    first_seen(tshark, tx)
+
+    def reported(kind: str, group: str, *named: str) -> None:
+        """Wait for a report with such a record; one report may hold several, their fields joined by commas."""
+
+        def seen() -> bool:
+            rows = [[field.split(",") for field in line.split("\t")] for line in tshark.out.splitlines()]
+            return any(
+                (kind, group) in zip(kinds, addresses, strict=True) and set(named) <= set(sources)
+                for kinds, addresses, sources in rows
+            )
+
+        waiting.until(seen, f"a record of type {kind} for {group}")
+
+    with on(host):
+        rx = stack.enter_context(Receiver(groups["any"], 0, interface="eth0"))
+        reported(CHANGE_TO_EXCLUDE, groups["any"])
+        rx.join(groups["only"], "eth0", source=source)
+        reported(ALLOW_NEW_SOURCES, groups["only"], source)
+        rx.join(groups["except"], "eth0", exclude=source)
+        reported(CHANGE_TO_EXCLUDE, groups["except"], source)
+        rx.leave(groups["only"], "eth0")
+        reported(BLOCK_OLD_SOURCES, groups["only"], source)
+        rx.leave(groups["any"], "eth0")
+        reported(CHANGE_TO_INCLUDE, groups["any"])

@@ -1,0 +1,129 @@
+"""A receiver in a process that forks: each has the socket, and neither closes it for the other."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+
+import pytest
+
+from multicast._core import ClosedError
+from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
+
+pytestmark = pytest.mark.platform("linux", "darwin")
+
+
+CHILD_SECONDS = 2
+"""After which a child that is stuck is ended by the system."""
+
+
+def in_child(do: Callable[[], object]) -> int:
+    """Run ``do`` in a forked child; returns its exit code: 0 where ``do`` raised nothing, -SIGALRM where it hung."""
+    with warnings.catch_warnings():
+        # That other threads exist at a fork is the very thing to be tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(CHILD_SECONDS)
+            do()
+            code = 0
+        finally:
+            # Straight out: neither pytest's nor Python's own ends are the child's to run.
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_childs_close_does_not_disturb_the_parents_reader() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        heard: list[bytes] = []
+        reader = threading.Thread(target=lambda: heard.append(rx.recv(timeout=PATIENCE).data))
+        reader.start()
+        if sys.platform == "linux":
+            until_in_poll(f"/proc/self/task/{reader.native_id}")
+
+        def close() -> None:
+            rx.close()
+            tx.close()
+            assert rx.closed
+            assert tx.closed
+
+        assert in_child(close) == 0
+        tx.send(b"after the child")
+        reader.join()
+        assert heard == [b"after the child"]
+        assert not rx.closed
+
+
+def test_a_child_can_read_what_its_parent_joined() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        tx.send(b"for the child")
+
+        def read() -> None:
+            assert rx.recv(timeout=PATIENCE).data == b"for the child"
+
+        assert in_child(read) == 0
+        nothing_more(rx, tx)
+
+
+def test_a_child_that_closes_leaves_the_group_joined() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        assert in_child(rx.close) == 0
+        nothing_more(rx, tx)
+
+
+def test_a_child_gets_an_error_after_its_own_close() -> None:
+    with LOOPBACK.receiver() as rx:
+
+        def use() -> None:
+            rx.close()
+            with pytest.raises(ClosedError):
+                rx.recv(timeout=0)
+
+        assert in_child(use) == 0
+
+
+def test_a_child_may_open_its_own() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+
+        def both_ways() -> None:
+            with LOOPBACK.receiver(rx.port) as own:
+                tx.send(b"from the child")
+                assert own.recv(timeout=PATIENCE).data == b"from the child"
+
+        assert in_child(both_ways) == 0
+        assert rx.recv(timeout=PATIENCE).data == b"from the child"
+
+
+def test_a_fork_amid_busy_threads_leaves_the_child_free() -> None:
+    # A thread that is inside the core when another forks does not exist in the child, and cannot let go of anything.
+    stop = threading.Event()
+    with LOOPBACK.pair() as (tx, rx):
+
+        def keep_busy() -> None:
+            while not stop.is_set():
+                rx.stats()
+                tx.send(b"x")
+                with contextlib.suppress(TimeoutError):
+                    rx.recv_batch(timeout=0)
+
+        threads = [threading.Thread(target=keep_busy) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+
+        def close() -> None:
+            rx.close()
+            tx.close()
+
+        try:
+            for _ in range(30):
+                assert in_child(close) == 0
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()

@@ -1,0 +1,271 @@
+"""`run(handler)` of both receivers: each datagram once, in order, until it is to stop; errors are told and kept."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from multicast import aio, sync
+from multicast._core import Datagram
+from tests.support import loops
+from tests.wire.exchange import LOOPBACK, PATIENCE
+
+Handler = Callable[[Datagram], object]
+
+
+class Sync:
+    """The receiver for threads."""
+
+    def __init__(self) -> None:
+        self.rx = sync.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)
+
+    def run(self, handler: Handler, **options: Any) -> int:
+        return self.rx.run(handler, **options)
+
+    def rest(self) -> list[bytes]:
+        return self.rx.recv_batch(timeout=0).payloads()
+
+
+class Async:
+    """Its twin, in an event loop of its own."""
+
+    def __init__(self) -> None:
+        self.rx = aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)
+
+    def run(self, handler: Handler, **options: Any) -> int:
+        return loops.run(asyncio.SelectorEventLoop, self.rx.run(handler, **options))
+
+    def rest(self) -> list[bytes]:
+        return asyncio.run(self.rx.recv_batch(timeout=0)).payloads()
+
+
+@pytest.fixture(params=[Sync, Async])
+def face(request: pytest.FixtureRequest) -> Any:
+    """A receiver and how its `run` is run, of each face in turn; closed at the end."""
+    face = request.param()
+    yield face
+    face.rx.close()
+    del face.rx
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+class Kept:
+    """A handler that keeps the payloads, and calls something at the last of so many."""
+
+    def __init__(self, count: int = 0, at_last: Callable[[], object] = list) -> None:
+        self.found: list[bytes] = []
+        self._count = count
+        self._at_last = at_last
+
+    def __call__(self, msg: Datagram) -> None:
+        self.found.append(msg.data)
+        if len(self.found) == self._count:
+            self._at_last()
+
+
+def test_each_datagram_comes_once_until_the_event_is_set(face: Any) -> None:
+    stop = threading.Event()
+    handler = Kept(100, stop.set)
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(150))
+        assert face.run(handler, stop=stop) == 100
+    assert handler.found == numbered(150)[:100]
+    assert face.rest() == numbered(150)[100:]
+
+
+def test_a_set_event_ends_it_before_it_begins(face: Any) -> None:
+    stop = threading.Event()
+    stop.set()
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send(b"not handled")
+        assert face.run(Kept(), stop=stop) == 0
+    assert face.rest() == [b"not handled"]
+
+
+def test_a_function_ends_it(face: Any) -> None:
+    handler = Kept()
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(10))
+        assert face.run(handler, stop=lambda: len(handler.found) == 7) == 7
+    assert handler.found == numbered(7)
+
+
+def test_an_event_set_in_another_thread_ends_a_run_that_receives_nothing(face: Any) -> None:
+    stop = threading.Event()
+    set_at: list[float] = []
+
+    def set_it() -> None:
+        set_at.append(monotonic())
+        stop.set()
+
+    timer = threading.Timer(0.05, set_it)
+    timer.start()
+    assert face.run(Kept(), stop=stop) == 0
+    assert monotonic() - set_at[0] < 1
+    timer.join()
+
+
+def test_a_close_in_another_thread_ends_it(face: Any) -> None:
+    timer = threading.Timer(0.05, face.rx.close)
+    timer.start()
+    assert face.run(Kept()) == 0
+    timer.join()
+    assert face.rx.closed
+
+
+def test_a_close_by_the_handler_ends_it(face: Any) -> None:
+    handler = Kept(3, face.rx.close)
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(5))
+        assert face.run(handler) == 3
+    assert handler.found == numbered(3)
+
+
+def test_silence_is_an_error_where_a_timeout_says_so(face: Any) -> None:
+    begin = monotonic()
+    with pytest.raises(TimeoutError, match=r"nothing was received within 0\.25 s"):
+        face.run(Kept(), timeout=0.25, stop=threading.Event())
+    assert monotonic() - begin > 0.24
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(5))
+        handler = Kept()
+        with pytest.raises(TimeoutError):
+            face.run(handler, timeout=0)
+        assert handler.found == numbered(5)
+
+
+def failing(msg: Datagram) -> None:
+    if msg.data == b"1":
+        raise ZeroDivisionError("one is too many")
+    handled.append(msg.data)
+
+
+handled: list[bytes] = []
+
+
+def told(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    [record] = [
+        record for record in caplog.records if record.name == "multicast" and record.levelname == "ERROR"
+    ]
+    return record
+
+
+def test_an_error_is_logged_with_the_origin_and_the_run_goes_on(
+    face: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled.clear()
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(3))
+        assert face.run(failing, stop=lambda: len(handled) == 2) == 3
+    assert handled == [b"0", b"2"]
+    record = told(caplog)
+    text = record.getMessage()
+    assert f"1 octets from ('{face_sender(record)}'" in text
+    assert LOOPBACK.group in text
+    assert "ZeroDivisionError: one is too many" in text
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+def face_sender(record: logging.LogRecord) -> str:
+    assert isinstance(record.args, tuple)
+    sender = record.args[1]
+    assert isinstance(sender, tuple)
+    return str(sender[0])
+
+
+def test_an_error_ends_the_run_where_it_is_to(face: Any, caplog: pytest.LogCaptureFixture) -> None:
+    handled.clear()
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send_many(numbered(3))
+        with pytest.raises(ZeroDivisionError, match="one is too many"):
+            face.run(failing, on_error="raise")
+    assert handled == [b"0"]
+    assert "ZeroDivisionError" in told(caplog).getMessage()
+    assert face.rest() == [b"2"]
+
+
+def test_an_interrupt_is_no_error_of_a_handler(face: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def interrupted(msg: Datagram) -> None:
+        raise KeyboardInterrupt
+
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send(b"one")
+        with pytest.raises(KeyboardInterrupt):
+            face.run(interrupted)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"stop": 5}, TypeError),
+        ({"stop": "now"}, TypeError),
+        ({"on_error": "ignore"}, ValueError),
+        ({"timeout": -1}, ValueError),
+        ({"timeout": float("nan")}, ValueError),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_taken(
+    face: Any, wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    with LOOPBACK.sender(face.rx.port) as tx:
+        tx.send(b"one")
+        with pytest.raises(error):
+            face.run(Kept(), **wrong)
+    assert face.rest() == [b"one"]
+
+
+@pytest.mark.parametrize("kind", loops.KINDS)
+def test_a_coroutine_function_is_awaited_and_an_asyncio_event_stops_it(kind: str) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        found: list[bytes] = []
+
+        async def handler(msg: Datagram) -> None:
+            await asyncio.sleep(0.001)
+            found.append(msg.data)
+            if len(found) == 20:
+                stop.set()
+
+        async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface) as rx:
+            with LOOPBACK.sender(rx.port) as tx:
+                tx.send_many(numbered(25))
+                assert await asyncio.wait_for(rx.run(handler, stop=stop), PATIENCE) == 20
+                assert found == numbered(20)
+                assert (await rx.recv_batch()).payloads() == numbered(25)[20:]
+
+    loops.run(loops.KINDS[kind], main())
+
+
+def test_a_cancelled_run_passes_the_cancellation_on_and_loses_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        found: list[bytes] = []
+
+        async def handler(msg: Datagram) -> None:
+            found.append(msg.data)
+            if len(found) == 3:
+                await asyncio.sleep(PATIENCE)
+
+        async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface) as rx:
+            with LOOPBACK.sender(rx.port) as tx:
+                tx.send_many(numbered(5))
+                task = asyncio.ensure_future(rx.run(handler))
+                while len(found) < 3:
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert found + (await rx.recv_batch()).payloads() == numbered(5)
+
+    asyncio.run(main())
+    assert caplog.records == []

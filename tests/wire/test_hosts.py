@@ -1,0 +1,242 @@
+"""Between hosts on a bridge: both families, from any source, from some and from all but some."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from multicast._core import Datagram
+from multicast.sync import Receiver, Sender
+from tests.support.hosts import Host
+from tests.wire.exchange import PATIENCE
+from tests.wire.places import on
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between the two IP versions."""
+
+    any_source: str
+    source_specific: str
+    largest: int
+
+    @property
+    def is_v4(self) -> bool:
+        return "." in self.any_source
+
+    def address(self, host: Host) -> str:
+        return host.ipv4 if self.is_v4 else host.ipv6
+
+
+FAMILIES = {
+    "v4": Family("239.9.8.7", "232.9.8.7", 65_507),
+    "v6": Family("ff15::9:8:7", "ff35::9:8:7", 65_527),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Family:
+    return FAMILIES[request.param]
+
+
+class Net:
+    """Opens receivers and senders on hosts, and closes them all."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+
+    def receiver(self, host: Host, group: str, port: int = 0, **options: Any) -> Receiver:
+        with on(host):
+            return self.stack.enter_context(Receiver(group, port, interface=host.interface, **options))
+
+    def sender(self, host: Host, group: str, port: int, **options: Any) -> Sender:
+        options = {"interface": host.interface} | options
+        with on(host):
+            return self.stack.enter_context(Sender(group, port, **options))
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with ExitStack() as stack:
+        yield Net(stack)
+
+
+def index(host: Host) -> int:
+    with on(host):
+        return socket.if_nametoindex(host.interface)
+
+
+def take(rx: Receiver) -> Datagram:
+    return rx.recv(timeout=PATIENCE)
+
+
+def until_mark(rx: Receiver, mark: bytes) -> list[bytes]:
+    """Everything that is heard up to and with ``mark``."""
+    heard: list[bytes] = []
+    while not heard or heard[-1] != mark:
+        heard.append(take(rx).data)
+    return heard
+
+
+def test_every_other_host_hears_and_knows_from_where(hosts: list[Host], net: Net, family: Family) -> None:
+    first, *others = hosts
+    receivers = [(host, net.receiver(host, family.any_source)) for host in others]
+    for host, rx in receivers:
+        with net.sender(first, family.any_source, rx.port, ttl=3) as tx:
+            tx.send(host.name.encode())
+        heard = take(rx)
+        assert heard.data == host.name.encode()
+        assert heard.sender[0] == family.address(first)
+        assert (heard.group, heard.ttl) == (family.any_source, 3)
+        assert heard.interface == index(host)
+
+
+def test_the_route_decides_where_no_interface_is_named(hosts: list[Host], net: Net, family: Family) -> None:
+    first, second, *_ = hosts
+    with on(second):
+        rx = net.stack.enter_context(Receiver(family.any_source, 0))
+    tx = net.sender(first, family.any_source, rx.port, interface=None)
+    tx.send(b"x")
+    heard = take(rx)
+    assert (heard.sender[0], heard.interface) == (family.address(first), index(second))
+
+
+def test_any_size_crosses_the_network(hosts: list[Host], net: Net, family: Family) -> None:
+    sizes = [0, 1, 1452, 1453, 1472, 1473, 9000, family.largest]
+    messages = [bytes([number]) * size for number, size in enumerate(sizes)] + [b"run" * 400] * 60
+    rx = net.receiver(hosts[1], family.any_source)
+    tx = net.sender(hosts[0], family.any_source, rx.port)
+    # Fragments wait in a queue of their own, which is short: one at a time.
+    for message in messages[: len(sizes)]:
+        tx.send(message)
+        assert take(rx).data == message
+    tx.send_many(messages[len(sizes) :])
+    assert [take(rx).data for _ in messages[len(sizes) :]] == messages[len(sizes) :]
+
+
+def test_a_link_local_group_crosses_one_link(hosts: list[Host], net: Net) -> None:
+    rx = net.receiver(hosts[1], "ff02::114")
+    tx = net.sender(hosts[0], "ff02::114", rx.port)
+    tx.send(b"x")
+    with on(hosts[1]):
+        heard = take(rx)
+    host, _, zone = str(heard.sender[0]).partition("%")
+    assert (heard.data, host[:4], zone) == (b"x", "fe80", "eth0")
+
+
+def test_a_host_that_did_not_join_hears_nothing(hosts: list[Host], net: Net, family: Family) -> None:
+    joined = net.receiver(hosts[1], family.any_source)
+    neighbour = family.any_source[:-1] + "6"
+    foreign = net.receiver(hosts[2], neighbour, joined.port)
+    net.sender(hosts[0], family.any_source, joined.port).send(b"for the joined")
+    assert take(joined).data == b"for the joined"
+    net.sender(hosts[0], neighbour, joined.port).send(b"for the other")
+    assert take(foreign).data == b"for the other"
+
+
+class TestSources:
+    """Two hosts send, and a third one picks; a witness on that third host proves what reached it."""
+
+    def heard_of(
+        self, rx: Receiver, witnesses: list[Receiver], senders: list[Sender], mark: Sender
+    ) -> list[bytes]:
+        """What ``rx`` hears when each sender sends its place, once the witnesses saw it all, and then a mark."""
+        for place, tx in enumerate(senders):
+            tx.send(bytes([place]))
+        for witness in witnesses:
+            take(witness)
+        mark.send(b"mark")
+        return until_mark(rx, b"mark")
+
+    def test_only_the_source_that_was_named(self, hosts: list[Host], net: Net, family: Family) -> None:
+        first, second, third = hosts
+        group = family.source_specific
+        rx = net.receiver(second, f"{family.address(first)}@{group}")
+        witness = net.receiver(second, group, rx.port, source=family.address(third))
+        wanted, other = (net.sender(host, group, rx.port) for host in (first, third))
+        other.send(b"not wanted")
+        assert take(witness).sender[0] == family.address(third)
+        wanted.send(b"wanted")
+        heard = take(rx)
+        assert (heard.data, heard.sender[0], heard.group) == (b"wanted", family.address(first), group)
+        assert rx.groups[0].sources == (family.address(first),)
+
+    def test_several_sources_by_argument(self, hosts: list[Host], net: Net, family: Family) -> None:
+        first, second, third = hosts
+        sources = [family.address(first), family.address(third)]
+        rx = net.receiver(second, family.source_specific, source=sources)
+        for host in (first, third):
+            net.sender(host, family.source_specific, rx.port).send(host.name.encode())
+        heard = {(datagram.data.decode(), datagram.sender[0]) for datagram in (take(rx), take(rx))}
+        assert heard == {("h1", family.address(first)), ("h3", family.address(third))}
+
+    def test_a_source_of_a_group_that_is_not_source_specific(
+        self, hosts: list[Host], net: Net, family: Family
+    ) -> None:
+        first, second, third = hosts
+        group = family.any_source
+        rx = net.receiver(second, group, source=family.address(first))
+        witness = net.receiver(second, group, rx.port)
+        wanted, other = (net.sender(host, group, rx.port) for host in (first, third))
+        assert self.heard_of(rx, [witness], [other], wanted) == [b"mark"]
+
+    @pytest.mark.parametrize("several", [False, True], ids=["one-group", "two-groups"])
+    def test_all_but_the_excluded(self, hosts: list[Host], net: Net, family: Family, several: bool) -> None:
+        first, second, third = hosts
+        group = family.any_source
+        rx = net.receiver(second, group, exclude=family.address(third))
+        if several:
+            with on(second):
+                rx.join(group[:-1] + "6", second.interface)
+        witness = net.receiver(second, group, rx.port)
+        wanted, excluded = (net.sender(host, group, rx.port) for host in (first, third))
+        assert self.heard_of(rx, [witness], [excluded], wanted) == [b"mark"]
+        assert rx.groups[0].excluded == (family.address(third),)
+
+    def test_sources_are_left_with_their_group(self, hosts: list[Host], net: Net, family: Family) -> None:
+        first, second, _ = hosts
+        group = family.source_specific
+        rx = net.receiver(second, group, source=family.address(first))
+        witness = net.receiver(second, group, rx.port, source=family.address(first))
+        tx = net.sender(first, group, rx.port)
+        with on(second):
+            rx.leave(group)
+            rx.join(family.any_source, second.interface)
+        tx.send(b"left")
+        assert take(witness).data == b"left"
+        net.sender(first, family.any_source, rx.port).send(b"mark")
+        assert until_mark(rx, b"mark") == [b"mark"]
+
+    def test_the_hosts_own_datagrams_are_a_source_too(
+        self, hosts: list[Host], net: Net, family: Family
+    ) -> None:
+        second = hosts[1]
+        rx = net.receiver(second, family.source_specific, source=family.address(second))
+        net.sender(second, family.source_specific, rx.port).send(b"own")
+        assert take(rx).sender[0] == family.address(second)
+
+    def test_more_sources_than_the_system_holds_is_an_error_that_names_the_setting(
+        self, hosts: list[Host], net: Net, family: Family
+    ) -> None:
+        many = [f"10.1.{n // 250}.{n % 250 + 1}" if family.is_v4 else f"fd01::{n:x}" for n in range(1, 2001)]
+        setting = "net.ipv4.igmp_max_msf" if family.is_v4 else "net.ipv6.mld_max_msf"
+        with pytest.raises(OSError, match=f"cannot join {family.source_specific} on eth0: .*{setting}"):
+            net.receiver(hosts[1], family.source_specific, source=many)
+
+
+@pytest.mark.parametrize("loopback", [True, False], ids=["loopback", "no-loopback"])
+def test_loopback_decides_whether_the_own_host_hears(
+    hosts: list[Host], net: Net, family: Family, loopback: bool
+) -> None:
+    first, second, _ = hosts
+    own = net.receiver(first, family.any_source)
+    other = net.receiver(second, family.any_source, own.port)
+    net.sender(first, family.any_source, own.port, loopback=loopback).send(b"x")
+    assert take(other).data == b"x"
+    net.sender(first, family.any_source, own.port).send(b"mark")
+    assert until_mark(own, b"mark") == ([b"x"] if loopback else []) + [b"mark"]

@@ -1,0 +1,97 @@
+"""Interfaces by name, index and address, and what there is."""
+
+import errno
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from multicast.sync import Receiver, Sender, interfaces
+from tests.wire.exchange import PATIENCE
+
+pytestmark = pytest.mark.private_net
+
+
+def index() -> int:
+    return socket.if_nametoindex("veth0")
+
+
+NAMES: dict[str, Callable[[], str | int]] = {
+    "name": lambda: "veth0",
+    "index": index,
+    "index as text": lambda: str(index()),
+    "IPv4 address": lambda: "192.0.2.2",
+    "IPv6 address": lambda: "2001:db8::2",
+}
+
+
+def joined_on(rx: Receiver) -> list[int | None]:
+    return [membership.interface for membership in rx.groups]
+
+
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
+@pytest.mark.parametrize("named", NAMES.values(), ids=NAMES.keys())
+def test_an_interface_goes_by_any_of_its_names(group: str, named: Callable[[], str | int]) -> None:
+    interface = named()
+    with Receiver(group, 0, interface=interface) as rx, Sender(group, rx.port, interface=interface) as tx:
+        assert joined_on(rx) == [index()]
+        tx.send(b"x")
+        assert rx.recv(timeout=PATIENCE).interface == index()
+        rx.leave(group, interface)
+        assert joined_on(rx) == []
+        rx.join(group, interface)
+        assert joined_on(rx) == [index()]
+
+
+@pytest.mark.parametrize("group", ["239.9.8.7%veth0", "ff15::9:8:7%veth0", "ff02::114%veth0"])
+def test_the_zone_of_an_endpoint_is_the_interface_and_goes_first(group: str) -> None:
+    with Receiver(group, 0, interface="lo") as rx, Sender(group, rx.port, interface="lo") as tx:
+        tx.send(b"x")
+        assert rx.recv(timeout=PATIENCE).interface == index()
+
+
+def test_the_sender_uses_the_address_that_it_was_given() -> None:
+    with Receiver("239.9.8.7", 0, interface="lo") as rx:
+        with Sender("239.9.8.7", rx.port, interface="127.0.0.1") as tx:
+            tx.send(b"x")
+        assert rx.recv(timeout=PATIENCE).sender[0] == "127.0.0.1"
+
+
+UNKNOWN = [
+    ("eth99", errno.ENODEV, "cannot use eth99: No such device"),
+    ("a-name-longer-than-any-is", errno.ENODEV, "cannot use a-name-longer-than-any-is: No such device"),
+    (4711, errno.ENODEV, "cannot use interface 4711: No such device"),
+    ("4711", errno.ENODEV, "cannot use interface 4711: No such device"),
+    ("203.0.113.9", errno.EADDRNOTAVAIL, "cannot use the interface with address 203.0.113.9"),
+    ("2001:db8::99", errno.EADDRNOTAVAIL, "cannot use the interface with address 2001:db8::99"),
+]
+
+
+@pytest.mark.parametrize(("interface", "code", "part"), UNKNOWN)
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
+def test_an_unknown_interface_is_an_error_that_lists_those_there_are(
+    group: str, interface: str | int, code: int, part: str
+) -> None:
+    with Receiver(group, 0, interface="lo") as rx:
+        for call in (
+            lambda: Receiver(group, 0, interface=interface),
+            lambda: Sender(group, 5000, interface=interface),
+            lambda: rx.join("239.9.8.8", interface),
+            lambda: rx.leave(group, interface),
+        ):
+            with pytest.raises(OSError, match="interfaces here: lo ") as caught:
+                call()
+            assert caught.value.errno == code
+            assert part in str(caught.value)
+            assert "veth0 (192.0.2.2)" in str(caught.value)
+        assert [membership.group for membership in rx.groups] == [group]
+
+
+def test_interfaces_are_those_of_the_system() -> None:
+    listed = interfaces()
+    assert [(one.index, one.name) for one in listed] == sorted(socket.if_nameindex())
+    found = {one.name: one for one in listed}
+    assert (found["lo"].up, found["lo"].loopback) == (True, True)
+    assert {"127.0.0.1", "::1"} <= set(found["lo"].addresses)
+    assert (found["veth0"].up, found["veth0"].multicast, found["veth0"].loopback) == (True, True, False)
+    assert {"192.0.2.2", "2001:db8::2"} <= set(found["veth0"].addresses)

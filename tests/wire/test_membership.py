@@ -1,0 +1,212 @@
+"""Joining and leaving at run time, one group and more than one socket can hold."""
+
+import contextlib
+import errno
+import random
+
+import pytest
+
+from multicast.sync import Receiver, Sender
+from multicast.types import Membership
+from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
+
+PAST_THE_LIMIT = 100
+"""More groups than one socket holds on Linux (igmp_max_memberships, 20 unless raised)."""
+
+
+def group(number: int) -> str:
+    return f"239.9.{number // 250}.{number % 250 + 1}"
+
+
+def sender(rx: Receiver, to: str) -> Sender:
+    return Sender(to, rx.port, interface=LOOPBACK.interface)
+
+
+def send_to_each(rx: Receiver, groups: list[str]) -> None:
+    """Send one datagram to each group, whose text is its group's."""
+    for one in groups:
+        with sender(rx, one) as tx:
+            tx.send(one.encode())
+
+
+def joined(rx: Receiver) -> list[str]:
+    return [membership.group for membership in rx.groups]
+
+
+def other(link: Link) -> Link:
+    return Link("239.9.8.8" if "." in link.group else "ff15::9:8:8", link.interface, link.largest)
+
+
+def test_a_group_is_heard_from_its_join_to_its_leave(link: Link) -> None:
+    second = other(link)
+    with link.pair() as (tx, rx), second.sender(rx.port) as second_tx:
+        second_tx.send(b"before the join")
+        nothing_more(rx, tx)
+        rx.join(second.group, second.interface)
+        assert joined(rx) == [link.group, second.group]
+        second_tx.send(b"joined")
+        heard = rx.recv(timeout=PATIENCE)
+        assert (heard.data, heard.group) == (b"joined", second.group)
+        nothing_more(rx, tx)
+        rx.leave(second.group)
+        assert joined(rx) == [link.group]
+        second_tx.send(b"after the leave")
+        nothing_more(rx, tx)
+
+
+def test_the_first_group_can_be_left_and_joined_again(link: Link) -> None:
+    second = other(link)
+    with link.pair() as (tx, rx), second.sender(rx.port) as second_tx:
+        rx.join(second.group, second.interface)
+        rx.leave(link.group)
+        tx.send(b"left")
+        nothing_more(rx, second_tx)
+        rx.join(link.group, link.interface)
+        tx.send(b"again")
+        assert rx.recv(timeout=PATIENCE).data == b"again"
+
+
+def test_a_receiver_without_groups_hears_nothing_and_lives_on(link: Link) -> None:
+    with link.pair() as (tx, rx):
+        rx.leave(link.group)
+        assert rx.groups == ()
+        tx.send(b"left")
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0)
+        rx.join(link.group, link.interface)
+        nothing_more(rx, tx)
+
+
+def test_what_came_before_another_join_keeps_its_origin(link: Link) -> None:
+    second = other(link)
+    with link.pair() as (tx, rx):
+        tx.send(b"one")
+        index = rx.recv(timeout=PATIENCE).interface
+        tx.send(b"two")
+        rx.join(second.group, second.interface)
+        waited = rx.recv(timeout=PATIENCE)
+        assert (waited.data, waited.group, waited.interface) == (b"two", link.group, index)
+
+
+def test_membership_tells_group_interface_and_sources() -> None:
+    with Receiver([f"10.0.0.1,10.0.0.2@232.9.8.7%{LOOPBACK.interface}"], 0) as rx:
+        index = rx.groups[0].interface
+        rx.join("239.9.8.7", LOOPBACK.interface, exclude=["10.0.0.3"])
+        assert rx.groups == (
+            Membership("232.9.8.7", index, ("10.0.0.1", "10.0.0.2"), ()),
+            Membership("239.9.8.7", index, (), ("10.0.0.3",)),
+        )
+
+
+def test_a_source_named_twice_counts_once() -> None:
+    with Receiver(
+        "10.0.0.1@232.9.8.7", 0, interface=LOOPBACK.interface, source=["10.0.0.1", "10.0.0.2"]
+    ) as rx:
+        assert rx.groups[0].sources == ("10.0.0.1", "10.0.0.2")
+
+
+@pytest.mark.private_net
+def test_a_group_that_the_system_joined_on_that_interface_is_joined_already() -> None:
+    # Without an interface the routes of the private network lead to the loopback.
+    with Receiver("239.9.8.7", 0) as rx:
+        with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
+            rx.join("239.9.8.7", "lo")
+        assert joined(rx) == ["239.9.8.7"]
+
+
+def test_the_same_group_twice_is_refused_and_opens_nothing() -> None:
+    with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already on lo"):
+        Receiver(["239.9.8.7", "239.9.8.7"], 0, interface=LOOPBACK.interface)
+
+
+@pytest.mark.parametrize("take", TAKES, ids=name)
+def test_past_the_limit_of_one_socket_each_group_is_heard_once(take: Take) -> None:
+    groups = [group(number) for number in range(PAST_THE_LIMIT)]
+    with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
+        assert joined(rx) == groups
+        send_to_each(rx, groups)
+        heard = take(rx, PAST_THE_LIMIT)
+        assert sorted((one.data.decode(), one.group) for one in heard) == sorted((one, one) for one in groups)
+        # A time out, of a look or of a wait, never brings anything back.
+        for timeout in [0.0] * 20 + [0.01] * 5:
+            with pytest.raises(TimeoutError):
+                rx.recv(timeout=timeout)
+            with pytest.raises(TimeoutError):
+                rx.recv_batch(timeout=timeout)
+        assert (rx.stats().received, rx.pending) == (PAST_THE_LIMIT, 0)
+
+
+@pytest.mark.platform("linux")
+def test_further_sockets_are_opened_by_need_and_their_room_is_used_again() -> None:
+    with LOOPBACK.receiver() as rx:
+        groups = [group(number) for number in range(PAST_THE_LIMIT)]
+        for one in groups:
+            rx.join(one, LOOPBACK.interface)
+        sockets = rx.stats().sockets
+        assert sockets > 2
+        left = random.Random(1).sample(groups, PAST_THE_LIMIT // 2)
+        for one in left:
+            rx.leave(one)
+        for one in left:
+            rx.join(one, LOOPBACK.interface)
+        assert rx.stats().sockets == sockets
+
+
+def test_what_is_left_past_the_limit_is_not_heard() -> None:
+    groups = [group(number) for number in range(PAST_THE_LIMIT)]
+    with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
+        for one in groups[::2]:
+            rx.leave(one)
+        send_to_each(rx, groups)
+        heard = [rx.recv(timeout=PATIENCE).data.decode() for _ in groups[1::2]]
+        assert sorted(heard) == sorted(groups[1::2])
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0)
+
+
+def test_each_socket_past_the_limit_keeps_its_order() -> None:
+    groups = [group(number) for number in range(PAST_THE_LIMIT)]
+    with Receiver(groups, 0, interface=LOOPBACK.interface) as rx, contextlib.ExitStack() as stack:
+        senders = {one: stack.enter_context(sender(rx, one)) for one in groups}
+        for number in range(5):
+            for tx in senders.values():
+                tx.send(bytes([number]))
+        heard: dict[str | None, list[int]] = {}
+        for _ in range(5 * PAST_THE_LIMIT):
+            datagram = rx.recv(timeout=PATIENCE)
+            heard.setdefault(datagram.group, []).append(datagram.data[0])
+        assert heard == {one: [0, 1, 2, 3, 4] for one in groups}
+
+
+@pytest.mark.platform("linux")
+def test_without_sharing_the_limit_of_one_socket_is_an_error_that_names_the_setting() -> None:
+    groups = [group(number) for number in range(PAST_THE_LIMIT)]
+    with pytest.raises(OSError, match=r"cannot join 239\.9\.0\.\d+ on lo: .*igmp_max_memberships") as caught:
+        Receiver(groups, 0, interface=LOOPBACK.interface, share=False)
+    assert caught.value.errno == errno.ENOBUFS
+
+
+def test_of_several_groups_all_are_joined_or_none() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
+            rx.join(["239.9.8.1", "239.9.8.2", LOOPBACK.group], LOOPBACK.interface)
+        assert joined(rx) == [LOOPBACK.group]
+        send_to_each(rx, ["239.9.8.1", "239.9.8.2"])
+        nothing_more(rx, tx)
+        rx.join(["239.9.8.1", "239.9.8.2"], LOOPBACK.interface)
+        assert joined(rx) == [LOOPBACK.group, "239.9.8.1", "239.9.8.2"]
+
+
+@pytest.mark.platform("linux")
+def test_a_join_that_fails_changes_nothing() -> None:
+    with LOOPBACK.receiver(share=False) as rx, LOOPBACK.sender(rx.port) as tx:
+
+        def join_all() -> None:
+            for number in range(PAST_THE_LIMIT):
+                rx.join(group(number), LOOPBACK.interface)
+
+        with pytest.raises(OSError, match="igmp_max_memberships"):
+            join_all()
+        assert len(rx.groups) < PAST_THE_LIMIT
+        assert rx.stats().sockets == 1
+        nothing_more(rx, tx)

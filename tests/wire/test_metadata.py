@@ -1,0 +1,114 @@
+"""What a datagram tells of its origin: sender, group, interface, hops, time."""
+
+import itertools
+import socket
+import time
+
+import pytest
+
+from multicast.sync import Receiver, Sender
+from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name
+
+
+def index_of(interface: str) -> int:
+    """The index of an interface; the loopback's goes by its address, as its name differs between systems."""
+    if interface == "127.0.0.1":
+        return next(index for index, found in socket.if_nameindex() if found.startswith("lo"))
+    return socket.if_nametoindex(interface)
+
+
+def port_of(tx: Sender) -> int:
+    """The port that the system gave to a sender's socket."""
+    family = socket.AF_INET6 if ":" in tx.group else socket.AF_INET
+    with socket.fromfd(tx.fileno(), family, socket.SOCK_DGRAM) as duplicate:
+        return int(duplicate.getsockname()[1])
+
+
+HOSTS = {
+    ("239.9.8.7", "127.0.0.1"): "127.0.0.1",
+    ("239.9.8.7", "veth0"): "192.0.2.2",
+    ("ff15::9:8:7", "lo"): "::1",
+    ("ff15::9:8:7", "veth0"): "2001:db8::2",
+}
+
+
+@pytest.mark.parametrize("take", TAKES, ids=name)
+@pytest.mark.parametrize("several", [False, True], ids=["one-group", "two-groups"])
+def test_sender_group_and_interface_are_told(link: Link, take: Take, several: bool) -> None:
+    with link.pair() as (tx, rx):
+        if several:
+            rx.join("239.9.8.8" if "." in link.group else "ff15::9:8:8", link.interface)
+        tx.send(b"x")
+        (datagram,) = take(rx, 1)
+        assert datagram.sender == (HOSTS[link.group, link.interface], port_of(tx))
+        assert (datagram.group, datagram.interface) == (link.group, index_of(link.interface))
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
+def test_the_interface_that_the_system_chose_is_told(group: str) -> None:
+    with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
+        tx.send(b"x")
+        datagram = rx.recv(timeout=PATIENCE)
+        assert (datagram.group, datagram.interface) == (group, socket.if_nametoindex("lo"))
+
+
+@pytest.mark.private_net
+def test_a_link_local_sender_is_told_with_its_zone() -> None:
+    with Receiver("[ff02::114%veth0]:0") as rx, Sender("ff02::114%veth0", rx.port) as tx:
+        tx.send(b"x")
+        host = str(rx.recv(timeout=PATIENCE).sender[0])
+    address, _, zone = host.partition("%")
+    assert (address[:4], zone) == ("fe80", "veth0")
+
+
+def test_each_datagram_of_several_groups_tells_its_own(link: Link) -> None:
+    groups = [f"239.9.8.{n}" if "." in link.group else f"ff15::9:8:{n}" for n in range(1, 6)]
+    with Receiver(groups, 0, interface=link.interface) as rx:
+        for group in groups:
+            with Sender(group, rx.port, interface=link.interface) as tx:
+                tx.send(group.encode())
+        for datagram in itertools.islice(rx, len(groups)):
+            assert datagram.group == datagram.data.decode()
+
+
+@pytest.mark.parametrize("ttl", [0, 1, 9, 255])
+def test_hops_are_told(link: Link, ttl: int) -> None:
+    with link.pair({"ttl": ttl}) as (tx, rx):
+        assert tx.ttl == ttl
+        tx.send(b"x")
+        assert rx.recv(timeout=PATIENCE).ttl == ttl
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+def test_the_time_is_the_kernels(link: Link, gso: bool) -> None:
+    with link.pair({"gso": gso}) as (tx, rx):
+        before = time.time_ns()
+        tx.send_many([b"x" * 100] * 10)
+        stamps = [rx.recv(timeout=PATIENCE).timestamp_ns for _ in range(10)]
+        after = time.time_ns()
+    assert [stamp for stamp in stamps if stamp is None or not before <= stamp <= after] == []
+    assert stamps == sorted(stamps, key=lambda stamp: stamp or 0)
+
+
+@pytest.mark.platform("linux")
+def test_the_time_is_that_of_the_arrival_and_not_of_the_reading() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        # The first one makes the kernel take time stamps at all, which may take it a moment.
+        tx.send(b"first")
+        rx.recv(timeout=PATIENCE)
+        while True:
+            tx.send(b"later")
+            sent = time.time_ns()
+            stamp = rx.recv(timeout=PATIENCE).timestamp_ns
+            if stamp is not None and stamp <= sent:
+                break
+
+
+@pytest.mark.parametrize("take", TAKES, ids=name)
+def test_what_was_not_asked_for_is_none(link: Link, take: Take) -> None:
+    with link.pair(timestamps=False) as (tx, rx):
+        tx.send(b"x")
+        (datagram,) = take(rx, 1)
+        assert datagram.timestamp_ns is None
+        assert datagram.group == link.group

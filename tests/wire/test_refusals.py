@@ -1,0 +1,164 @@
+"""What the system refuses: the error's class, number and sentence, and nothing left half done.
+
+What is refused before the system is asked is in ``tests/unit/test_sync_args.py``.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from multicast.sync import Receiver
+from tests.support import leaks
+from tests.wire.exchange import LOOPBACK
+
+
+@pytest.mark.parametrize("shared", [(True, False), (False, True), (False, False)])
+def test_a_port_that_one_side_does_not_share_is_in_use(shared: tuple[bool, bool]) -> None:
+    first, second = shared
+    with LOOPBACK.receiver(share=first, bind="0.0.0.0") as rx:
+        with pytest.raises(
+            OSError, match=rf"cannot bind to port {rx.port} .*another program holds this port"
+        ) as caught:
+            LOOPBACK.receiver(rx.port, share=second, bind="0.0.0.0")
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_port_that_a_plain_socket_holds_is_in_use() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        plain.bind(("", 0))
+        with pytest.raises(OSError, match="another program holds this port") as caught:
+            Receiver(["239.9.8.7", "239.9.8.8"], plain.getsockname()[1], interface=LOOPBACK.interface)
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_an_address_to_bind_to_must_be_of_this_machine() -> None:
+    with pytest.raises(OSError, match=r"cannot bind to port 0 \(203\.0\.113\.9\): .*no interface") as caught:
+        LOOPBACK.receiver(bind="203.0.113.9")
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+@pytest.mark.parametrize("descriptor", [-1, 2**31, 2**40])
+def test_what_is_no_descriptor_cannot_be_adopted(descriptor: int) -> None:
+    with pytest.raises(OSError, match="cannot duplicate a socket") as caught:
+        Receiver.adopt(descriptor, "239.9.8.7", 0)
+    assert caught.value.errno == errno.EBADF
+
+
+def closed_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.close()
+    return sock
+
+
+OPENS: dict[str, Callable[[], Any]] = {
+    "receiver": LOOPBACK.receiver,
+    "receiver of two families": lambda: Receiver([f"239.9.8.7%{LOOPBACK.interface}", "ff15::9:8:7%lo"], 0),
+    "receiver of many groups": lambda: Receiver(
+        [f"239.9.8.{number}" for number in range(1, 80)], 0, interface=LOOPBACK.interface
+    ),
+    "sender": lambda: LOOPBACK.sender(5000),
+}
+
+
+@contextlib.contextmanager
+def only_descriptors(count: int) -> Iterator[None]:
+    """Let this process open ``count`` more descriptors and no further one."""
+    resource = pytest.importorskip("resource", reason="needs a limit on descriptors, which Windows has not")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The limit is on the number of a descriptor: the lowest free ones are taken first.
+    free = [number for number in range(soft) if not is_open(number)][count]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("opened", OPENS.values(), ids=OPENS.keys())
+def test_an_opening_that_fails_half_way_leaves_nothing(opened: Callable[[], Any]) -> None:
+    before = leaks.take()
+    allowed = 0
+    while True:
+        try:
+            with only_descriptors(allowed):
+                whole = opened()
+        except OSError as refused:
+            assert refused.errno == errno.EMFILE, refused
+            assert "too many open files" in str(refused)
+            assert leaks.left_since(before) == []
+            allowed += 1
+        else:
+            whole.close()
+            break
+    # It failed at every step of the way.
+    assert allowed >= 2
+
+
+@pytest.mark.platform("linux")
+def test_a_join_that_cannot_open_a_socket_changes_nothing() -> None:
+    with LOOPBACK.receiver() as rx:
+        before = rx.groups, rx.stats()
+        with pytest.raises(OSError, match="too many open files") as caught, only_descriptors(0):
+            rx.join("239.9.8.8", LOOPBACK.interface)
+        assert caught.value.errno == errno.EMFILE
+        assert (rx.groups, rx.stats()) == before
+
+
+NOWHERE = """
+import json, sys
+from multicast.sync import Receiver, Sender
+
+def told(call):
+    try:
+        call()
+    except OSError as refused:
+        return [type(refused).__name__, refused.errno, str(refused)]
+    return None
+
+group = sys.argv[1]
+with Sender(group, 5000) as tx:
+    outcome = {"send": told(lambda: tx.send(b"x")), "sent": tx.stats().sent}
+outcome["receive"] = told(lambda: Receiver(group, 0).close())
+print(json.dumps(outcome))
+"""
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize(
+    ("group", "number", "why"),
+    [
+        ("239.9.8.7", errno.ENETUNREACH, r"Network is unreachable \(no route to the group: "),
+        ("ff15::9:8:7", errno.EADDRNOTAVAIL, r"Cannot assign requested address \(no address to send from: "),
+    ],
+)
+def test_without_a_network_the_error_says_what_to_do(group: str, number: int, why: str) -> None:
+    # A namespace of its own has but a loopback interface, which is down.
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", NOWHERE, group],
+        check=True, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    outcome = json.loads(done.stdout)
+    kind, code, text = outcome["send"]
+    assert (kind, code, outcome["sent"]) == ("OSError", number, 0)
+    assert re.match(rf"\[Errno {code}\] cannot send to .*{group}.*:5000: {why}", text)
+    kind, code, text = outcome["receive"]
+    assert (kind, code) == ("OSError", errno.ENODEV)
+    assert re.match(rf"\[Errno {code}\] cannot join {group}: No such device \(no usable interface", text)

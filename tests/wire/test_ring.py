@@ -1,0 +1,330 @@
+"""A receiver with a ring: what it holds, what it drops, whom it wakes, and that every datagram is accounted for."""
+
+import asyncio
+import contextlib
+import select
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multicast import aio
+from multicast._core import ClosedError
+from multicast.sync import Receiver, Sender
+from tests.support import waiting
+from tests.wire.accounts import accounted, settled
+from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
+
+POLICIES = ["drop-oldest", "drop-newest", "block"]
+
+
+def numbered(count: int, size: int = 4) -> list[bytes]:
+    return [number.to_bytes(4, "big") + bytes(size - 4) for number in range(count)]
+
+
+def drain(rx: Receiver) -> list[bytes]:
+    """Everything that is there now."""
+    taken: list[bytes] = []
+    while rx.pending:
+        taken += rx.recv_batch(max=1000, timeout=0).payloads()
+    return taken
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("take", TAKES, ids=name)
+def test_it_delivers_what_a_receiver_without_one_does(link: Link, take: Take, policy: str) -> None:
+    messages = [bytes([n % 256]) * (n * 37 % 1400) for n in range(300)]
+    with link.receiver() as plain, link.receiver(plain.port, ring=1000, ring_policy=policy) as rx:
+        with link.sender(rx.port) as tx:
+            tx.send_many(messages)
+            ringed, direct = take(rx, len(messages)), take(plain, len(messages))
+            assert [msg.data for msg in ringed] == messages
+
+            def origin(msg: Any) -> tuple[Any, ...]:
+                return (msg.sender, msg.group, msg.interface, msg.ttl, msg.truncated)
+
+            assert [origin(msg) for msg in ringed] == [origin(msg) for msg in direct]
+            assert [msg.timestamp_ns is None for msg in ringed] == [
+                msg.timestamp_ns is None for msg in direct
+            ]
+            nothing_more(rx, tx)
+        stats = rx.stats()
+        assert (stats.received, stats.bytes) == (301, sum(map(len, messages)) + len(b"the end"))
+        assert (stats.ring_drops, stats.filtered, stats.truncated) == (0, 0, 0)
+        assert 1 <= stats.ring_high_water <= 301
+
+
+def test_the_longest_datagrams_come_whole(link: Link) -> None:
+    with link.pair(ring=1) as (tx, rx):
+        for octet in (b"a", b"b"):
+            tx.send(octet * link.largest)
+            assert rx.recv(timeout=PATIENCE).data == octet * link.largest
+
+
+def test_a_full_ring_drops_the_oldest() -> None:
+    with LOOPBACK.pair(ring=100) as (tx, rx):
+        messages = numbered(1000)
+        tx.send_many(messages)
+        stats = settled(rx, 1000)
+        assert (stats.received, stats.bytes) == (100, 400)
+        assert (stats.ring_drops, stats.ring_high_water) == (900, 100)
+        assert rx.pending == 100
+        assert drain(rx) == messages[900:]
+        assert settled(rx, 1000) == stats
+
+
+def test_a_full_ring_drops_the_newest() -> None:
+    with LOOPBACK.pair(ring=100, ring_policy="drop-newest") as (tx, rx):
+        messages = numbered(1000)
+        tx.send_many(messages)
+        stats = settled(rx, 1000)
+        assert (stats.received, stats.ring_drops, stats.ring_high_water) == (100, 900, 100)
+        assert drain(rx) == messages[:100]
+        tx.send(b"there is room again")
+        assert rx.recv(timeout=PATIENCE).data == b"there is room again"
+
+
+@pytest.mark.platform("linux")
+def test_a_blocked_ring_leaves_the_rest_to_the_kernel() -> None:
+    with LOOPBACK.pair({"gso": False}, ring=10, ring_policy="block", recv_buffer=4096, gro=False) as (tx, rx):
+        messages = numbered(1000)
+        tx.send_many(messages)
+        heard: list[bytes] = []
+        waiting.until(lambda: rx.pending == 10, "a full ring")
+        while True:
+            try:
+                heard += rx.recv_batch(timeout=0.2).payloads()
+            except TimeoutError:
+                break
+        stats = rx.stats()
+        assert stats.kernel_drops is not None
+        assert stats.kernel_drops > 0
+        assert (stats.ring_drops, stats.ring_high_water) == (0, 10)
+        assert (stats.received, accounted(stats)) == (len(heard), 1000)
+        # What was kept is in order.
+        assert heard == sorted(heard)
+
+
+def test_long_datagrams_fill_it_by_their_octets() -> None:
+    # Room for 1 MiB at least: 17 of these.
+    with LOOPBACK.pair(ring=100, ring_policy="drop-newest") as (tx, rx):
+        for _ in range(50):
+            tx.send(bytes(60_000))
+        stats = settled(rx, 50)
+        assert (stats.received, stats.ring_drops, stats.ring_high_water) == (17, 33, 17)
+        assert [len(payload) for payload in drain(rx)] == [60_000] * 17
+
+
+def test_what_is_left_at_the_close_counts_as_dropped() -> None:
+    with LOOPBACK.pair(ring=1000) as (tx, rx):
+        tx.send_many(numbered(500))
+        settled(rx, 500)
+        assert rx.recv(timeout=0).data == numbered(1)[0]
+        assert len(rx.recv_batch(max=9, timeout=0)) == 9
+        rx.close()
+        stats = rx.stats()
+        assert (stats.received, stats.bytes, stats.ring_drops) == (10, 40, 490)
+        assert stats.ring_high_water == 500
+
+
+def test_memory_stays_within_what_is_stated() -> None:
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * 4096
+
+    with LOOPBACK.pair(ring=20_000, gro=False) as (tx, rx):
+        # The kernel hands over 64 slots of 64 KiB at once: those are there before, whatever comes.
+        tx.send_many([bytes(60_000)] * 16)
+        settled(rx, 16)
+        drain(rx)
+        before = resident()
+        for _ in range(60):
+            tx.send_many([bytes(1400)] * 500)
+            settled(rx, tx.stats().sent)
+        grown = resident() - before
+        assert rx.pending == 20_000
+        assert 20_000 * 1400 < grown < 20_000 * 2048 + (4 << 20)
+
+
+def test_readiness_tells_whether_there_is_something() -> None:
+    def readable(seconds: float) -> bool:
+        return bool(select.select([rx], [], [], seconds)[0])
+
+    with LOOPBACK.pair(ring=1000) as (tx, rx):
+        assert not readable(0)
+        tx.send_many([b"a", b"b", b"c"])
+        settled(rx, 3)
+        for left in (3, 2, 1):
+            assert readable(0)
+            assert rx.pending == left
+            rx.recv(timeout=0)
+        assert not readable(0)
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0)
+        tx.send(b"later")
+        assert readable(PATIENCE)
+        assert rx.recv_batch(timeout=0).payloads() == [b"later"]
+        assert not readable(0)
+    with pytest.raises(ClosedError):
+        rx.fileno()
+
+
+def test_it_wakes_every_waiting_thread() -> None:
+    with LOOPBACK.pair(ring=1000) as (tx, rx):
+        heard: list[bytes] = []
+        threads = [
+            threading.Thread(target=lambda: heard.append(rx.recv(timeout=PATIENCE).data)) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        tx.send_many(numbered(8))
+        for thread in threads:
+            thread.join()
+        assert sorted(heard) == numbered(8)
+
+
+def test_it_wakes_event_loops() -> None:
+    async def main() -> None:
+        async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface, ring=10_000) as rx:
+            with LOOPBACK.sender(rx.port) as tx:
+                first = asyncio.create_task(rx.recv(timeout=PATIENCE))
+                await asyncio.sleep(0)
+                tx.send(b"first")
+                assert (await first).data == b"first"
+                tx.send_many(numbered(3000))
+                heard = []
+                async for msg in rx:
+                    heard.append(msg.data)
+                    if len(heard) == 3000:
+                        break
+                assert heard == numbered(3000)
+                with pytest.raises(TimeoutError):
+                    await rx.recv(timeout=0.01)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("waits", ["recv", "recv_batch", "__next__"])
+def test_a_close_wakes_who_waits(waits: str) -> None:
+    errors: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            getattr(rx, waits)()
+        except ClosedError as error:
+            errors.append(error)
+
+    with LOOPBACK.receiver(ring=10) as rx:
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        rx.close()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert len(errors) == 3
+        assert rx.closed
+        rx.close()
+
+
+def test_a_close_ends_a_blocked_thread() -> None:
+    with LOOPBACK.pair(ring=1, ring_policy="block") as (tx, rx):
+        tx.send_many(numbered(100))
+        waiting.until(lambda: rx.pending == 1, "a full ring")
+        # Here the fixture that looks for threads left behind has its say.
+        rx.close()
+        stats = rx.stats()
+        assert (stats.received, stats.ring_high_water) == (0, 1)
+
+
+def test_groups_can_be_joined_and_left_meanwhile() -> None:
+    with (
+        LOOPBACK.pair(ring=100) as (tx, rx),
+        Sender("239.9.8.100", rx.port, interface=LOOPBACK.interface) as other,
+    ):
+        rx.join("239.9.8.100", LOOPBACK.interface)
+        other.send(b"joined")
+        assert rx.recv(timeout=PATIENCE).group == "239.9.8.100"
+        rx.leave("239.9.8.100")
+        other.send(b"left")
+        nothing_more(rx, tx)
+        assert [membership.group for membership in rx.groups] == [LOOPBACK.group]
+
+
+def test_it_stands_behind_a_socket_of_others_and_gives_it_back() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        plain.bind((LOOPBACK.group, 0))
+        rx = Receiver.adopt(plain, LOOPBACK.group, interface=LOOPBACK.interface, ring=100)
+    with rx, LOOPBACK.sender(rx.port) as tx:
+        tx.send(b"to the ring")
+        assert rx.recv(timeout=PATIENCE).data == b"to the ring"
+        with socket.socket(fileno=rx.detach()) as own:
+            assert rx.closed
+            tx.send(b"to the socket")
+            own.settimeout(PATIENCE)
+            assert own.recv(100) == b"to the socket"
+
+
+REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"ring": 0}, ValueError),
+    ({"ring": -1}, ValueError),
+    ({"ring": 1 << 62}, ValueError),
+    ({"ring": True}, TypeError),
+    ({"ring": 10.0}, TypeError),
+    ({"ring": 10, "ring_policy": "drop"}, ValueError),
+    ({"ring_policy": "drop"}, ValueError),
+]
+
+
+@pytest.mark.parametrize(("options", "error"), REFUSED, ids=str)
+def test_what_is_no_ring_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match="ring"):
+        LOOPBACK.receiver(**options)
+
+
+def test_without_one_its_counters_are_zero() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        tx.send(b"x")
+        rx.recv(timeout=PATIENCE)
+        stats = rx.stats()
+        assert (stats.ring_drops, stats.ring_high_water) == (0, 0)
+
+
+def ring_threads() -> list[Path]:
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end between the listing and the look at it.
+        with contextlib.suppress(OSError):
+            if (task / "comm").read_text().strip() == "multicast-ring":
+                found.append(task)
+    return found
+
+
+def until_started() -> Path:
+    """A thread gives itself its name, and is seen a little longer than it runs."""
+    (thread,) = waiting.until(ring_threads, "the thread of a ring")
+    return thread
+
+
+@pytest.mark.platform("linux")
+def test_its_thread_takes_no_signal_but_its_own_faults() -> None:
+    with LOOPBACK.receiver(ring=10):
+        lines = (until_started() / "status").read_text().splitlines()
+        status = dict(line.split(":\t", 1) for line in lines)
+        blocked = {number for number in range(1, 32) if int(status["SigBlk"], 16) >> (number - 1) & 1}
+        # ILL TRAP ABRT BUS FPE SEGV are a thread's own; KILL and STOP cannot be blocked.
+        assert set(range(1, 32)) - blocked == {4, 5, 6, 7, 8, 11, 9, 19}
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("ended", ["closed", "dropped"])
+def test_its_thread_ends_with_it(ended: str) -> None:
+    rx: Receiver | None = LOOPBACK.receiver(ring=10)
+    assert rx is not None
+    until_started()
+    if ended == "closed":
+        rx.close()
+    else:
+        rx = None
+    waiting.until(lambda: not ring_threads(), "the end of the ring's thread", 1.0)

@@ -1,0 +1,205 @@
+"""``send_many``: what it takes, in which order it sends, and what it does when the system takes no more."""
+
+import array
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multicast._core import ClosedError
+from multicast.sync import Sender
+from tests.support import waiting
+from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly
+
+MIXED = [b"one", b"", b"three" * 100, b"four", b"four", b"four"]
+
+ITERABLES: dict[str, Callable[[list[bytes]], Iterable[Any]]] = {
+    "list": list,
+    "tuple": tuple,
+    "generator": lambda messages: (message for message in messages),
+    "iterator": iter,
+    "bytearrays": lambda messages: [bytearray(message) for message in messages],
+    "memoryviews": lambda messages: [memoryview(message) for message in messages],
+    "every second octet of a view": lambda messages: [
+        memoryview(bytes(octet for octet in message for _ in range(2)))[::2] for message in messages
+    ],
+    "arrays": lambda messages: [array.array("B", message) for message in messages],
+    "numpy rows": lambda messages: [np.frombuffer(message, dtype=np.uint8) for message in messages],
+}
+
+
+@pytest.mark.parametrize("given", ITERABLES.values(), ids=ITERABLES.keys())
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+def test_any_iterable_of_buffers_will_do(given: Callable[[list[bytes]], Iterable[Any]], gso: bool) -> None:
+    with LOOPBACK.pair({"gso": gso}) as (tx, rx):
+        assert tx.send_many(given(MIXED)) == len(MIXED)
+        assert [datagram.data for datagram in take_singly(rx, len(MIXED))] == MIXED
+
+
+def test_items_wider_than_an_octet_go_as_they_lie_in_memory() -> None:
+    wide: Any = np.arange(6, dtype="<u4").reshape(2, 3)
+    with LOOPBACK.pair() as (tx, rx):
+        assert tx.send_many(wide) == 2
+        assert tx.send(wide) == 24
+        rows = [datagram.data for datagram in take_singly(rx, 3)]
+        assert rows == [wide[0].tobytes(), wide[1].tobytes(), wide.tobytes()]
+
+
+def test_nothing_is_nothing() -> None:
+    with LOOPBACK.sender(5000) as tx:
+        assert tx.send_many([]) == 0
+        assert tx.stats().sent == 0
+
+
+def test_a_generator_may_use_its_buffer_again() -> None:
+    def messages() -> Iterator[bytearray]:
+        buffer = bytearray(4)
+        for number in range(100):
+            buffer[:] = number.to_bytes(4, "big")
+            yield buffer
+
+    with LOOPBACK.pair() as (tx, rx):
+        assert tx.send_many(messages()) == 100
+        assert [int.from_bytes(one.data, "big") for one in take_singly(rx, 100)] == list(range(100))
+
+
+def test_a_long_generator_is_sent_as_it_runs(link: Link) -> None:
+    seen: list[int] = []
+    with link.pair() as (tx, rx):
+
+        def messages() -> Iterator[bytes]:
+            for number in range(5000):
+                # What went out before is taken here, so that no buffer has to hold it all.
+                while tx.stats().sent > len(seen):
+                    seen.append(int.from_bytes(rx.recv(timeout=PATIENCE).data, "big"))
+                yield number.to_bytes(4, "big")
+
+        assert tx.send_many(messages()) == 5000
+        seen += [int.from_bytes(one.data, "big") for one in take_singly(rx, 5000 - len(seen))]
+    assert seen == list(range(5000))
+
+
+def test_a_generator_may_use_the_sender_itself() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+
+        def messages() -> Iterator[bytes]:
+            tx.send(b"first")
+            yield b"second"
+
+        tx.send_many(messages())
+        assert [one.data for one in take_singly(rx, 2)] == [b"first", b"second"]
+
+
+def test_a_wrong_message_among_good_ones_sends_nothing() -> None:
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        ("text", TypeError, "a message is bytes or another buffer, not str"),
+        (None, TypeError, "a message is bytes or another buffer, not NoneType"),
+        (bytes(65_508), ValueError, "65508 octets is longer than a datagram"),
+    ]
+    with LOOPBACK.pair() as (tx, rx):
+        for message, error, part in wrong:
+            with pytest.raises(error, match=part):
+                tx.send_many([b"good", b"good", message, b"good"])
+        assert tx.stats().sent == 0
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0)
+
+
+def test_eight_threads_on_one_sender_lose_nothing() -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        numbers = range(400)
+
+        def send(sender: int) -> None:
+            for start in range(0, len(numbers), 40):
+                tx.send_many([bytes([sender]) + n.to_bytes(2, "big") for n in numbers[start : start + 40]])
+
+        threads = [threading.Thread(target=send, args=[sender]) for sender in range(8)]
+        for thread in threads:
+            thread.start()
+        heard: dict[int, list[int]] = {sender: [] for sender in range(8)}
+        for one in take_singly(rx, 8 * len(numbers)):
+            heard[one.data[0]].append(int.from_bytes(one.data[1:], "big"))
+        for thread in threads:
+            thread.join()
+        # Each thread's messages in their order, whatever came between them.
+        assert heard == {sender: list(numbers) for sender in range(8)}
+
+
+SLOW, PEER = "slow0", "slow1"
+
+
+@pytest.fixture
+def slow_card() -> Iterator[str]:
+    """A card that sends ten octets a second and keeps the rest waiting."""
+
+    def ip(*words: str) -> None:
+        subprocess.run(words, check=True, capture_output=True, text=True)
+
+    ip("ip", "link", "add", SLOW, "type", "veth", "peer", "name", PEER)
+    try:
+        ip("ip", "link", "set", SLOW, "up")
+        ip("ip", "link", "set", PEER, "up")
+        ip("tc", "qdisc", "add", "dev", SLOW, "root", "tbf", "rate", "80bit", "burst", "2kb", "limit", "10mb")
+        yield SLOW
+    finally:
+        ip("ip", "link", "del", SLOW)
+
+
+@contextmanager
+def stuck(interface: str) -> Iterator[Sender]:
+    """A sender that the system takes nothing from any more."""
+    with Sender("239.9.8.7", 5000, interface=interface, send_buffer=1, gso=False) as tx:
+
+        def is_full() -> bool:
+            try:
+                tx.send_many([bytes(1000)] * 1000, timeout=0.1)
+            except TimeoutError:
+                return True
+            return False
+
+        waiting.until(is_full, "a full send buffer")
+        yield tx
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+class TestFullSendBuffer:
+    """What a ``sendto`` that never waits would lose."""
+
+    @pytest.mark.parametrize("timeout", [0, 0.05, 0.2])
+    def test_it_waits_as_long_as_it_may(self, slow_card: str, timeout: float) -> None:
+        with stuck(slow_card) as tx:
+            before = tx.stats().sent
+            started = time.monotonic()
+            with pytest.raises(TimeoutError, match="the send buffer stayed full"):
+                tx.send(bytes(1000), timeout=timeout)
+            assert timeout <= time.monotonic() - started < timeout + 0.5
+            assert tx.stats().sent == before
+
+    def test_a_close_ends_the_wait(self, slow_card: str) -> None:
+        with stuck(slow_card) as tx:
+            closer = threading.Timer(0.05, tx.close)
+            closer.start()
+            started = time.monotonic()
+            with pytest.raises(ClosedError, match=r"the sender to .* is closed"):
+                tx.send(bytes(1000))
+            assert time.monotonic() - started < 0.5
+            closer.join()
+
+    def test_it_goes_on_when_there_is_room_again(self, slow_card: str) -> None:
+        with stuck(slow_card) as tx:
+            before = tx.stats().sent
+
+            def open_up() -> None:
+                subprocess.run(["tc", "qdisc", "del", "dev", slow_card, "root"], check=True)
+
+            opener = threading.Timer(0.05, open_up)
+            opener.start()
+            assert tx.send_many([bytes(1000)] * 100, timeout=PATIENCE) == 100
+            assert tx.stats().sent == before + 100
+            opener.join()

@@ -1,0 +1,126 @@
+"""A group on several interfaces, on all of them, and on the one that the system chooses."""
+
+import errno
+import logging
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from multicast.sync import Receiver, Sender, interfaces
+from tests.wire.exchange import PATIENCE
+
+pytestmark = pytest.mark.private_net
+
+GROUPS = ["239.9.8.7", "ff15::9:8:7", "ff02::9:8:7"]
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+def index(name: str) -> int:
+    return socket.if_nametoindex(name)
+
+
+@pytest.fixture
+def idle() -> Iterator[str]:
+    """A card that is switched off."""
+    ip("link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
+    yield "idle0"
+    ip("link", "del", "idle0")
+
+
+def joined_on(rx: Receiver) -> set[int | None]:
+    return {membership.interface for membership in rx.groups}
+
+
+def usable() -> set[int]:
+    return {interface.index for interface in interfaces() if interface.unusable is None}
+
+
+def test_interfaces_tell_their_mtu_and_why_they_are_not_usable(idle: str) -> None:
+    ip("link", "set", idle, "mtu", "9000")
+    ip("link", "set", "veth1", "multicast", "off")
+    try:
+        by_name = {interface.name: interface for interface in interfaces()}
+    finally:
+        ip("link", "set", "veth1", "multicast", "on")
+    assert (by_name[idle].mtu, by_name[idle].unusable) == (9000, "it is down")
+    assert (by_name["veth0"].mtu, by_name["veth0"].unusable) == (1500, None)
+    assert by_name["veth1"].unusable == "the system does no multicast on it"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_all_is_every_usable_interface(group: str, idle: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    with Receiver(group, 0, interface="all") as rx:
+        assert joined_on(rx) == usable()
+        assert f"{group} is not joined on {idle}: it is down" in caplog.messages
+        for name in ("lo", "veth0"):
+            with Sender(group, rx.port, interface=name) as tx:
+                tx.send(name.encode())
+            datagram = rx.recv(timeout=PATIENCE)
+            assert (datagram.data.decode(), datagram.interface, datagram.group) == (name, index(name), group)
+        rx.leave(group, "veth0")
+        assert joined_on(rx) == usable() - {index("veth0")}
+        rx.leave(group)
+        assert rx.groups == ()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_of_several_the_usable_ones_are_joined(
+    group: str, idle: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    with Receiver(group, 0, interface=["veth0", idle, "none0", index("lo"), "2001:db8::2"]) as rx:
+        assert joined_on(rx) == {index("veth0"), index("lo")}
+        assert caplog.messages == [
+            f"{group} is not joined on {idle}: it is down",
+            f"{group} is not joined on none0: there is no such interface",
+        ]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_where_none_is_left_the_error_says_why_for_each(group: str, idle: str) -> None:
+    with pytest.raises(OSError, match=f"cannot join {group} on any interface") as caught:
+        Receiver(group, 0, interface=[idle, "none0"])
+    assert caught.value.errno == errno.ENODEV
+    assert f"({idle}: it is down; none0: there is no such interface)" in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [[], [""], ["0.0.0.0", "lo"], [None], [0]])
+def test_each_of_several_has_to_be_named(names: list[object]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Receiver("239.9.8.7", 0, interface=names)  # type: ignore[arg-type]
+
+
+def test_one_that_is_down_is_joined_with_a_warning(idle: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Receiver("239.9.8.7", 0, interface=idle) as rx:
+        assert joined_on(rx) == {index(idle)}
+        assert caplog.messages == [f"{idle} is down: nothing comes by it for 239.9.8.7"]
+        assert rx.stats().interrupted > 0
+
+
+def test_joined_on_all_it_is_joined_already() -> None:
+    with Receiver("239.9.8.7", 0, interface="all") as rx:
+        for where in ("lo", "all", ["lo", "veth0"], None):
+            with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
+                rx.join("239.9.8.7", where)
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("group", GROUPS[:2])
+def test_the_interface_that_the_routes_choose_is_told(group: str) -> None:
+    with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
+        assert joined_on(rx) == {index("lo")}
+        tx.send(b"x")
+        assert rx.recv(timeout=PATIENCE).interface == index("lo")
+        rx.leave(group)
+        assert rx.groups == ()
+
+
+def test_a_sender_sends_by_one_interface() -> None:
+    with pytest.raises(ValueError, match="a sender sends by one interface"):
+        Sender("239.9.8.7", 5000, interface="all")

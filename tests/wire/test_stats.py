@@ -1,0 +1,134 @@
+"""The counters add up: what was sent was received, dropped by the kernel, filtered or cut short."""
+
+import logging
+import socket
+import sys
+
+import pytest
+
+from multicast import sync
+from multicast.sync import Receiver, Sender
+from tests.wire.exchange import LOOPBACK, PATIENCE, Link
+
+SENT = 1000
+
+
+def drain(rx: Receiver) -> list[bytes]:
+    """Everything that is there now."""
+    taken = []
+    while True:
+        try:
+            taken += rx.recv_batch(timeout=0).payloads()
+        except TimeoutError:
+            return taken
+
+
+def numbered(count: int, size: int = 100) -> list[bytes]:
+    return [number.to_bytes(4, "big") + bytes(size - 4) for number in range(count)]
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
+def test_a_small_buffer_drops_and_counts_each_gap(link: Link, gso: bool) -> None:
+    with link.pair({"gso": gso}, recv_buffer=4096, gro=False) as (tx, rx):
+        assert rx.stats().buffer_asked == 4096
+        tx.send_many(numbered(SENT))
+        heard = [int.from_bytes(data[:4], "big") for data in drain(rx)]
+        # The last one shows how many were missing at the end, too.
+        tx.send(SENT.to_bytes(4, "big"))
+        heard += [int.from_bytes(rx.recv(timeout=PATIENCE).data[:4], "big")]
+        gaps = sum(later - earlier - 1 for earlier, later in zip([-1, *heard], heard, strict=False))
+        stats = rx.stats()
+        assert stats.kernel_drops == gaps > 0
+        assert stats.received == len(heard)
+        assert stats.received + stats.kernel_drops + stats.filtered + stats.truncated == SENT + 1
+        assert tx.stats().sent == SENT + 1
+
+
+@pytest.mark.platform("linux")
+def test_the_sum_holds_with_foreign_datagrams_among_them() -> None:
+    with (
+        Receiver(
+            ["239.9.8.7", "239.9.8.8"], 0, interface=LOOPBACK.interface, recv_buffer=4096, gro=False
+        ) as rx,
+        Sender("239.9.8.7", rx.port, interface=LOOPBACK.interface) as tx,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain,
+    ):
+        received = 0
+        for _ in range(50):
+            for message in numbered(20):
+                tx.send(message)
+                plain.sendto(b"for this host alone", (LOOPBACK.interface, rx.port))
+            received += len(drain(rx))
+        stats = rx.stats()
+        assert stats.received == received
+        assert stats.filtered > 0
+        assert stats.kernel_drops is not None
+        assert stats.kernel_drops > 0
+        assert stats.received + stats.kernel_drops + stats.filtered + stats.truncated == 2 * SENT
+
+
+@pytest.mark.platform("linux")
+def test_the_drops_of_several_sockets_are_added() -> None:
+    groups = [f"239.9.8.{number}" for number in range(1, 60)]
+    with Receiver(groups, 0, interface=LOOPBACK.interface, recv_buffer=4096, gro=False) as rx:
+        for group in (groups[0], groups[-1]):
+            with Sender(group, rx.port, interface=LOOPBACK.interface) as tx:
+                tx.send_many(numbered(SENT))
+        received = len(drain(rx))
+        stats = rx.stats()
+        assert stats.sockets > 1
+        assert received < SENT
+        assert (stats.received, stats.kernel_drops) == (received, 2 * SENT - received)
+
+
+def test_octets_and_datagrams_are_counted(link: Link) -> None:
+    messages = [b"", b"x", bytes(1472), bytes(link.largest)]
+    with link.pair() as (tx, rx):
+        tx.send_many(messages)
+        tx.send(b"yz")
+        for _ in range(5):
+            rx.recv(timeout=PATIENCE)
+        octets = 1 + 1472 + link.largest + 2
+        stats, sent = rx.stats(), tx.stats()
+        assert (stats.received, stats.bytes, stats.filtered, stats.truncated) == (5, octets, 0, 0)
+        assert stats.kernel_drops in {0, None}
+        assert (sent.sent, sent.bytes, sent.coalesced) == (5, octets, 0)
+
+
+@pytest.mark.platform("linux")
+def test_coalesced_messages_are_counted_as_such(link: Link) -> None:
+    with link.pair() as (tx, rx):
+        tx.send_many([bytes(100)] * 50 + [b"", bytes(200)])
+        assert len(drain(rx)) == 52
+        assert (tx.stats().sent, tx.stats().coalesced) == (52, 50)
+    with link.pair({"gso": False}) as (tx, rx):
+        tx.send_many([bytes(100)] * 50)
+        assert (tx.stats().sent, tx.stats().coalesced) == (50, 0)
+
+
+def test_the_buffer_asked_for_is_told_beside_the_one_granted() -> None:
+    with LOOPBACK.receiver(recv_buffer=None) as rx:
+        assert rx.stats().buffer_asked is None
+        default = rx.stats().buffer_granted
+    with LOOPBACK.receiver(recv_buffer=default // 2) as rx:
+        assert (rx.stats().buffer_asked, rx.stats().buffer_granted) == (default // 2, default // 2)
+    with LOOPBACK.receiver() as rx:
+        asked = rx.stats().buffer_asked
+        assert asked is not None
+        assert default < rx.stats().buffer_granted <= asked
+
+
+def test_a_smaller_buffer_than_asked_for_is_told_once_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # More than any system grants, as the kernel doubles it for its bookkeeping and keeps the sum in a C int.
+    monkeypatch.setattr(sync, "AUTO_RECV_BUFFER", 2**31 - 1)
+    monkeypatch.setattr(sync, "_told_buffer", False)
+    with caplog.at_level(logging.INFO, "multicast"), LOOPBACK.receiver() as rx, LOOPBACK.receiver():
+        granted = rx.stats().buffer_granted
+        assert granted < 2**31 - 1
+    (record,) = [one for one in caplog.records if one.name == "multicast"]
+    assert f"{granted} octets where {2**31 - 1} were asked for" in record.getMessage()
+    if sys.platform == "linux":
+        assert record.getMessage().endswith(f"sysctl -w net.core.rmem_max={2**31 - 1}")

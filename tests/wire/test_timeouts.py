@@ -1,0 +1,186 @@
+"""How long a receive waits, and that it ends by nothing but a datagram, the time, a signal or a close."""
+
+import math
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from multicast.sync import Receiver
+from tests.support.programs import Program, argv_for
+from tests.wire.exchange import LOOPBACK, PATIENCE, until_in_poll
+
+RECEIVES: dict[str, Callable[[Receiver, float], object]] = {
+    "recv": lambda rx, timeout: rx.recv(timeout=timeout),
+    "recv_batch": lambda rx, timeout: rx.recv_batch(timeout=timeout),
+}
+
+
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
+@pytest.mark.parametrize("timeout", [0.0005, 0.02, 0.3])
+def test_a_timeout_is_waited_for_and_said(
+    receive: Callable[[Receiver, float], object], timeout: float
+) -> None:
+    with LOOPBACK.receiver() as rx:
+        started = time.monotonic()
+        with pytest.raises(TimeoutError) as caught:
+            receive(rx, timeout)
+        assert timeout <= time.monotonic() - started < timeout + 0.5
+        assert str(caught.value) == f"nothing was received on port {rx.port} within {timeout} s"
+        # It is the built-in class, which is an OSError: code that waits for either finds it.
+        assert type(caught.value) is TimeoutError
+
+
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
+def test_no_time_takes_what_is_there(receive: Callable[[Receiver, float], object]) -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        for _ in range(3):
+            with pytest.raises(TimeoutError, match=r"within 0 s"):
+                receive(rx, 0)
+            tx.send(b"x")
+            assert receive(rx, 0)
+
+
+@pytest.mark.parametrize("timeout", [PATIENCE, math.inf, None])
+def test_a_datagram_ends_the_wait(timeout: float | None) -> None:
+    with LOOPBACK.pair() as (tx, rx):
+        sender = threading.Timer(0.05, tx.send, [b"x"])
+        sender.start()
+        started = time.monotonic()
+        assert rx.recv(timeout=timeout).data == b"x"
+        assert time.monotonic() - started < PATIENCE / 2
+        sender.join()
+
+
+def test_what_is_filtered_does_not_make_the_wait_longer() -> None:
+    # Unicast to the port wakes the receiver again and again, and is none of its business.
+    stop = threading.Event()
+    with Receiver(["239.9.8.7", "239.9.8.8"], 0, interface=LOOPBACK.interface) as rx:
+
+        def disturb() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+                while not stop.wait(0.002):
+                    plain.sendto(b"x", (LOOPBACK.interface, rx.port))
+
+        disturber = threading.Thread(target=disturb)
+        disturber.start()
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0.3)
+        waited = time.monotonic() - started
+        stop.set()
+        disturber.join()
+        assert 0.3 <= waited < 0.8
+        assert rx.stats().filtered > 0
+
+
+class HandlerError(Exception):
+    """Raised by a signal handler."""
+
+
+@contextmanager
+def handled(handler: Callable[..., object]) -> Iterator[None]:
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@contextmanager
+def signals(count: int, apart: float) -> Iterator[None]:
+    """Send this thread ``count`` signals, ``apart`` seconds."""
+    me = threading.get_ident()
+    stop = threading.Event()
+
+    def send() -> None:
+        for _ in range(count):
+            if stop.wait(apart):
+                return
+            signal.pthread_kill(me, signal.SIGUSR1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sender.join()
+
+
+@pytest.mark.platform("linux", "darwin")
+class TestSignals:
+    @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
+    def test_a_handler_that_returns_does_not_end_the_wait(
+        self, receive: Callable[[Receiver, float], object]
+    ) -> None:
+        calls = []
+        with LOOPBACK.receiver() as rx, handled(lambda *_: calls.append(time.monotonic())):
+            started = time.monotonic()
+            with signals(10, 0.02), pytest.raises(TimeoutError):
+                receive(rx, 0.4)
+            # Not cut short, nor made longer by starting over.
+            assert 0.4 <= time.monotonic() - started < 0.8
+            assert len(calls) == 10
+            # The handlers ran while it waited, not when it was over.
+            assert calls[-1] - started < 0.4
+
+    def test_after_a_signal_a_datagram_still_comes(self) -> None:
+        calls: list[int] = []
+        with LOOPBACK.pair() as (tx, rx):
+
+            def handler(*_: object) -> None:
+                calls.append(1)
+                if len(calls) == 3:
+                    tx.send(b"from the handler")
+
+            with handled(handler), signals(3, 0.02):
+                assert rx.recv(timeout=PATIENCE).data == b"from the handler"
+
+    @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
+    def test_a_handler_that_raises_ends_the_wait(self, receive: Callable[[Receiver, float], object]) -> None:
+        def handler(*_: object) -> None:
+            raise HandlerError
+
+        with LOOPBACK.pair() as (tx, rx):
+            started = time.monotonic()
+            with handled(handler), signals(1, 0.02), pytest.raises(HandlerError):
+                receive(rx, PATIENCE)
+            assert time.monotonic() - started < 0.5
+            tx.send(b"and it goes on")
+            assert rx.recv(timeout=PATIENCE).data == b"and it goes on"
+
+
+CTRL_C = """
+import os, sys, time
+from multicast.sync import Receiver
+
+with Receiver("239.9.8.7", 0, interface="127.0.0.1") as rx:
+    try:
+        print("ready", os.getpid(), flush=True)
+        {wait}
+    except KeyboardInterrupt:
+        print("interrupted at", time.monotonic(), flush=True)
+        raise
+"""
+WAITS = ["rx.recv()", "rx.recv(timeout=60)", "rx.recv_batch()", "for msg in rx: pass"]
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("wait", WAITS)
+def test_ctrl_c_ends_the_wait_within_a_fifth_of_a_second(wait: str) -> None:
+    with Program(argv_for("python", CTRL_C.format(wait=wait))) as program:
+        pid = int(program.line_with("ready").split()[-1])
+        until_in_poll(f"/proc/{pid}")
+        pressed = time.monotonic()
+        program.interrupt()
+        # The clock is the machine's: both processes read the same.
+        noticed = float(program.line_with("interrupted at").split()[-1])
+        assert 0 <= noticed - pressed < 0.2
+        # Nobody caught it, so the shell gets to see the signal: 130.
+        assert program.finish() == -signal.SIGINT
+        assert "KeyboardInterrupt" in program.err

@@ -1,0 +1,46 @@
+"""A counting datagram protocol on an event loop; here asyncio's own."""
+
+import asyncio
+import signal
+from typing import Any
+
+from bench.receivers.base import Reader, age, joined
+
+
+class Protocol(Reader, asyncio.DatagramProtocol):
+    """Counts what the loop hands it, and stops the loop when that is enough."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, group: str, port: int) -> None:
+        self._loop = loop
+        self._got = 0
+        self._goal = -1
+        self._samples: list[int] | None = None
+        loop.run_until_complete(loop.create_datagram_endpoint(lambda: self, sock=joined(group, port)))
+
+    def datagram_received(self, data: bytes, _addr: tuple[str | Any, int]) -> None:
+        self._got += 1
+        if self._samples is not None:
+            self._samples.append(age(data))
+        if self._got == self._goal:
+            self._loop.stop()
+
+    def take(self, count: int) -> int:
+        self._got, self._goal = 0, count
+        self._loop.run_forever()
+        return self._got
+
+    def listen(self) -> int:
+        self._got, self._goal = 0, -1
+        self._loop.add_signal_handler(signal.SIGUSR1, self._loop.stop)
+        self._loop.run_forever()
+        return self._got
+
+    def latency(self) -> list[int]:
+        self._samples = []
+        self.listen()
+        return self._samples
+
+
+def plain(group: str, port: int) -> Reader:
+    """The loop of the standard library."""
+    return Protocol(asyncio.new_event_loop(), group, port)

@@ -1,0 +1,34 @@
+"""What a receiver costs the rest of its process."""
+
+from bench import contestants as who
+from bench.plan import Plan
+from bench.record import Book
+from bench.scenarios.traffic import noted, source
+
+_RATE = 100_000
+
+
+def busy(plan: Plan, book: Book) -> None:
+    """A computing thread beside a receiving one at 100,000/s, against itself alone under the same traffic."""
+    seconds = plan.busy_ms / 1000
+    for turn in range(plan.rounds):
+        for entry in (who.BUSY_COLUMNS, who.BUSY_PAYLOADS, who.BUSY_STDLIB):
+            port, speeds = who.new_port(), {}
+            with (
+                noted(book, "busy", entry),
+                entry.start("busy", port, None) as child,
+                source(port, plan.cores[1], 100) as sender,
+            ):
+                for how in ("alone", "beside"):
+                    # More than is needed, and stopped in time: the traffic outlasts the measurement.
+                    sender.tell(f"send {int(_RATE * (seconds + 5))} {_RATE}")
+                    answer = child.ask(f"{how} {plan.busy_ms}")
+                    sender.stop()
+                    speeds[how] = answer["turns"] / seconds
+                values = {
+                    "alone_per_s": speeds["alone"],
+                    "beside_per_s": speeds["beside"],
+                    "share": speeds["beside"] / speeds["alone"],
+                    "received_share": answer["datagrams"] / seconds / _RATE,
+                }
+                book.add(("busy", entry.name, 100, False), turn, values)

@@ -1,0 +1,129 @@
+"""Receiving: drain, flood, McastServer at a steady rate, latency, and a thousand groups."""
+
+from bench import contestants as who
+from bench.contestants import Contestant
+from bench.plan import Plan
+from bench.process import ChildFailedError, await_empty, queues
+from bench.record import Book
+from bench.scenarios.traffic import WARM, noted, per_datagram, present, source
+
+_MIB = 1 << 20
+
+
+def _contest(plan: Plan, book: Book) -> list[tuple[Contestant, int, bool]]:
+    """Every receiver at every size, and those that can at every size from a coalescing sender."""
+    return [
+        (entry, size, coalesced)
+        for coalesced, entries in ((False, who.PLAIN_RECEIVERS), (True, who.COALESCED_RECEIVERS))
+        for size in plan.sizes
+        for entry in present(book, entries)
+    ]
+
+
+def _drain_once(
+    entry: Contestant, plan: Plan, size: int, *, coalesced: bool = False, groups: int = 1
+) -> dict[str, float]:
+    """Fill the queue, then time the reading."""
+    port, (mine, other) = who.new_port(), plan.cores
+    scale = 10 if coalesced else 1
+    wanted = plan.drain * scale // (5 if entry.slow else 1)
+    with (
+        entry.start("recv", port, mine, size=size, force=1) as reader,
+        source(port, other, size, coalesced=coalesced, groups=groups) as sender,
+    ):
+        # A queued datagram is accounted for with its bookkeeping: with less than this much.
+        count = min(wanted, int(reader.ready["buffer"]) // (2 * size + 1536))
+        for amount in (min(WARM * scale, count), count):
+            sender.ask(f"send {amount} 0")
+            dropped = queues(port)[1]
+            if dropped:
+                raise ChildFailedError(f"the queue overflowed ({dropped} buffers) before the reading began")
+            answer = reader.ask(f"take {amount}")
+            if answer["datagrams"] < amount:
+                raise ChildFailedError(f"only {answer['datagrams']} of {amount} datagrams came")
+    return per_datagram(answer)
+
+
+def drain(plan: Plan, book: Book) -> None:
+    """A large queue, filled first and then read: no sender in the way."""
+    rows = _contest(plan, book)
+    for turn in range(plan.rounds):
+        for entry, size, coalesced in rows:
+            with noted(book, "drain", entry):
+                values = _drain_once(entry, plan, size, coalesced=coalesced)
+                book.add(("drain", entry.name, size, coalesced), turn, values)
+
+
+def _listen_once(
+    entry: Contestant, plan: Plan, size: int, count: int, *, rate: int = 0, coalesced: bool = False
+) -> dict[str, float]:
+    """Send while it reads, with whatever buffers it gave itself (the floor: 4 MiB)."""
+    port, (mine, other) = who.new_port(), plan.cores
+    own = {"buffer": 4 * _MIB} if entry.home == "floor" else {}
+    with (
+        entry.start("recv", port, mine, size=size, **own) as reader,
+        source(port, other, size, coalesced=coalesced) as sender,
+    ):
+        reader.tell("listen")
+        sent = sender.ask(f"send {count} {rate}", patience=30 + count / (rate or 10_000))
+        await_empty(port)
+        answer = reader.stop()
+    values = per_datagram(answer)
+    values.pop("wall_ns", None)  # it counts the waiting for the end
+    values["lost"] = count - answer["datagrams"]
+    values["lost_share"] = values["lost"] / count
+    values["sent_per_s"] = count / (sent["wall_ns"] / 1e9)
+    if "kernel_drops" in answer:
+        values["kernel_drops"] = answer["kernel_drops"]
+    return values
+
+
+def flood(plan: Plan, book: Book) -> None:
+    """Send and receive at once, as fast as the sender can: shows loss."""
+    rows = _contest(plan, book)
+    for turn in range(plan.rounds):
+        for entry, size, coalesced in rows:
+            with noted(book, "flood", entry):
+                count = plan.flood * (10 if coalesced else 1) // (5 if entry.slow else 1)
+                values = _listen_once(entry, plan, size, count, coalesced=coalesced)
+                book.add(("flood", entry.name, size, coalesced), turn, values)
+
+
+def server(plan: Plan, book: Book) -> None:
+    """50,000/s through McastServer and the plain loops; then slower through the published server and ours."""
+    for scenario, entries, count, rate in (
+        ("server", (who.STDLIB, who.ITERATE, who.SERVER), plan.server, 50_000),
+        ("server at 200/s", (who.PUBLISHED_SERVER, who.SERVER), plan.published, 200),
+        ("server at 20,000/s", (who.PUBLISHED_SERVER, who.SERVER), plan.published * 20, 20_000),
+    ):
+        for entry in present(book, entries):
+            with noted(book, scenario, entry):
+                values = _listen_once(entry, plan, 100, count, rate=rate)
+                book.add((scenario, entry.name, 100, False), 0, values)
+
+
+def latency(plan: Plan, book: Book) -> None:
+    """One way at 1,000/s, from the sender's clock to the receiver's."""
+    entries = (who.FLOOR, who.STDLIB, who.RECV, who.ITERATE, who.AIO, who.ASYNCIO, who.UVLOOP)
+    mine, other = plan.cores
+    for turn in range(plan.rounds):
+        for entry in present(book, entries):
+            port = who.new_port()
+            with (
+                noted(book, "latency", entry),
+                entry.start("recv", port, mine, size=100) as reader,
+                source(port, other, 100, stamp=1) as sender,
+            ):
+                reader.tell("latency")
+                sender.ask(f"send {plan.latency} 1000", patience=30 + plan.latency / 1000)
+                await_empty(port)
+                book.add(("latency", entry.name, 100, False), turn, reader.stop())
+
+
+def groups(plan: Plan, book: Book) -> None:
+    """A thousand groups on one receiver against one group."""
+    for turn in range(plan.rounds):
+        for entry, count in ((who.COLUMNS, 1), (who.GROUPS, 1000)):
+            with noted(book, "groups", entry):
+                values = _drain_once(entry, plan, 100, groups=count)
+                book.add(("groups", entry.name, 100, False), turn, values)

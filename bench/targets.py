@@ -1,0 +1,169 @@
+"""What must be reached: the speed table of the design, each line with the measurement that answers it.
+
+What is not here: measuring and printing. A line nobody measured is "absent", never a pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import contestants as who
+from bench.contestants import Contestant
+from bench.record import Book, Row
+
+Measure = Callable[[Book], float | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line: `measure` must be at most (or, with `least`, at least) `limit`."""
+
+    what: str
+    against: str
+    limit: float
+    measure: Measure
+    least: bool = False
+    unit: str = "x"
+
+    def verdict(self, book: Book) -> tuple[float | None, str]:
+        """The measured value and "pass", "short" or "absent"."""
+        value = self.measure(book)
+        if value is None:
+            return None, "absent"
+        reached = value >= self.limit if self.least else value <= self.limit
+        return value, "pass" if reached else "short"
+
+
+def _ratio(row: Row, base: Row, key: str = "cpu_ns") -> Measure:
+    return lambda book: book.ratio(row, base, key)
+
+
+def _cost(scenario: str, entry: Contestant, base: Contestant, size: int, *, gso: bool = False) -> Measure:
+    return _ratio((scenario, entry.name, size, gso), (scenario, base.name, size, gso))
+
+
+def _times_faster_coalesced(entry: Contestant, size: int) -> Measure:
+    return _ratio(("drain", who.FLOOR.name, size, False), ("drain", entry.name, size, True))
+
+
+def _value(
+    scenario: str, name: str, size: int, key: str, *, gso: bool = False, scale: float = 1.0
+) -> Measure:
+    def measure(book: Book) -> float | None:
+        value = book.median((scenario, name, size, gso), key)
+        return None if value is None else value * scale
+
+    return measure
+
+
+def _lag(entry: Contestant, key: str) -> Measure:
+    return _ratio(("latency", entry.name, 100, False), ("latency", who.FLOOR.name, 100, False), key)
+
+
+def _start(name: str, base: str) -> Measure:
+    return _ratio(("starting", name, 0, False), ("starting", base, 0, False), "wall_ns")
+
+
+def _receiving(size: int) -> list[Target]:
+    at = f"{size} B"
+    lines = [
+        Target(
+            f"recv_batch + columns, {at}",
+            "recvmmsg floor",
+            1.15,
+            _cost("drain", who.COLUMNS, who.FLOOR, size),
+        ),
+        Target(
+            f"recv_batch().payloads(), {at}",
+            "recvmmsg floor",
+            1.25,
+            _cost("drain", who.PAYLOADS, who.FLOOR, size),
+        ),
+        Target(f"for msg in rx, {at}", "recvmmsg floor", 1.5, _cost("drain", who.ITERATE, who.FLOOR, size)),
+        Target(f"for msg in rx, {at}", who.STDLIB.name, 0.5, _cost("drain", who.ITERATE, who.STDLIB, size)),
+        Target(
+            f"for msg in rx, {at}, flood", who.STDLIB.name, 0.5, _cost("flood", who.ITERATE, who.STDLIB, size)
+        ),
+    ]
+    for entry in (who.COLUMNS, who.PAYLOADS, who.ITERATE):
+        lines += [
+            Target(
+                f"{entry.name}, {at}, GSO sent, GRO on", "GRO floor", 1.6,
+                _cost("drain", entry, who.FLOOR_GRO, size, gso=True),
+            ),
+            Target(
+                f"{entry.name}, {at}, GSO sent, GRO on", "times faster than the plain floor", 4,
+                _times_faster_coalesced(entry, size), least=True,
+            ),
+        ]  # fmt: skip
+    lines += [
+        Target(f"async for, {at}", "uvloop protocol", 0.7, _cost("drain", who.AIO, who.UVLOOP, size)),
+        Target(f"async for, {at}", "asyncio protocol", 0.1, _cost("drain", who.AIO, who.ASYNCIO, size)),
+        Target(f"McastServer, {at}", who.STDLIB.name, 1.2, _cost("drain", who.SERVER, who.STDLIB, size)),
+    ]
+    return lines
+
+
+def _sending(size: int) -> list[Target]:
+    at = f"{size} B"
+    return [
+        Target(
+            f"send_many, mixed sizes, {at}", "sendmmsg floor", 1.1,
+            _cost("sending", who.SEND_MANY_MIXED, who.FLOOR_MIXED, size),
+        ),
+        Target(
+            f"send_many, equal sizes, {at}", "sendmmsg floor", 1.1,
+            _cost("sending", who.SEND_MANY, who.FLOOR_SENDMMSG, size),
+        ),
+        Target(
+            f"send_many, equal sizes, {at}", "times faster than sendto", 8,
+            _cost("sending", who.STDLIB_SENDTO, who.SEND_MANY, size), least=True,
+        ),
+    ]  # fmt: skip
+
+
+TARGETS: list[Target] = [
+    *_receiving(100),
+    *_receiving(1316),
+    Target("McastServer at 50,000/s", "lost", 0, _value("server", who.SERVER.name, 100, "lost"), unit=""),
+    Target("for msg in rx at 50,000/s", "lost", 0, _value("server", who.ITERATE.name, 100, "lost"), unit=""),
+    *_sending(100),
+    *_sending(1316),
+    Target("latency of rx.recv() at 1,000/s, p50", "C blocking recv", 1.15, _lag(who.RECV, "p50_ns")),
+    Target("latency of rx.recv() at 1,000/s, p99", "C blocking recv", 1.15, _lag(who.RECV, "p99_ns")),
+    Target("latency of for msg in rx at 1,000/s, p50", "C blocking recv", 1.15, _lag(who.ITERATE, "p50_ns")),
+    Target("latency of for msg in rx at 1,000/s, p99", "C blocking recv", 1.15, _lag(who.ITERATE, "p99_ns")),
+    Target(
+        "a computing thread beside columns at 100,000/s", "of its lone speed", 0.9,
+        _value("busy", who.BUSY_COLUMNS.name, 100, "share"), least=True, unit="",
+    ),
+    Target(
+        "a computing thread beside payloads() at 100,000/s", "of its lone speed", 0.9,
+        _value("busy", who.BUSY_PAYLOADS.name, 100, "share"), least=True, unit="",
+    ),
+    # A receiver that falls behind is no burden on anyone: the two lines above count where this one is reached too.
+    Target(
+        "received as columns beside a computing thread", "of 100,000/s", 0.9,
+        _value("busy", who.BUSY_COLUMNS.name, 100, "received_share"), least=True, unit="",
+    ),
+    Target(
+        "received as payloads() beside a computing thread", "of 100,000/s", 0.9,
+        _value("busy", who.BUSY_PAYLOADS.name, 100, "received_share"), least=True, unit="",
+    ),
+    Target("import multicast", "import socket, logging", 1.5, _start("import multicast", "import socket, logging")),
+    Target(
+        "python3 -m multicast NOOP", "import socket, argparse, logging", 1.15,
+        _start("python3 -m multicast NOOP", "import socket, argparse, logging"),
+    ),
+    Target(
+        "1,000 groups joined", "one group", 1.2,
+        _cost("groups", who.GROUPS, who.COLUMNS, 100),
+    ),
+    Target(
+        "memory that a default receiver adds", "MiB", 8,
+        _value("memory", who.WEIGHED.name, 100, "added_bytes", gso=True, scale=2**-20), unit="",
+    ),
+    Target(
+        "memory grown while millions of datagrams came", "MiB", 1,
+        _value("memory", who.WEIGHED.name, 100, "grown_bytes", gso=True, scale=2**-20), unit="",
+    ),
+]  # fmt: skip

@@ -4,6 +4,7 @@
 #   make demo           a listener and a speaker, live, where no datagram leaves the machine
 #   make test           all tests, Rust and Python        (PYTEST_ARGS="-k name" to choose)
 #   make lint           format, style, types, docs of the code
+#   make check-ring     the ring of background receivers under loom and ThreadSanitizer
 #   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
 #   make bench          the comparison with other libraries (BENCH_ARGS=...)
 #   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
@@ -47,9 +48,11 @@ $(INSTALLED): pyproject.toml
 	$(PIP) install --group dev
 	touch $@
 
+# The stamp is as old as the build's beginning: what is edited meanwhile is built the next time.
 $(BUILT): $(INSTALLED) $(RUST_SOURCES)
+	touch $@.begun
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
-	touch $@
+	mv $@.begun $@
 
 .PHONY: build
 build: $(BUILT)
@@ -87,13 +90,18 @@ lint: build
 cross-check:
 	bash scripts/cross-check.sh
 
+.PHONY: check-ring
+check-ring:
+	bash scripts/check-ring.sh
+
 .PHONY: bench
 bench: build
+	$(BIN)/python -m bench.peers || echo 'bench: some of the others are absent, the comparison goes on without them'
 	$(NETNS) $(BIN)/python -m bench $(BENCH_ARGS)
 
 .PHONY: build-docs
 build-docs: $(INSTALLED)
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
 	@echo 'documentation: docs/_build/html/index.html'
 
 .PHONY: wheels
@@ -107,7 +115,7 @@ user-install:
 .PHONY: clean
 clean:
 	rm -rf build dist docs/_build target .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f python/multicast/_core*.so python/multicast/_core*.pyd $(BUILT)
+	rm -f python/multicast/_core*.so python/multicast/_core*.pyd $(BUILT) $(BUILT).begun
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: purge

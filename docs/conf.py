@@ -36,5 +36,7 @@ def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Add what our pages need beyond the extensions."""
     app.connect("source-read", link_to_sources)
+    # Known to Sphinx, so that pages are made anew when it changes.
+    app.add_config_value("docs_build_ref", REF, "env")
     # Diagrams are drawn where the Markdown itself is shown; here their text is.
     app.add_lexer("mermaid", TextLexer)

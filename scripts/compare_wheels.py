@@ -1,8 +1,4 @@
-"""Compares two wheels: ``compare_wheels.py ONE.whl OTHER.whl``, exit code 1 where they differ.
-
-The compiled module may differ in its bytes, since two build folders leave two sets of paths in it: its name
-has to be the same. ``RECORD`` follows from the rest.
-"""
+"""Compares two wheels, byte for byte: ``compare_wheels.py ONE.whl OTHER.whl``; exit code 1 where they differ."""
 
 import sys
 import zipfile
@@ -10,14 +6,9 @@ from pathlib import Path
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """Return the files in ``wheel`` with their bytes, empty for those that are compared by name only."""
+    """Return the files in ``wheel`` with their bytes."""
     with zipfile.ZipFile(wheel) as archive:
-        return {name: b"" if by_name_only(name) else archive.read(name) for name in archive.namelist()}
-
-
-def by_name_only(name: str) -> bool:
-    """Tell whether the bytes of file ``name`` may differ."""
-    return name.endswith((".so", ".pyd", ".dist-info/RECORD"))
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def main(one: Path, other: Path) -> int:

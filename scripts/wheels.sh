@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # wheels.sh PYTHON: makes dist/ anew, with the sdist and the wheel built from it, and proves them:
-#   - a wheel built from this tree holds the same files as the one built from the sdist;
+#   - a wheel built from this tree holds the same files, byte for byte, as the one built from the sdist;
 #   - the wheel installs into a clean environment and passes the wire tests on a PATH without a Rust toolchain.
 # PYTHON is the project's own environment, with maturin in it. `make wheels` calls this.
 set -euo pipefail
@@ -18,7 +18,7 @@ CARGO_TARGET_DIR="$PWD/target/sdist" "$python" -m pip --disable-pip-version-chec
   wheel --no-deps --wheel-dir dist dist/multicast-*.tar.gz
 
 echo "wheels: wheel from the tree"
-"$python" -m maturin build --release --locked --quiet --interpreter "$python" --out build/wheel
+"$python" -m pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir build/wheel .
 "$python" scripts/compare_wheels.py dist/*.whl build/wheel/*.whl
 
 echo "wheels: clean environment"

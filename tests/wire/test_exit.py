@@ -95,9 +95,9 @@ tx.send(b"x")
 rx.run(lambda msg: sys.exit(7))
 """,
     "interrupted": """
-signal.setitimer(signal.ITIMER_REAL, 0.01)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
     rx.recv()
 except KeyboardInterrupt:
     sys.exit(7)

@@ -44,10 +44,13 @@ def flood(ring: int, policy: str) -> tuple[list[int], float, ReceiverStats]:
                 heard.extend(int.from_bytes(payload[:4], "big") for payload in payloads)
 
             take(PATIENCE)
-            start = time.monotonic()
+            start = ended = time.monotonic()
             nap = start + 1 - ASLEEP
             while accounted(rx.stats()) < count:
-                assert time.monotonic() < start + SECONDS + PATIENCE, "some are lost without a trace"
+                # However slow a busy machine makes the sender: once all was sent, all is accounted for soon.
+                if sender.running:
+                    ended = time.monotonic()
+                assert time.monotonic() < ended + PATIENCE, "some are lost without a trace"
                 with contextlib.suppress(TimeoutError):
                     take(0.05)
                 if time.monotonic() >= nap:

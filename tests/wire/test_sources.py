@@ -6,25 +6,25 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from typing_extensions import Self
 
 from tests.support.hosts import Host
-from tests.support.waiting import until, until_bound
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 PORT = 50123
 
 # Runs on a host: joins, says so, and prints what it hears until the mark of every sender has come.
-LISTEN = (
-    """
+LISTEN = """
 import json, sys
 from multicast.sync import Receiver
-options, marks = json.loads(sys.argv[1]), int(sys.argv[2])
-with Receiver(port=%d, interface="eth0", **options) as rx:
+options, marks, port = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+with Receiver(port=port, interface="eth0", **options) as rx:
     print("ready", flush=True)
     while marks:
         d = rx.recv(timeout=20)
@@ -34,30 +34,29 @@ with Receiver(port=%d, interface="eth0", **options) as rx:
             print(json.dumps([d.data.decode(), d.sender[0], d.group, d.interface, d.ttl]), flush=True)
     print(json.dumps(rx.stats().filtered), flush=True)
 """
-    % PORT
-)
 
 # Runs on a host: one datagram to each group, then the mark to the last one.
 SEND = """
 import socket, sys
-ttl, *groups = sys.argv[1:]
+port, ttl = int(sys.argv[1]), int(sys.argv[2])
+groups = sys.argv[3:]
 for number, group in enumerate(groups):
     v6 = ":" in group
     with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         index = socket.if_nametoindex("eth0")
         if v6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, int(ttl))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, int(ttl))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
         data = b"mark" if number == len(groups) - 1 else group.encode()
-        sock.sendto(data, (group, %d, 0, index) if v6 else (group, %d))
-""" % (PORT, PORT)
+        sock.sendto(data, (group, port, 0, index) if v6 else (group, port))
+"""
 
 
 @contextmanager
 def listening(host: Host, options: dict[str, object], marks: int) -> Iterator["subprocess.Popen[str]"]:
-    with host.popen(sys.executable, "-c", LISTEN, json.dumps(options), str(marks)) as process:
+    with host.popen(sys.executable, "-c", LISTEN, json.dumps(options), str(marks), str(PORT)) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n", process.stderr and process.stderr.read()
@@ -78,7 +77,7 @@ def hear(
     """
     with listening(hosts[0], options, 2) as process:
         for host, ttl in ((hosts[1], "3"), (hosts[2], "5")):
-            done = host.run(sys.executable, "-c", SEND, ttl, *sent, mark)
+            done = host.run(sys.executable, "-c", SEND, str(PORT), ttl, *sent, mark)
             assert done.returncode == 0, done.stderr
         output, errors = process.communicate(timeout=20)
         assert process.returncode == 0, errors
@@ -97,10 +96,7 @@ def address(host: Host, group: str) -> str:
 
 
 def index_on(host: Host) -> int:
-    done = host.run("cat", "/sys/class/net/eth0/ifindex")
-    found = host.run("ip", "-o", "link", "show", "eth0").stdout.split(":")[0]
-    assert found.isdigit(), (done, found)
-    return int(found)
+    return int(host.run("ip", "-o", "link", "show", "eth0").stdout.split(":")[0])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -123,12 +119,12 @@ def test_an_excluded_source_is_not_heard(family: str, hosts: list[Host]) -> None
     second, third = (address(host, anyone) for host in hosts[1:])
     script = LISTEN.replace('    print("ready"', f"    rx.join({mark!r}, 'eth0')\n    print(\"ready\"")
     with hosts[0].popen(
-        sys.executable, "-c", script, json.dumps({"group": anyone, "exclude": second}), "2"
+        sys.executable, "-c", script, json.dumps({"group": anyone, "exclude": second}), "2", str(PORT)
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         for host in hosts[1:]:
-            assert host.run(sys.executable, "-c", SEND, "1", anyone, mark).returncode == 0
+            assert host.run(sys.executable, "-c", SEND, str(PORT), "1", anyone, mark).returncode == 0
         output, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert [json.loads(line)[1] for line in output.splitlines()[:-1]] == [third]
@@ -138,37 +134,122 @@ def test_an_excluded_source_is_not_heard(family: str, hosts: list[Host]) -> None
 def test_several_sources_are_heard(family: str, hosts: list[Host]) -> None:
     _, specific, mark = FAMILIES[family]
     second, third = (address(host, specific) for host in hosts[1:])
-    listed = ",".join([second, third])
-    heard, _ = hear(hosts, {"group": [f"{listed}@{specific}", mark]}, [specific], mark)
+    heard, _ = hear(hosts, {"group": [f"{second},{third}@{specific}", mark]}, [specific], mark)
     assert [one[1] for one in heard if isinstance(one, list)] == [second, third]
 
 
-REPORTS = {
-    # RFC 3376 section 4.2.12: 3 CHANGE_TO_INCLUDE, 4 CHANGE_TO_EXCLUDE, 5 ALLOW_NEW_SOURCES, 6 BLOCK_OLD_SOURCES.
-    "v4 any": ({"group": "239.7.7.1"}, "igmp", "239.7.7.1", {("4", "")}),
-    "v4 source": ({"group": "10.77.0.2@232.7.7.1"}, "igmp", "232.7.7.1", {("5", "10.77.0.2")}),
-    "v4 exclude": (
-        {"group": "239.7.7.1", "exclude": "10.77.0.2"},
-        "igmp",
-        "239.7.7.1",
-        {("4", ""), ("6", "10.77.0.2"), ("4", "10.77.0.2")},
-    ),
-    "v6 any": ({"group": "ff15::7:1"}, "icmpv6", "ff15::7:1", {("4", "")}),
-    "v6 source": ({"group": "fd77::2@ff35::7:1"}, "icmpv6", "ff35::7:1", {("5", "fd77::2")}),
-    "v6 exclude": (
-        {"group": "ff15::7:1", "exclude": "fd77::2"},
-        "icmpv6",
-        "ff15::7:1",
-        {("4", ""), ("6", "fd77::2"), ("4", "fd77::2")},
-    ),
+# Of each kind of membership: the record that joins, and the one that leaves. Record types of RFC 3376 section 4.2.12
+# and RFC 3810 section 5.2.12: 3 CHANGE_TO_INCLUDE, 4 CHANGE_TO_EXCLUDE, 5 ALLOW_NEW_SOURCES, 6 BLOCK_OLD_SOURCES.
+REPORTS: dict[str, tuple[dict[str, object], tuple[int, list[str]], tuple[int, list[str]]]] = {
+    "v4 any": ({"group": "239.7.7.1"}, (4, []), (3, [])),
+    "v4 source": ({"group": "10.77.0.2@232.7.7.1"}, (5, ["10.77.0.2"]), (6, ["10.77.0.2"])),
+    "v4 exclude": ({"group": "239.7.7.2", "exclude": "10.77.0.2"}, (4, ["10.77.0.2"]), (3, [])),
+    "v6 any": ({"group": "ff15::7:1"}, (4, []), (3, [])),
+    "v6 source": ({"group": "fd77::2@ff35::7:1"}, (5, ["fd77::2"]), (6, ["fd77::2"])),
+    "v6 exclude": ({"group": "ff15::7:2", "exclude": "fd77::2"}, (4, ["fd77::2"]), (3, [])),
 }
 
+# Runs on a host: joins while its input is open.
+HOLD = """
+import json, sys
+from multicast.sync import Receiver
+with Receiver(port=0, interface="eth0", **json.loads(sys.argv[1])):
+    sys.stdin.read()
+"""
+
 FIELDS = {
-    "igmp": ("igmp.version == 3 and igmp.type == 0x22", "igmp.record_type", "igmp.maddr", "igmp.saddr"),
-    "icmpv6": (
-        "icmpv6.type == 143",
-        "icmpv6.mldr.mar.record_type",
-        "icmpv6.mldr.mar.multicast_address",
-        "icmpv6.mldr.mar.source_address",
-    ),
+    "igmp": ["igmp.record_type", "igmp.maddr", "igmp.num_src", "igmp.saddr"],
+    "icmp6": [
+        f"icmpv6.mldr.mar.{name}"
+        for name in ("record_type", "multicast_address", "nb_sources", "source_address")
+    ],
 }
+
+
+class Reports:
+    """The group records that a host's card sees, as tshark reads them."""
+
+    def __init__(self, host: Host, protocol: str) -> None:
+        fields = [word for field in FIELDS[protocol] for word in ("-e", field)]
+        # MLD follows a hop-by-hop header, which "icmp6" as a capture filter does not look behind.
+        capture, display = ("igmp", "igmp") if protocol == "igmp" else ("ip6", "icmpv6.type == 143")
+        command = [
+            "tshark",
+            "-i",
+            "eth0",
+            "-f",
+            capture,
+            "-Y",
+            display,
+            "-l",
+            "-T",
+            "fields",
+            "-E",
+            "separator=|",
+        ]
+        self._process = host.popen(*command, *fields, stderr=subprocess.DEVNULL)
+        assert self._process.stdout is not None
+        self._lines = self._process.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=20)
+
+    def next(self) -> list[tuple[str, int, list[str]]]:
+        """Group, record type and sources of the records of the next packet."""
+        line = self._lines.readline()
+        assert line, "tshark has ended"
+        kinds, groups, counts, sources = (part.split(",") if part else [] for part in line.strip().split("|"))
+        left = iter(sources)
+        return [
+            (group, int(kind, 0), [next(left) for _ in range(int(count))])
+            for kind, group, count in zip(kinds, groups, counts, strict=True)
+        ]
+
+    def wait_for(self, group: str, record: tuple[int, list[str]]) -> None:
+        while (group, *record) not in self.next():
+            pass
+
+
+@contextmanager
+def held(host: Host, options: dict[str, object]) -> Iterator[None]:
+    with host.popen(sys.executable, "-c", HOLD, json.dumps(options), stdin=subprocess.PIPE) as process:
+        try:
+            yield
+        finally:
+            _, errors = process.communicate("", timeout=20)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_the_reports_on_the_wire_say_what_was_asked(
+    kind: str, hosts: list[Host], tool: Callable[[str], str]
+) -> None:
+    tool("tshark")
+    options, joining, leaving = REPORTS[kind]
+    group = str(options["group"]).rpartition("@")[2]
+    v6 = ":" in group
+    with Reports(hosts[1], "icmp6" if v6 else "igmp") as reports:
+        # It says nothing when it begins to listen: so others talk until it hears them.
+        pilot = "ff15::7:ffff" if v6 else "239.7.7.255"
+        stop = threading.Event()
+        talk = threading.Thread(target=talk_of, args=(hosts[2], pilot, stop))
+        talk.start()
+        try:
+            reports.wait_for(pilot, (4, []))
+        finally:
+            stop.set()
+            talk.join()
+        with held(hosts[0], options):
+            reports.wait_for(group, joining)
+        reports.wait_for(group, leaving)
+
+
+def talk_of(host: Host, group: str, stop: threading.Event) -> None:
+    """Join and leave a group on a host, again and again."""
+    while not stop.wait(0.1):
+        with held(host, {"group": group}):
+            pass

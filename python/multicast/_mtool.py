@@ -55,12 +55,13 @@ class mtool(abc.ABC):
 
     @classmethod
     def parseArgs(cls, arguments: "Sequence[str] | None" = None) -> "tuple[argparse.Namespace, list[str]]":
-        """Return what the words in ``arguments`` say, and the words that are none of this tool's options.
+        """Return what the words in ``arguments`` say (None: no words), and those that are none of this tool's options.
 
         Raises:
             SystemExit: a value is bad; argparse has told which on standard error. The code is 2.
         """
-        return cls.buildArgs(None).parse_known_args(cls.checkToolArgs(arguments))
+        words = [word for word in cls.checkToolArgs(arguments) if word is not None]
+        return cls.buildArgs(None).parse_known_args(words)
 
     @classmethod
     def checkToolArgs(cls, args: "Sequence[Any] | None") -> "list[Any]":

@@ -33,6 +33,8 @@ _STOP = b"STOP"
 class McastServer(socketserver.UDPServer):
     """A ``socketserver.UDPServer`` that receives multicast: one socket, joined once, for the server's life.
 
+    More sockets are opened only where one cannot hold the groups: where they are very many, or of both IP versions.
+
     Whenever the socket has something, up to 256 datagrams are taken in one go and then handled one after the other,
     each by the usual hooks. Those taken and not handled when the server is told to shut down are handled first when
     it is started again.
@@ -107,6 +109,12 @@ class McastServer(socketserver.UDPServer):
             **listening(self._groups, _numeric(self._host), self._iface),
         )
         self.server_address = self.socket.getsockname()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on: the socket's, or one that stands for all where there are several."""
+        if self._receiver is not None and self._receiver.stats().sockets > 1:
+            return self._receiver.fileno()
+        return super().fileno()
 
     def get_request(self) -> "tuple[tuple[bytes, socket.socket], Any]":  # type: ignore[override]
         """Return the next datagram as ``((payload, socket), sender)``.
@@ -185,8 +193,7 @@ class McastServer(socketserver.UDPServer):
     def _serve(self, poll_interval: float) -> None:
         # Half of the cost of a datagram would be calls of hooks that do nothing.
         handle = self._handle_request_noblock if self._has_own_hooks() else self._handle_taken
-        # The receiver also wakes up to join again on an interface that has come back.
-        readable = _readability(self if self._receiver is None else self._receiver)
+        readable = self._readability()
         taken, act = self._taken, self.service_actions
         while not self._shutdown_asked:
             if taken:
@@ -196,6 +203,19 @@ class McastServer(socketserver.UDPServer):
                     break  # it came while we waited, and nothing is handled after it
                 handle()
             act()
+
+    def _readability(self) -> "Callable[[float | None], object]":
+        """Return a function that waits up to so many seconds (None: for ever), and tells whether to look at what came.
+
+        Ready-made selectors cost more than the system call that they wrap.
+        """
+        if not hasattr(select, "poll"):
+            # Windows has no descriptor that stands for several sockets: the look afterwards is at all of them.
+            return lambda seconds: select.select([self.socket], [], [], seconds) and True
+        poll = select.poll()
+        # The receiver also wakes up to join again on an interface that has come back.
+        poll.register(self if self._receiver is None else self._receiver, select.POLLIN)
+        return lambda seconds: poll.poll(None if seconds is None else seconds * 1000)
 
     def handle_request(self) -> None:
         """Handle one datagram, waiting for it as long as ``timeout`` says.
@@ -247,18 +267,6 @@ _PLAIN_HOOKS = (
     ("close_request", socketserver.UDPServer.close_request),
     ("service_actions", socketserver.BaseServer.service_actions),
 )
-
-
-def _readability(source: "McastServer | Receiver") -> "Callable[[float | None], object]":
-    """Return a function that waits up to so many seconds (None: for ever), and tells whether ``source`` has something.
-
-    Ready-made selectors cost more than the system call that they wrap.
-    """
-    if not hasattr(select, "poll"):  # Windows
-        return lambda seconds: select.select([source], [], [], seconds)[0]
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    return lambda seconds: poll.poll(None if seconds is None else seconds * 1000)
 
 
 def _numeric(host: str | None) -> str | None:

@@ -28,7 +28,10 @@ def payload_of(data: "str | bytes | Sequence[str]") -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     if not isinstance(data, str):
-        data = " ".join(data)
+        try:
+            data = " ".join(data)
+        except TypeError as problem:
+            raise TypeError(f"data is text, bytes or words, not {data!r:.50}") from problem
     return data.encode("utf-8", "surrogateescape")
 
 

@@ -3,15 +3,15 @@
 import json
 import logging
 import socket
-import statistics
 import subprocess
 import sys
-import time
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import multicast
+from tests.support import startup
 from tests.support.programs import environment
 
 DEFAULTS = {
@@ -135,20 +135,11 @@ def test_there_is_one_null_handler() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_importing_is_cheap() -> None:
+@pytest.mark.platform("linux", "darwin")
+def test_importing_is_cheap(tmp_path: Path) -> None:
     """The bound is 1.5 times the import of what every program with sockets and logs has anyway."""
-
-    def cost(code: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
-        return time.perf_counter() - start
-
-    base, ours = "import socket, logging", "import multicast"
-    # Whatever is compiled on the first import is compiled now.
-    cost(base)
-    cost(ours)
-    ratios = [cost(ours) / cost(base) for _ in range(15)]
-    assert statistics.median(ratios) < 1.5, ratios
+    base, ours = ["-c", "import socket, logging"], ["-c", "import multicast"]
+    assert startup.ratio(ours, base, 1.5, tmp_path) < 1.5
 
 
 def test_sockets_are_the_standard_librarys() -> None:

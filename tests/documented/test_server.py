@@ -72,6 +72,29 @@ def test_more_groups_can_be_joined(options: dict[str, Any]) -> None:
         assert server.payloads(2) == [b"one", b"two"]
 
 
+@pytest.mark.platform("linux")
+@pytest.mark.private_net
+@pytest.mark.parametrize(
+    "groups",
+    [[f"239.4.7.{number}" for number in range(1, 31)], [f"{GROUP}%lo", "ff15::4:7%lo"]],
+    ids=["many", "both"],
+)
+def test_what_one_socket_cannot_hold_is_received_by_more(groups: list[str]) -> None:
+    with KeepingServer((groups[0], 0), Keeping, groups=groups) as server:
+        for group in groups:
+            with Sender(group, server.server_address[1]) as sender:
+                sender.send(group.encode())
+        for handled in range(1, len(groups) + 1):
+            server.handle_request()
+            assert server.kept.qsize() == handled
+        with serving(server):
+            assert sorted(server.payloads(len(groups))) == sorted(group.encode() for group in groups)
+            for group in groups:
+                with Sender(group, server.server_address[1]) as sender:
+                    sender.send(group.encode())
+            assert sorted(server.payloads(len(groups))) == sorted(group.encode() for group in groups)
+
+
 def test_groups_that_were_not_joined_are_not_handled(options: dict[str, Any]) -> None:
     with (
         KeepingServer((GROUP, 0), Keeping, **options) as server,

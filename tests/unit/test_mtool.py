@@ -52,6 +52,7 @@ def test_a_given_parser_gets_the_options() -> None:
 def test_words_that_are_no_options_are_left_over() -> None:
     options, extras = Counter.parseArgs(["--step", "2", "left", "--over"])
     assert (options.step, extras) == (2, ["left", "--over"])
+    assert Counter.parseArgs(None)[0].step == 1
 
 
 def test_a_bad_value_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,16 +117,16 @@ def test_delivery_resumes(
         caplog.clear()
         cause()
         assert hears_nothing(rx)
-        assert rx.stats().interface_events == 1
+        went = f"{CARD} went away, and 1 group with it"
+        down = f"{CARD} is down: nothing comes by it for 1 group"
+        # A card that is deleted is switched off first, which may be noticed by itself.
+        assert caplog.messages in ([[went], [down, went]] if fault == "recreated" else [[down]])
         cure()
         resumes(rx)
         until(lambda: rx.stats().rejoins >= 1, "the groups to be joined anew")
         stats = rx.stats()
-        went = f"{CARD} went away, and 1 group with it"
-        down = f"{CARD} is down: nothing comes by it for 1 group"
-        came = f"{CARD} is up: 1 group joined on it"
-        assert caplog.messages == [went if fault == "recreated" else down, came]
-        assert stats.interface_events == 2
+        assert caplog.messages[-1] == f"{CARD} is up: 1 group joined on it"
+        assert stats.interface_events == len(caplog.messages)
         # The other interfaces were there all the time.
         alone = way in (CARD, "10.9.0.1")
         assert (stats.interrupted >= 0.15) if alone else (stats.interrupted == 0.0)

@@ -271,12 +271,9 @@ class Sender(_core.Sender):
         OSError: the system refused; ``errno`` says why, the message to which group and by which interface.
     """
 
-    group: str
-    """The group's address."""
-    port: int
-    """The UDP port sent to."""
-    ttl: int
-    """Hops."""
+    _group: str
+    _port: int
+    _ttl: int
 
     def __new__(  # noqa: D102 - the class docstring tells
         cls,
@@ -314,8 +311,23 @@ class Sender(_core.Sender):
             rate=rate,
             bit_rate=bit_rate,
         )
-        self.group, self.port, self.ttl = endpoint.group, number, ttl
+        self._group, self._port, self._ttl = endpoint.group, number, ttl
         return self
+
+    @property
+    def group(self) -> str:
+        """The group's address."""
+        return self._group
+
+    @property
+    def port(self) -> int:
+        """The UDP port sent to."""
+        return self._port
+
+    @property
+    def ttl(self) -> int:
+        """Hops."""
+        return self._ttl
 
     def stats(self) -> SenderStats:
         """The counters, also after closing."""

@@ -112,3 +112,11 @@ def test_what_was_not_asked_for_is_none(link: Link, take: Take) -> None:
         (datagram,) = take(rx, 1)
         assert datagram.timestamp_ns is None
         assert datagram.group == link.group
+
+
+def test_what_a_sender_was_opened_with_is_told_and_cannot_be_changed() -> None:
+    with LOOPBACK.pair({"ttl": 3}) as (tx, rx):
+        assert (tx.group, tx.port, tx.ttl) == (LOOPBACK.group, rx.port, 3)
+        for name in ("group", "port", "ttl"):
+            with pytest.raises(AttributeError):
+                setattr(tx, name, 1)

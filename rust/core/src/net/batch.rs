@@ -103,16 +103,16 @@ impl Storage {
         self.origins.clear();
     }
 
-    /// The cleared buffer to be filled, together with a recorder of what comes.
-    pub(super) fn fill(&mut self, slots: usize) -> (&mut [u8], Recorder<'_>) {
-        debug_assert!(self.offsets.is_empty());
+    /// The slots from `first` on to be filled, together with a recorder of what comes into them.
+    pub(super) fn fill(&mut self, first: usize, slots: usize) -> (&mut [u8], Recorder<'_>) {
         let recorder = Recorder {
+            first,
             offsets: &mut self.offsets,
             lengths: &mut self.lengths,
             origin_of: &mut self.origin_of,
             origins: &mut self.origins,
         };
-        (&mut self.buffer[..slots * STRIDE], recorder)
+        (&mut self.buffer[first * STRIDE..(first + slots) * STRIDE], recorder)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -132,6 +132,7 @@ impl Storage {
 
 /// Writes the columns while the buffer is being filled.
 pub(super) struct Recorder<'a> {
+    first: usize,
     offsets: &'a mut Vec<u32>,
     lengths: &'a mut Vec<u32>,
     origin_of: &'a mut Vec<u32>,
@@ -139,7 +140,7 @@ pub(super) struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// Notes what arrived in a slot; returns how many datagrams it was.
+    /// Notes what arrived in a slot, counted from the first of these; returns how many datagrams it was.
     pub(super) fn note(&mut self, slot: usize, arrival: &Arrival) -> usize {
         let origin = self.origins.len() as u32;
         self.origins.push(Origin {
@@ -150,7 +151,7 @@ impl Recorder<'_> {
             ttl: arrival.told.ttl,
             truncated: arrival.truncated,
         });
-        let start = slot * STRIDE;
+        let start = (self.first + slot) * STRIDE;
         let before = self.offsets.len();
         for part in segments(arrival.length, arrival.told.segment) {
             // All offsets are below SLOTS * STRIDE, some four million.
@@ -312,7 +313,7 @@ mod tests {
 
     fn filled(arrivals: &[(usize, usize)]) -> Batch {
         let mut storage = Storage::new();
-        let (buffer, mut recorder) = storage.fill(SLOTS);
+        let (buffer, mut recorder) = storage.fill(0, SLOTS);
         for (slot, &(length, segment)) in arrivals.iter().enumerate() {
             for (i, octet) in buffer[slot * STRIDE..][..length].iter_mut().enumerate() {
                 *octet = (slot + i / segment.max(1)) as u8;

@@ -450,7 +450,7 @@ impl State {
         own.clear();
         // As many as the buffer can have held then: who sends faster than this reads must not keep it here for ever.
         let mut left = socket.recv_buffer_size()? / SMALLEST_QUEUED;
-        let (buffer, _) = own.fill(SLOTS);
+        let (buffer, _) = own.fill(0, SLOTS);
         loop {
             let count = self.queue.receive(socket, buffer, STRIDE, |_, _| {})?;
             left = left.saturating_sub(count);
@@ -532,6 +532,7 @@ impl State {
         // One socket is simply asked; of several, only those that have something.
         let alone = channels.len() == 1;
         let mut looked = false;
+        let mut used = 0;
         // Bounded: a flood of what nobody asked for must not keep the lock from everybody else.
         for _ in 0..ROUNDS {
             if ready.is_empty() && !looked {
@@ -550,8 +551,8 @@ impl State {
                 ready.pop();
                 continue;
             };
-            let slots = slots.min(*reach);
-            let (buffer, mut recorder) = storage.fill(slots);
+            let asked = (*reach).min(slots - used);
+            let (buffer, mut recorder) = storage.fill(used, asked);
             let only = channel.only();
             let outcome = queue.receive((**channel).as_ref(), buffer, STRIDE, |slot, mut arrival| {
                 let told = &mut arrival.told;
@@ -576,8 +577,12 @@ impl State {
             match outcome {
                 Ok(count) => {
                     *reach = (2 * count).clamp(REACH, SLOTS);
-                    // Less than was asked for: the socket is empty, or close to it.
-                    if count < slots {
+                    used += count;
+                    // As much as was asked for: there may be more.
+                    if count == asked && used < slots {
+                        continue;
+                    }
+                    if count < asked {
                         ready.pop();
                     }
                 }
@@ -589,6 +594,7 @@ impl State {
             if storage.len() > 0 {
                 return Ok(());
             }
+            used = 0;
         }
         // Whoever waits on the set's descriptor was perhaps woken by something else.
         if let (Some(set), true) = (set, alone && ready.is_empty()) {

@@ -8,9 +8,10 @@ import socketserver
 import sys
 
 from . import _console, _replies, _text
-from ._defaults import _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
+from ._defaults import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
 from ._mtool import mtool
 from ._server import McastServer
+from ._targets import is_group
 from .exceptions import ShutdownCommandReceived
 
 TYPE_CHECKING = False
@@ -150,7 +151,10 @@ class McastHEAR(mtool):
         wanted = [groups] if isinstance(groups, str) else list(groups or ())
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
-        host = group if group is not None else wanted[0]
+        # An address to bind to, where the environment names one, rather than the first group.
+        host = group
+        if host is None:
+            host = wanted[0] if is_group(_MCAST_DEFAULT_BIND_IP) else _MCAST_DEFAULT_BIND_IP
         with _ListeningServer(
             (host, _MCAST_DEFAULT_PORT if port is None else port),
             _PrintingHandler if is_std else HearUDPHandler,

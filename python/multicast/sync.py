@@ -127,7 +127,9 @@ class Receiver(_core.Receiver):
 
         The receiver works on a duplicate of the descriptor: one kernel socket, which lives until both are
         closed. It is bound unless it is bound already (then ``port`` and ``bind`` count for nothing), all
-        groups are joined on it, and until it is closed nobody else should read from it.
+        groups are joined on it, and until it is closed nobody else should read from it. Coalescing
+        (``gro``) stays off, a larger buffer than is asked for is kept, and what was joined stays joined for as
+        long as the socket lives.
 
         Args:
             sock: the socket, or its descriptor.

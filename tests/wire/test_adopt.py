@@ -40,6 +40,20 @@ class TestAdopt:
                 heard = rx.recv(timeout=PATIENCE)
                 assert (heard.data, heard.group) == (b"x", link.group)
 
+    def test_its_owner_reads_single_datagrams_afterwards(self, link: Link, plain: socket.socket) -> None:
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx:
+            port = rx.port
+        plain.settimeout(PATIENCE)
+        with link.sender(port) as tx:
+            tx.send_many([bytes(100)] * 10)
+        assert [len(plain.recv(65_535)) for _ in range(10)] == [100] * 10
+
+    def test_a_larger_buffer_is_kept(self, link: Link, plain: socket.socket) -> None:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        before = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface, recv_buffer=20_000):
+            assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == before
+
     def test_a_bound_socket_keeps_its_port(self, link: Link, plain: socket.socket) -> None:
         plain.bind(("", 0))
         port = plain.getsockname()[1]

@@ -127,3 +127,49 @@ def test_a_fork_amid_busy_threads_leaves_the_child_free() -> None:
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def test_the_parents_close_does_not_end_the_childs_receiving() -> None:
+    told, tell = os.pipe()
+    with LOOPBACK.pair() as (tx, rx), LOOPBACK.sender(rx.port) as other:
+
+        def receive() -> None:
+            # Until here the parent has closed its own.
+            assert os.read(told, 1) == b"."
+            with pytest.raises(TimeoutError):
+                rx.recv(timeout=0.05)
+            threading.Timer(0.1, other.send, [b"for the child"]).start()
+            assert rx.recv(timeout=1).data == b"for the child"
+
+        def close() -> None:
+            rx.close()
+            tx.close()
+            os.write(tell, b".")
+
+        closer = threading.Timer(0.1, close)
+        closer.start()
+        assert in_child(receive) == 0
+        closer.join()
+    os.close(told)
+    os.close(tell)
+
+
+def test_the_parents_close_does_not_end_the_childs_paced_sending() -> None:
+    told, tell = os.pipe()
+    with LOOPBACK.pair({"rate": 20.0}) as (tx, rx):
+
+        def send() -> None:
+            assert os.read(told, 1) == b"."
+            assert tx.send_many([b"paced"] * 3) == 3
+
+        def close() -> None:
+            tx.close()
+            os.write(tell, b".")
+
+        closer = threading.Timer(0.1, close)
+        closer.start()
+        assert in_child(send) == 0
+        closer.join()
+        assert [rx.recv(timeout=PATIENCE).data for _ in range(3)] == [b"paced"] * 3
+    os.close(told)
+    os.close(tell)

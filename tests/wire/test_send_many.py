@@ -1,6 +1,8 @@
 """``send_many``: what it takes, in which order it sends, and what it does when the system takes no more."""
 
 import array
+import itertools
+import signal
 import subprocess
 import threading
 import time
@@ -108,6 +110,35 @@ def test_a_wrong_message_among_good_ones_sends_nothing() -> None:
         assert tx.stats().sent == 0
         with pytest.raises(TimeoutError):
             rx.recv(timeout=0)
+
+
+def test_a_feed_that_fails_has_sent_what_it_gave() -> None:
+    def feed() -> Iterator[bytes]:
+        yield from (b"one", b"two")
+        raise LookupError("no more")
+
+    with LOOPBACK.pair() as (tx, rx):
+        with pytest.raises(LookupError, match="no more"):
+            tx.send_many(feed())
+        assert tx.stats().sent == 2
+        assert [rx.recv(timeout=PATIENCE).data for _ in range(2)] == [b"one", b"two"]
+
+
+@pytest.mark.platform("linux", "darwin")
+def test_an_endless_iterable_does_not_keep_signals_out() -> None:
+    def interrupt(*_: object) -> None:
+        raise InterruptedError("enough")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with LOOPBACK.pair({"rate": 5000.0}) as (tx, _):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(InterruptedError, match="enough"):
+                tx.send_many(itertools.repeat(b"again", 100_000))
+            assert tx.stats().sent < 5000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_eight_threads_on_one_sender_lose_nothing() -> None:

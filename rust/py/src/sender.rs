@@ -41,6 +41,8 @@ impl Sender {
                 |_| Ok(()),
                 || "the send buffer stayed full".to_owned(),
             )?;
+            // However fast it goes: an endless iterable must not keep Ctrl-C out.
+            py.check_signals()?;
         }
         Ok(())
     }
@@ -103,7 +105,7 @@ impl Sender {
         Ok(octets)
     }
 
-    /// Sends many datagrams, in order, in as few system calls as can be; equal sizes in a row are coalesced by the
+    /// Sends many datagrams, in order, in as few system calls as can be (gathered by the 1,024); equal sizes in a row are coalesced by the
     /// kernel where it can.
     ///
     /// Args:
@@ -123,7 +125,11 @@ impl Sender {
         let mut gathered = Vec::with_capacity(GATHERED);
         let mut total = 0;
         for item in messages.try_iter()? {
-            gathered.push(message(&item?)?);
+            match item {
+                Ok(item) => gathered.push(message(&item)?),
+                // The feed has failed: what it gave before goes first.
+                Err(error) => return self.send_all(py, &gathered, timeout).and(Err(error)),
+            }
             if gathered.len() == GATHERED {
                 self.send_all(py, &gathered, timeout)?;
                 total += gathered.len();

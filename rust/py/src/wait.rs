@@ -43,8 +43,8 @@ impl Deadline {
 
 /// Tries, and where that gives nothing sleeps and tries again, until it gives something or the time is over.
 ///
-/// `attempt` and `sleep` run without the GIL and must not touch Python; `meanwhile` runs with it, after each attempt that
-/// gave nothing. A time of zero tries once.
+/// `attempt` and `sleep` run without the GIL and must not touch Python; `meanwhile` runs with it, first and after each
+/// attempt that gave nothing. A time of zero tries once.
 pub(crate) fn until<T: Send>(
     py: Python<'_>,
     deadline: Deadline,
@@ -53,6 +53,7 @@ pub(crate) fn until<T: Send>(
     meanwhile: impl Fn(Python<'_>) -> PyResult<()>,
     what: impl Fn() -> String,
 ) -> PyResult<T> {
+    meanwhile(py)?;
     loop {
         let remaining = deadline.remaining();
         let found = py

@@ -137,10 +137,16 @@ struct State {
     /// How often the kernel was asked for datagrams since the monitor was.
     fetches: u32,
     next_rejoin: Option<Instant>,
+    /// What the monitor told and could not be mended yet, and when to try again.
+    untended: Option<Touched>,
+    retry: Option<Instant>,
 }
 
 /// Kernel calls of one fill that bring nothing wanted, before the caller gets to look at its signals and its time.
 const ROUNDS: usize = 16;
+
+/// How long after a failure to look at the interfaces it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Slots of a kernel call after a silence.
 const REACH: usize = 4;
@@ -180,6 +186,10 @@ impl Receiver {
             return Err(nowhere());
         }
         groups.iter().try_for_each(check)?;
+        let config = match &socket {
+            Some(socket) => for_a_socket_of_somebody_elses(config, socket)?,
+            None => config,
+        };
         let mut sockets = Sockets::new(config.clone())?;
         let mut roster = Roster::new()?;
         let mut events = Events::default();
@@ -214,6 +224,8 @@ impl Receiver {
                 reach: REACH,
                 sign: false,
                 fetches: 0,
+                untended: None,
+                retry: None,
             })
             .map_err(|e| Error::system("count forks", e))?,
         })
@@ -337,6 +349,9 @@ impl Receiver {
                 self.attend(&mut state)?;
             }
             let most = [timeout, state.due()].into_iter().flatten().min();
+            if state.waker.as_ref().is_some_and(|waker| waker.is_inherited()) {
+                state.settle_in()?;
+            }
             let waker = state.waker.clone().ok_or_else(|| self.closed())?;
             let Sockets { channels, set, monitor, .. } = &state.sockets;
             let monitor = monitor.clone().ok_or_else(|| self.closed())?;
@@ -396,7 +411,7 @@ impl Receiver {
             let channel = Arc::clone(channel);
             let socket: &Socket = (*channel).as_ref();
             sys::stop_coalescing(socket)
-                .and_then(|()| state.discard(socket))
+                .and_then(|()| if state.sockets.config.coalesce { state.discard(socket) } else { Ok(()) })
                 .and_then(|()| socket.try_clone())
                 .map_err(|e| Error::system("duplicate a socket", e))?
         };
@@ -462,15 +477,35 @@ impl State {
 
     /// After what time there is something to do although nothing gives a sign.
     fn due(&self) -> Option<Duration> {
+        let retry = self.retry.map(|at| at.saturating_duration_since(Instant::now()));
         let rejoin = self.next_rejoin.map(|at| at.saturating_duration_since(Instant::now()));
         let look = self.sockets.monitor.as_ref().and_then(|monitor| monitor.due());
-        [look, rejoin].into_iter().flatten().min()
+        [look, rejoin, retry].into_iter().flatten().min()
+    }
+
+    /// Makes what a forked process cannot share with the one it came from: both would read the same news, of which each
+    /// needs all, and a wait here must not end when the receiver is closed there.
+    fn settle_in(&mut self) -> Result<()> {
+        let waker = Waker::new().map_err(|e| Error::system("open a receiver's wake-up descriptor", e))?;
+        self.sockets.renew()?;
+        self.roster.watch_again(&self.sockets)?;
+        self.untended.get_or_insert_default().merge(Touched::everything());
+        self.waker = Some(Arc::new(waker));
+        Ok(())
     }
 
     fn attend(&mut self) -> Result<()> {
-        (self.sign, self.fetches) = (false, 0);
-        if let Some(touched) = Touched::by(&self.sockets)? {
-            self.roster.heal(&touched, &mut self.sockets, &mut self.events)?;
+        (self.sign, self.fetches, self.retry) = (false, 0, None);
+        if let Some(news) = Touched::by(&self.sockets)? {
+            self.untended.get_or_insert_default().merge(news);
+        }
+        if let Some(touched) = self.untended.take() {
+            if let Err(e) = self.roster.heal(&touched, &mut self.sockets, &mut self.events) {
+                // The monitor will not tell it again.
+                self.untended = Some(touched);
+                self.retry = Some(Instant::now() + RETRY);
+                return Err(e);
+            }
         }
         if let (Some(at), Some(period)) = (self.next_rejoin, self.sockets.config.rejoin) {
             let now = Instant::now();
@@ -613,6 +648,15 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// The configuration for a socket that is taken over: its owner reads it afterwards, and perhaps gave it more buffer than
+/// is asked for here.
+fn for_a_socket_of_somebody_elses(mut config: ReceiverConfig, socket: &Socket) -> Result<ReceiverConfig> {
+    let reported = socket.recv_buffer_size().map_err(|e| Error::system("take over a socket", e))?;
+    config.coalesce = false;
+    config.recv_buffer = config.recv_buffer.filter(|asked| sys::usable_buffer(reported) < *asked);
+    Ok(config)
 }
 
 /// Refuses a group that cannot be joined as it is asked for.

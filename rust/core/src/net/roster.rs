@@ -154,9 +154,7 @@ impl Roster {
         to_group: bool,
     ) -> Result<()> {
         if spec.interface.is_default() && !self.watches_routes {
-            if let Some(monitor) = &sockets.monitor {
-                monitor.watch_routes().map_err(|e| Error::system("watch the routes", e))?;
-            }
+            watch_routes(sockets)?;
             self.watches_routes = true;
         }
         let mut wish = Wish { spec: spec.clone(), left: Vec::new(), members: Vec::new(), over: false };
@@ -271,6 +269,11 @@ impl Roster {
         self.wishes.retain(|wish| !wish.over);
         self.look_for_interruption();
         result
+    }
+
+    /// Sees to it that a new monitor tells what the old one told.
+    pub(super) fn watch_again(&self, sockets: &Sockets) -> Result<()> {
+        if self.watches_routes { watch_routes(sockets) } else { Ok(()) }
     }
 
     /// Leaves nothing behind.
@@ -438,6 +441,13 @@ impl Member {
     }
 }
 
+fn watch_routes(sockets: &Sockets) -> Result<()> {
+    match &sockets.monitor {
+        Some(monitor) => monitor.watch_routes().map_err(|e| Error::system("watch the routes", e)),
+        None => Ok(()),
+    }
+}
+
 /// The interfaces that something happened to, by index, whatever they are now.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
@@ -452,6 +462,19 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    /// As if every interface had been away.
+    pub(super) fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Adds what else happened.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.unready.extend(later.unready);
+        self.gone.extend(later.gone);
+        self.stripped.extend(later.stripped);
+        self.all |= later.all;
+    }
+
     /// Asks the monitor; `None` where nothing has changed.
     pub(super) fn by(sockets: &Sockets) -> Result<Option<Self>> {
         let Some(monitor) = &sockets.monitor else { return Ok(None) };

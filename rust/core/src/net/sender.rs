@@ -216,7 +216,15 @@ impl Sender {
     }
 
     fn open_parts(&self) -> Result<Arc<Open>> {
-        self.state.try_lock()?.open.clone().ok_or_else(|| self.closed())
+        let mut state = self.state.try_lock()?;
+        let open = state.open.as_ref().ok_or_else(|| self.closed())?;
+        if open.waker.is_inherited() {
+            // A wait in a forked process must not end when the sender is closed in the one it came from.
+            let renewed = open.socket.try_clone().and_then(|socket| Ok(Open { socket, waker: Waker::new()? }));
+            let renewed = renewed.map_err(|e| Error::system(format!("go on sending to {}", self.label), e))?;
+            state.open = Some(Arc::new(renewed));
+        }
+        state.open.clone().ok_or_else(|| self.closed())
     }
 
     fn closed(&self) -> Error {

@@ -48,18 +48,28 @@ impl Sockets {
         })
     }
 
+    /// Makes the monitor and the set anew, in a process that was forked off the one that made them.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        self.monitor = Some(Arc::new(Monitor::new().map_err(|e| Error::system("watch the interfaces", e))?));
+        if self.set.take().is_some() {
+            self.gather()?;
+        }
+        Ok(())
+    }
+
     /// Takes in a socket that is bound.
     pub(super) fn add(&mut self, channel: Channel) -> Result<Arc<Channel>> {
         let channel = Arc::new(channel);
         self.config.port = channel.port().map_err(|e| Error::system("read the port of a socket", e))?;
+        // What can fail comes first, so that a socket is taken in whole or not at all.
+        if !self.channels.is_empty() {
+            self.gather()?;
+        }
         if let Some(set) = &self.set {
             set.add((*channel).as_ref(), self.channels.len()).map_err(cannot_watch)?;
         }
         self.channels = Arc::new(self.channels.iter().chain([&channel]).map(Arc::clone).collect());
         self.drops.push(DropCount::default());
-        if self.channels.len() > 1 {
-            self.gather()?;
-        }
         Ok(channel)
     }
 

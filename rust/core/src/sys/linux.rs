@@ -9,6 +9,7 @@ use std::ptr;
 
 use socket2::{Domain, SockAddr, Socket};
 
+use super::process::generation;
 use super::unix::set_option;
 use super::{Arrival, Sent, Told, Wanted};
 use crate::pure::cmsg::{self, Layout, octets};
@@ -73,7 +74,7 @@ const IN_PKTINFO_DESTINATION: usize = 8;
 pub(crate) struct Waker {
     event: OwnedFd,
     /// A child process shares the eventfd; it must not wake the parent's waiters.
-    process: u32,
+    generation: u32,
 }
 
 impl Waker {
@@ -85,11 +86,16 @@ impl Waker {
         }
         // SAFETY: eventfd(2) just returned this descriptor, and nobody else owns it.
         let event = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { event, process: std::process::id() })
+        Ok(Self { event, generation: generation() })
+    }
+
+    /// Whether it was made by the process that this one was forked off: then it is that one's to set.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != generation()
     }
 
     pub(crate) fn wake(&self) {
-        if self.process != std::process::id() {
+        if self.is_inherited() {
             return;
         }
         let one = 1u64.to_ne_bytes();

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::{Domain, MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
 
+use super::process::generation;
 use super::unix::set_option;
 use super::{Arrival, Told, Wanted, socket_addr};
 use crate::pure::cmsg::{self, Layout, octets};
@@ -74,17 +75,22 @@ pub(crate) struct Waker {
     reader: PipeReader,
     writer: PipeWriter,
     /// A child process shares the pipe; it must not wake the parent's waiters.
-    process: u32,
+    generation: u32,
 }
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        Ok(Self { reader, writer, process: std::process::id() })
+        Ok(Self { reader, writer, generation: generation() })
+    }
+
+    /// Whether it was made by the process that this one was forked off: then it is that one's to set.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != generation()
     }
 
     pub(crate) fn wake(&self) {
-        if self.process == std::process::id() {
+        if !self.is_inherited() {
             // One octet into a pipe whose reading end is ours cannot fail, and is written once or twice in its life.
             let _ = (&self.writer).write(&[1]);
         }

@@ -80,6 +80,11 @@ impl Waker {
         Ok(Self { socket })
     }
 
+    /// There are no forks.
+    pub(crate) fn is_inherited(&self) -> bool {
+        false
+    }
+
     pub(crate) fn wake(&self) {
         // A datagram to itself over loopback fits the empty buffer of this socket; a second one changes nothing.
         let _ = self.socket.send(&[1]);

@@ -223,9 +223,10 @@ class TestOpen:
             tx.send_many([b"good", bytes(65_508)])
 
     def test_an_error_of_the_iterable_comes_through(self, tx: Sender) -> None:
+        # What it gave before goes first: tests/wire/test_send_many.py.
         def messages() -> Iterator[bytes]:
-            yield b"good"
             raise LookupError("no more")
+            yield b"never"
 
         with pytest.raises(LookupError, match="no more"):
             tx.send_many(messages())

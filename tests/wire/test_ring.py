@@ -145,8 +145,8 @@ def test_memory_stays_within_what_is_stated() -> None:
             settled(rx, tx.stats().sent)
         grown = resident() - before
         assert rx.pending == 20_000
-        # Some of it lies in memory that the process had before.
-        assert 20_000 * 1250 < grown < 20_000 * 2048 + (4 << 20)
+        # No lower bound: any part of it may lie in memory that the process had before.
+        assert grown < 20_000 * 2048 + (4 << 20)
 
 
 def test_readiness_tells_whether_there_is_something() -> None:

@@ -1,13 +1,13 @@
 """UDP multicast for people and programs: send, receive and listen.
 
 ``Sender`` and ``Receiver`` are the modern face. ``send``, ``recv``, ``hear``, ``skt``, ``env`` and ``exceptions`` hold
-the documented tools. Importing the package opens nothing, prints nothing and changes nothing for anybody else; what
-stands on the compiled core is loaded when first asked for.
+the documented tools. Importing the package opens nothing, prints nothing and changes nothing for anybody else; all but
+the settings and the exceptions is loaded when first asked for.
 """
 
 import logging
 
-from . import env, exceptions, hear, recv, send, skt
+from . import env, exceptions
 from ._defaults import (
     _BLANK,
     _MCAST_DEFAULT_BIND_IP,
@@ -17,15 +17,15 @@ from ._defaults import (
     _MCAST_DEFAULT_PORT,
     _MCAST_DEFAULT_TTL,
 )
-from ._mtool import mtool
 from .exceptions import exit_on_exception, get_exit_code_from_exception
-from .skt import endSocket, genSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import aio
+    from . import aio, hear, recv, send, skt
     from ._core import Batch, ClosedError, Datagram, UnsupportedError, __version__
+    from ._mtool import mtool
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
+    from .skt import endSocket, genSocket
     from .sync import Receiver, Sender, interfaces
 
 __all__ = [
@@ -72,7 +72,14 @@ _LATER = {
     "UnsupportedError": "_core",
     "__version__": "_core",
     "aio": "aio",
+    "endSocket": "skt",
+    "genSocket": "skt",
+    "hear": "hear",
     "interfaces": "sync",
+    "mtool": "_mtool",
+    "recv": "recv",
+    "send": "send",
+    "skt": "skt",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

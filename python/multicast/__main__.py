@@ -1,152 +1,52 @@
 """The entry point, ``python3 -m multicast``, and the documented names that stand for it.
 
-Words become options, and failures exit codes, in ``cli``. That module is loaded where there is something to read:
-NOOP, which monitors run every few seconds to see whether the package is well, should not pay for it.
+What they are is in ``_commands``, loaded when first asked for: NOOP, which monitors run every few seconds to see
+whether the package is well, should not pay for tools that it does not use.
 """
 
 import sys
 
-from . import hear, recv, send
-from ._mtool import mtool
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from typing import Any, NoReturn
+    from typing import NoReturn
+
+    from ._commands import (
+        TASK_OPTIONS,
+        McastDispatch,
+        McastNope,
+        McastRecvHearDispatch,
+        cli,
+        main,
+    )
 
 __all__ = ["TASK_OPTIONS", "McastDispatch", "McastNope", "McastRecvHearDispatch", "cli", "main"]
 
-_USAGE_ERROR = 2
+_NOTHING_TO_DO = ["NOOP"]
 _INTERRUPTED = 130
-# "Internal software error" of BSD's sysexits: what a receiver that heard nothing has ended with ever since.
-_NOTHING_CAME = 70
-
-
-class McastNope(mtool):
-    """Does nothing, successfully."""
-
-    __proc__ = "NOOP"
-    __prologue__ = "Does nothing, successfully."
-
-    @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
-        """Add nothing: there is nothing to choose."""
-
-    def doStep(self, *args: "Any", **kwargs: "Any") -> tuple[bool, None]:  # noqa: ARG002
-        """Return ``(True, None)``."""
-        return True, None
-
-
-class McastRecvHearDispatch(mtool):
-    """Receives once, or goes on listening where ``is_daemon`` says so."""
-
-    __proc__ = "HEAR"
-    __prologue__ = hear.McastHEAR.__prologue__
-    __epilogue__ = hear.McastHEAR.__epilogue__
-
-    @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
-        """Add the options of both."""
-        hear.McastHEAR.setupArgs(parser)
-
-    def doStep(self, *args: "Any", is_daemon: bool = False, **kwargs: "Any") -> "tuple[bool, Any]":
-        """Do as ``McastHEAR`` does, or as ``McastRECV``, each with the keywords that concern it."""
-        if is_daemon:
-            kwargs.pop("timeout", None)
-            return hear.McastHEAR()(*args, is_daemon=True, **kwargs)
-        kwargs.pop("reply", None)
-        kwargs.pop("stop", None)
-        return recv.McastRECV()(*args, **kwargs)
-
-
-TASK_OPTIONS: "dict[str, mtool]" = {
-    "NOOP": McastNope(),
-    "RECV": McastRecvHearDispatch(),
-    "SAY": send.McastSAY(),
-    "HEAR": McastRecvHearDispatch(),
-}
-
-
-class McastDispatch(mtool):
-    """Reads a whole command line and does what it says."""
-
-    __proc__ = "multicast"
-    __prologue__ = "Sends and receives UDP multicast."
-
-    @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
-        """Add all commands with their options."""
-        if parser is not None:
-            from . import cli as _cli  # noqa: PLC0415 - see the head of this file
-
-            _cli.add_options(parser)
-
-    @staticmethod
-    def useTool(tool: str, **kwargs: "Any") -> "tuple[bool, Any]":
-        """Do what the tool of that name does, ``(False, None)`` where there is none."""
-        if tool not in TASK_OPTIONS:
-            return False, None
-        return TASK_OPTIONS[tool](**kwargs)
-
-    def doStep(self, *args: "Any", **kwargs: "Any") -> "tuple[bool, Any]":  # noqa: ARG002
-        """Do what the words in ``args`` say, and let its errors through."""
-        from . import cli as _cli  # noqa: PLC0415 - see the head of this file
-
-        options = _cli.parse(_words(args))
-        return self.useTool(options.command, **_cli.keywords(options))
-
-
-def main(*argv: "Any") -> "tuple[int, tuple[bool, Any]]":
-    """Do what the words in ``argv`` say and return ``(exit_code, (bool, result))``.
-
-    Whatever fails has been told on standard error by then; nothing is raised. The words may come one by one or as a
-    list.
-    """
-    words = _words(argv)
-    if words == [McastNope.__proc__]:
-        return 0, McastDispatch.useTool(words[0])
-    from . import cli as _cli  # noqa: PLC0415 - see the head of this file
-
-    try:
-        options = _cli.parse(words)
-    except SystemExit as told:
-        return (told.code if isinstance(told.code, int) else _USAGE_ERROR), (told.code == 0, None)
-    try:
-        outcome = McastDispatch.useTool(options.command, **_cli.keywords(options))
-    except BaseException as problem:  # noqa: BLE001 - this is where a process ends
-        return _cli.report(problem, options), (False, None)
-    if not outcome[0]:
-        _cli.report_silence(options)
-        return _NOTHING_CAME, outcome
-    return 0, outcome
-
-
-def cli() -> int:
-    """Do what the command line of this process says and return its exit code."""
-    words = sys.argv[1:]
-    if words == [McastNope.__proc__]:
-        return main(words)[0]
-    from . import cli as _cli  # noqa: PLC0415 - see the head of this file
-
-    with _cli.ending_on_signals():
-        code, _ = main(words)
-        return _cli.settle_output(code)
 
 
 def run() -> "NoReturn":
     """End this process as its command line says: what ``python3 -m multicast`` and the console script call."""
-    code = cli()
-    if code == _INTERRUPTED:
-        from . import cli as _cli  # noqa: PLC0415 - see the head of this file
+    if sys.argv[1:] == _NOTHING_TO_DO:
+        sys.exit(0)
+    from . import _commands  # noqa: PLC0415 - see the head of this file
 
-        _cli.die_of_ctrl_c()
+    code = _commands.cli()
+    if code == _INTERRUPTED:
+        from .cli import die_of_ctrl_c  # noqa: PLC0415 - rarely needed
+
+        die_of_ctrl_c()
     sys.exit(code)
 
 
-def _words(args: "tuple[Any, ...]") -> list[str]:
-    if len(args) == 1 and isinstance(args[0], (list, tuple)):
-        return list(args[0])
-    return list(args)
+if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _commands  # noqa: PLC0415 - see the head of this file
+
+        return getattr(_commands, name)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The command line: words to options, failures to one plain line and an exit code. No networking.
 
-What the commands do is told in ``__main__``, which knows the tools; their options are told by the tools themselves.
+What the commands do is told in ``_commands``, which knows the tools; their options are told by the tools themselves.
 """
 
 import argparse

@@ -6,7 +6,6 @@ should not die of a stray setting.
 """
 
 import os
-import socket
 import warnings
 
 TYPE_CHECKING = False
@@ -115,7 +114,7 @@ def load_config() -> "Config":
     group = _load_group()
     bind_addr = _load("MULTICAST_BIND_ADDR", group, str, _is_ipv4, "an IPv4 address")
     groups = {group}
-    if validate_multicast_address(bind_addr):
+    if bind_addr != group and validate_multicast_address(bind_addr):
         groups.add(bind_addr)
     for entry in os.environ.get("MULTICAST_GROUPS", "").split():
         if validate_multicast_address(entry):
@@ -165,6 +164,9 @@ def _integer(value: object) -> int:
 
 
 def _packed(addr: object) -> bytes | None:
+    # Taken in here only: without settings to check, importing this package does without it.
+    import socket  # noqa: PLC0415
+
     try:
         return socket.inet_pton(socket.AF_INET, addr if isinstance(addr, str) else str(addr))
     except (OSError, ValueError):  # no dotted quad; or text that cannot even be passed on, such as "\0"

@@ -21,6 +21,7 @@ LAYERS = [
     {"hear"},
     {"__init__"},
     {"cli"},
+    {"_commands"},
     {"__main__"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

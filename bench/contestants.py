@@ -61,10 +61,10 @@ def new_port() -> int:
     return next(_ports)
 
 
-# Receiving. The floor's second row asks the kernel for what a receiver needs to know (sender, destination, time)
-# and looks at none of it: it shows how much of a distance to the floor is the kernel's own.
+# Receiving. The floor's second row asks the kernel for what our receiver asks for by default (sender, time, hops,
+# coalescing) and looks at none of it: it shows how much of a distance to the floor is the kernel's own.
 FLOOR = Contestant("floor: recvmmsg", "floor")
-FLOOR_META = Contestant("floor: recvmmsg + metadata", "floor", values={"meta": 1})
+FLOOR_TOLD = Contestant("floor: recvmmsg, told as much", "floor", values={"meta": 1, "gro": 1})
 FLOOR_GRO = Contestant("floor: recvmmsg + UDP_GRO", "floor", values={"gro": 1, "vlen": 16})
 STDLIB = Contestant("stdlib recvfrom(65535)", "here", "receivers.calls:whole")
 STDLIB_SMALL = Contestant("stdlib recvfrom(2048)", "here", "receivers.calls:small")
@@ -76,12 +76,17 @@ COLUMNS = Contestant("recv_batch columns", "here", "receivers.ours:Columns")
 PAYLOADS = Contestant("recv_batch payloads()", "here", "receivers.ours:Payloads")
 ITERATE = Contestant("for msg in rx", "here", "receivers.ours:Iterate")
 RECV = Contestant("rx.recv()", "here", "receivers.ours:Recv")
+# The same, asked to tell nothing but who sent it: what the floor above is comparable with.
+LEAN_COLUMNS = Contestant("recv_batch columns, lean", "here", "receivers.ours:LeanColumns")
+LEAN_PAYLOADS = Contestant("recv_batch payloads(), lean", "here", "receivers.ours:LeanPayloads")
+LEAN_ITERATE = Contestant("for msg in rx, lean", "here", "receivers.ours:LeanIterate")
 AIO = Contestant("async for msg in rx", "here", "receivers.ours_aio:Aio")
 SERVER = Contestant("McastServer", "here", "receivers.server:Server")
 GROUPS = Contestant("1,000 groups", "here", "receivers.ours:Groups")
 
-OURS = (COLUMNS, PAYLOADS, ITERATE, RECV, AIO, SERVER)
-PLAIN_RECEIVERS = (FLOOR, FLOOR_META, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
+LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE)
+OURS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, SERVER)
+PLAIN_RECEIVERS = (FLOOR, FLOOR_TOLD, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
 COALESCED_RECEIVERS = (FLOOR_GRO, COLUMNS, PAYLOADS, ITERATE, AIO)
 
 # Sending.

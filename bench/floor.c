@@ -152,8 +152,8 @@ static void open_reader(struct reader *r, int argc, char **argv)
     if (r->gro)
         set(r->fd, IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO");
     if (r->meta) {
-        set(r->fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
         set(r->fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "SO_TIMESTAMPNS");
+        set(r->fd, IPPROTO_IP, IP_RECVTTL, 1, "IP_RECVTTL");
     }
     r->headers = calloc((size_t)r->vlen, sizeof *r->headers);
     r->pieces = calloc((size_t)r->vlen, sizeof *r->pieces);

@@ -63,27 +63,33 @@ def _start(name: str, base: str) -> Measure:
     return _ratio(("starting", name, 0, False), ("starting", base, 0, False), "wall_ns")
 
 
+# Each way to read, lean and with everything told, and what it may cost against the floor.
+_WAYS = (
+    ("recv_batch + columns", who.LEAN_COLUMNS, who.COLUMNS, 1.15),
+    ("recv_batch().payloads()", who.LEAN_PAYLOADS, who.PAYLOADS, 1.25),
+    ("for msg in rx", who.LEAN_ITERATE, who.ITERATE, 1.5),
+)
+
+
 def _receiving(size: int) -> list[Target]:
     at = f"{size} B"
-    lines = [
-        Target(
-            f"recv_batch + columns, {at}",
-            "recvmmsg floor",
-            1.15,
-            _cost("drain", who.COLUMNS, who.FLOOR, size),
-        ),
-        Target(
-            f"recv_batch().payloads(), {at}",
-            "recvmmsg floor",
-            1.25,
-            _cost("drain", who.PAYLOADS, who.FLOOR, size),
-        ),
-        Target(f"for msg in rx, {at}", "recvmmsg floor", 1.5, _cost("drain", who.ITERATE, who.FLOOR, size)),
-        Target(f"for msg in rx, {at}", who.STDLIB.name, 0.5, _cost("drain", who.ITERATE, who.STDLIB, size)),
-        Target(
-            f"for msg in rx, {at}, flood", who.STDLIB.name, 0.5, _cost("flood", who.ITERATE, who.STDLIB, size)
-        ),
-    ]
+    lines = []
+    for what, lean, full, limit in _WAYS:
+        lines += [
+            Target(f"{what}, lean, {at}", "recvmmsg floor", limit, _cost("drain", lean, who.FLOOR, size)),
+            Target(
+                f"{what}, all told, {at}", "recvmmsg floor told as much", limit,
+                _cost("drain", full, who.FLOOR_TOLD, size),
+            ),
+            Target(f"{what}, all told, {at}", "recvmmsg floor", limit, _cost("drain", full, who.FLOOR, size)),
+        ]  # fmt: skip
+    for entry in (who.LEAN_ITERATE, who.ITERATE):
+        lines += [
+            Target(f"{entry.name}, {at}", who.STDLIB.name, 0.5, _cost("drain", entry, who.STDLIB, size)),
+            Target(
+                f"{entry.name}, {at}, flood", who.STDLIB.name, 0.5, _cost("flood", entry, who.STDLIB, size)
+            ),
+        ]
     for entry in (who.COLUMNS, who.PAYLOADS, who.ITERATE):
         lines += [
             Target(

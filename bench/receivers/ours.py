@@ -12,8 +12,12 @@ from bench.stop import Stop
 class Ours(Reader):
     """What the ways share."""
 
+    lean = False
+    """Told nothing but the sender."""
+
     def __init__(self, group: str, port: int) -> None:
-        self.rx = multicast.Receiver(group, port, interface="lo")
+        told = not self.lean
+        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=told, ttl=told, gro=told)
 
     def counters(self) -> dict[str, object]:
         return {"kernel_drops": self.rx.stats().kernel_drops}
@@ -119,3 +123,21 @@ class Recv(Ours):
                 samples.append(age(receive().data))
         except Stop:
             return samples
+
+
+class LeanColumns(Columns):
+    """Told less."""
+
+    lean = True
+
+
+class LeanPayloads(Payloads):
+    """Told less."""
+
+    lean = True
+
+
+class LeanIterate(Iterate):
+    """Told less."""
+
+    lean = True

@@ -29,7 +29,7 @@ impl Batch {
         Self { core, interner }
     }
 
-    fn datagram(&self, py: Python<'_>, at: usize) -> Option<PyResult<Datagram>> {
+    fn datagram(&self, py: Python<'_>, at: usize) -> Option<PyResult<Py<Datagram>>> {
         let DatagramRef { data, origin } = self.core.get(at)?;
         Some(self.interner.datagram(py, PyBytes::new(py, data).unbind(), origin))
     }
@@ -137,7 +137,7 @@ impl Batch {
             let list = PyList::empty(py);
             for n in 0..asked.slicelength as isize {
                 if let Some(datagram) = self.datagram(py, (asked.start + n * asked.step) as usize) {
-                    list.append(Bound::new(py, datagram?)?)?;
+                    list.append(datagram?)?;
                 }
             }
             return Ok(list.into_any());
@@ -147,7 +147,7 @@ impl Batch {
         let datagram = usize::try_from(place).ok().and_then(|place| self.datagram(py, place));
         let datagram =
             datagram.ok_or_else(|| PyIndexError::new_err(format!("index {index} of a batch of {length} datagrams")))?;
-        Ok(Bound::new(py, datagram?)?.into_any())
+        Ok(datagram?.into_bound(py).into_any())
     }
 
     fn __iter__(slf: Py<Self>) -> BatchIterator {
@@ -173,7 +173,7 @@ impl BatchIterator {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> Option<PyResult<Datagram>> {
+    fn __next__(&self, py: Python<'_>) -> Option<PyResult<Py<Datagram>>> {
         let at = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.batch.get().datagram(py, at)
     }

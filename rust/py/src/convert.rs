@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use multicast_core::net::{self, GroupSpec, Origin};
 use multicast_core::pure::address::{InterfaceName, Interfaces, parse_group, parse_source};
@@ -130,15 +130,30 @@ pub(crate) fn receive_buffer_setting() -> &'static str {
 /// Python objects for senders and groups, made once each: a feed names the same few over and over.
 #[derive(Default)]
 pub(crate) struct Interner {
-    senders: Interned<SocketAddr, PyTuple>,
-    groups: Interned<IpAddr, PyString>,
+    known: Mutex<Known>,
 }
+
+#[derive(Default)]
+struct Known {
+    /// Of the last datagram: mostly the next one's too.
+    last: Option<(SocketAddr, Option<IpAddr>, Names)>,
+    senders: HashMap<SocketAddr, Py<PyTuple>>,
+    groups: HashMap<IpAddr, Py<PyString>>,
+}
+
+/// What a datagram says of where it came from and where to.
+type Names = (Py<PyTuple>, Option<Py<PyString>>);
+
+/// More than this many different ones are forgotten: a flood of forged senders must not fill the memory.
+const INTERNED: usize = 4096;
 
 impl Interner {
     /// The `Datagram` for a payload and its origin.
-    pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Datagram> {
-        let group = origin.group.map(|group| self.group(py, group)).transpose()?;
-        Ok(assemble(data, self.sender(py, &origin.sender)?, group, origin))
+    pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Py<Datagram>> {
+        self.known_datagram(py, data, origin).unwrap_or_else(|data| {
+            let group = origin.group.map(|group| self.group(py, group)).transpose()?;
+            assemble(py, data, (self.sender(py, &origin.sender)?, group), origin)
+        })
     }
 
     /// The `Datagram` for a payload, where its sender and group were seen before: makes nothing that the garbage
@@ -149,32 +164,74 @@ impl Interner {
         py: Python<'_>,
         data: Py<PyBytes>,
         origin: &Origin,
-    ) -> Result<Datagram, Py<PyBytes>> {
-        let Some(sender) = self.senders.look_up(py, &origin.sender) else { return Err(data) };
-        let group = match &origin.group {
-            None => None,
-            Some(group) => match self.groups.look_up(py, group) {
-                None => return Err(data),
-                known => known,
-            },
-        };
-        Ok(assemble(data, sender, group, origin))
+    ) -> Result<PyResult<Py<Datagram>>, Py<PyBytes>> {
+        let names = self.lock().names(py, origin);
+        match names {
+            Some(names) => Ok(assemble(py, data, names, origin)),
+            None => Err(data),
+        }
     }
 
     /// `(host, port)`; the host of a link-local IPv6 sender with its zone.
     pub(crate) fn sender(&self, py: Python<'_>, sender: &SocketAddr) -> PyResult<Py<PyTuple>> {
-        self.senders.get(py, sender, || Ok((host(sender), sender.port()).into_pyobject(py)?.unbind()))
+        if let Some(known) = self.lock().senders.get(sender) {
+            return Ok(known.clone_ref(py));
+        }
+        // Made without the lock: a new tuple can start the garbage collector, and with it any code.
+        let made = (host(sender), sender.port()).into_pyobject(py)?.unbind();
+        keep(&mut self.lock().senders, *sender, made.clone_ref(py));
+        Ok(made)
     }
 
     /// The group as text.
     pub(crate) fn group(&self, py: Python<'_>, group: IpAddr) -> PyResult<Py<PyString>> {
-        self.groups.get(py, &group, || Ok(PyString::new(py, &group.to_string()).unbind()))
+        if let Some(known) = self.lock().groups.get(&group) {
+            return Ok(known.clone_ref(py));
+        }
+        let made = PyString::new(py, &group.to_string()).unbind();
+        keep(&mut self.lock().groups, group, made.clone_ref(py));
+        Ok(made)
+    }
+
+    /// Nothing under this lock runs Python code but the release of strings and tuples of strings.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Known {
+    #[inline]
+    fn names(&mut self, py: Python<'_>, origin: &Origin) -> Option<Names> {
+        match &self.last {
+            Some((sender, group, names)) if *sender == origin.sender && *group == origin.group => {
+                Some((names.0.clone_ref(py), names.1.as_ref().map(|name| name.clone_ref(py))))
+            }
+            _ => self.look_up(py, origin),
+        }
+    }
+
+    fn look_up(&mut self, py: Python<'_>, origin: &Origin) -> Option<Names> {
+        let sender = self.senders.get(&origin.sender)?;
+        let group = match &origin.group {
+            Some(group) => Some(self.groups.get(group)?.clone_ref(py)),
+            None => None,
+        };
+        let again = group.as_ref().map(|name| name.clone_ref(py));
+        self.last = Some((origin.sender, origin.group, (sender.clone_ref(py), again)));
+        Some((sender.clone_ref(py), group))
+    }
+}
+
+fn keep<K: Hash + Eq, V>(all: &mut HashMap<K, V>, key: K, value: V) {
+    if all.len() >= INTERNED {
+        all.clear();
+    }
+    all.insert(key, value);
+}
+
 #[inline]
-fn assemble(data: Py<PyBytes>, sender: Py<PyTuple>, group: Option<Py<PyString>>, origin: &Origin) -> Datagram {
-    Datagram {
+fn assemble(py: Python<'_>, data: Py<PyBytes>, (sender, group): Names, origin: &Origin) -> PyResult<Py<Datagram>> {
+    let datagram = Datagram {
         data,
         sender,
         group,
@@ -182,7 +239,8 @@ fn assemble(data: Py<PyBytes>, sender: Py<PyTuple>, group: Option<Py<PyString>>,
         timestamp_ns: origin.timestamp_ns,
         ttl: origin.ttl,
         truncated: origin.truncated,
-    }
+    };
+    Py::new(py, datagram)
 }
 
 fn host(sender: &SocketAddr) -> String {
@@ -192,53 +250,5 @@ fn host(sender: &SocketAddr) -> String {
             format!("{}%{zone}", v6.ip())
         }
         _ => sender.ip().to_string(),
-    }
-}
-
-/// More than this many different ones are forgotten: a flood of forged senders must not fill the memory.
-const INTERNED: usize = 4096;
-
-struct Interned<K, V> {
-    known: Mutex<Known<K, V>>,
-}
-
-struct Known<K, V> {
-    last: Option<(K, Py<V>)>,
-    all: HashMap<K, Py<V>>,
-}
-
-impl<K, V> Default for Interned<K, V> {
-    fn default() -> Self {
-        Self { known: Mutex::new(Known { last: None, all: HashMap::new() }) }
-    }
-}
-
-impl<K: Hash + Eq + Copy, V> Interned<K, V> {
-    fn get(&self, py: Python<'_>, key: &K, make: impl FnOnce() -> PyResult<Py<V>>) -> PyResult<Py<V>> {
-        // Nothing under the lock runs Python code but the release of strings and tuples of strings.
-        if let Some(found) = self.look_up(py, key) {
-            return Ok(found);
-        }
-        let made = make()?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.all.len() >= INTERNED {
-            known.all.clear();
-        }
-        known.all.insert(*key, made.clone_ref(py));
-        known.last = Some((*key, made.clone_ref(py)));
-        Ok(made)
-    }
-
-    #[inline]
-    fn look_up(&self, py: Python<'_>, key: &K) -> Option<Py<V>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, value)) = &known.last {
-            if last == key {
-                return Some(value.clone_ref(py));
-            }
-        }
-        let found = known.all.get(key)?.clone_ref(py);
-        known.last = Some((*key, found.clone_ref(py)));
-        Some(found)
     }
 }

@@ -32,6 +32,7 @@ impl Receiver {
         wait::until(
             py,
             Deadline::new(seconds)?,
+            self.core.is_drained(),
             || self.core.take(max),
             |most| self.core.wait(most),
             |py| self.tell(py),
@@ -39,24 +40,28 @@ impl Receiver {
         )
     }
 
-    fn one(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Datagram> {
+    fn one(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Py<Datagram>> {
         let deadline = Deadline::new(seconds)?;
         loop {
             // Under the receiver's lock nothing is made that could run the garbage collector, and with it code that
-            // uses this receiver. The origin is copied only where it is new: its copies cost more than the rest.
+            // uses this receiver. What comes out is small: to move a whole datagram costs more than to make it.
+            let mut strange = None;
             let next = self.core.next_pending(|datagram| {
                 let data = PyBytes::new(py, datagram.data).unbind();
-                self.interner.known_datagram(py, data, datagram.origin).map_err(|data| (data, *datagram.origin))
+                let known = self.interner.known_datagram(py, data, datagram.origin);
+                known.map_err(|data| strange = Some((data, *datagram.origin))).ok()
             });
-            match next.map_err(raise)? {
-                Some(Ok(datagram)) => return Ok(datagram),
-                Some(Err((data, origin))) => return self.interner.datagram(py, data, &origin),
-                None => {}
+            if let Some(datagram) = next.map_err(raise)?.flatten() {
+                return datagram;
+            }
+            if let Some((data, origin)) = strange {
+                return self.interner.datagram(py, data, &origin);
             }
             // Another thread may take what is fetched here; then it begins again.
             wait::until(
                 py,
                 deadline,
+                self.core.is_drained(),
                 || Ok(self.core.fetch()?.then_some(())),
                 |most| self.core.wait(most),
                 |py| self.tell(py),
@@ -139,7 +144,7 @@ impl Receiver {
     ///     TimeoutError: nothing came in that time.
     ///     ClosedError: the receiver is closed, or was closed meanwhile.
     #[pyo3(signature = (timeout=None))]
-    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Datagram> {
+    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
         self.one(py, timeout)
     }
 
@@ -165,7 +170,7 @@ impl Receiver {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Datagram> {
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<Datagram>> {
         self.one(py, None)
     }
 

@@ -36,6 +36,7 @@ impl Sender {
             done += wait::until(
                 py,
                 Deadline::new(seconds)?,
+                false,
                 || self.core.send(rest).map(|sent| (sent > 0).then_some(sent)),
                 |most| self.core.wait(Some(most)),
                 |_| Ok(()),

@@ -16,8 +16,9 @@ pub(crate) enum Source {
     Ring(RingReceiver),
 }
 
-/// Kernel buffers emptied at once when datagrams are handed out singly.
-const SINGLY: usize = 64;
+/// Datagrams received at once, where so many are there, when they are handed out singly: as many as a program can have
+/// beside a thread that computes, each time the GIL comes round.
+const SINGLY: usize = 256;
 
 impl Source {
     pub(crate) fn new(core: Receiver, ring: Option<RingConfig>) -> Result<Self> {
@@ -68,6 +69,15 @@ impl Source {
         match self {
             Self::Direct(core) => core.fetch(SINGLY),
             Self::Ring(ring) => ring.fetch(),
+        }
+    }
+
+    /// Whether waiting is more promising than asking.
+    pub(crate) fn is_drained(&self) -> bool {
+        match self {
+            Self::Direct(core) => core.is_drained(),
+            // To ask costs no kernel call.
+            Self::Ring(_) => false,
         }
     }
 

@@ -44,10 +44,12 @@ impl Deadline {
 /// Tries, and where that gives nothing sleeps and tries again, until it gives something or the time is over.
 ///
 /// `attempt` and `sleep` run without the GIL and must not touch Python; `meanwhile` runs with it, first and after each
-/// attempt that gave nothing. A time of zero tries once.
+/// attempt that gave nothing. A time of zero tries once. Where it is `idle`, the first try is left out: it would cost a
+/// kernel call and most likely give nothing.
 pub(crate) fn until<T: Send>(
     py: Python<'_>,
     deadline: Deadline,
+    idle: bool,
     attempt: impl Fn() -> Result<Option<T>> + Sync,
     sleep: impl Fn(Duration) -> Result<Wake> + Sync,
     meanwhile: impl Fn(Python<'_>) -> PyResult<()>,
@@ -56,8 +58,9 @@ pub(crate) fn until<T: Send>(
     meanwhile(py)?;
     loop {
         let remaining = deadline.remaining();
+        let first = || if idle && remaining != Some(Duration::ZERO) { Ok(None) } else { attempt() };
         let found = py
-            .detach(|| match attempt()? {
+            .detach(|| match first()? {
                 Some(found) => Ok(Some(found)),
                 None if remaining == Some(Duration::ZERO) => Ok(None),
                 None => match sleep(remaining.map_or(TICK, |remaining| remaining.min(TICK)))? {

@@ -33,6 +33,10 @@ pub struct Origin {
     pub truncated: bool,
 }
 
+/// Octets that are moved together at most to make room: on average an eighth of each slot. Longer datagrams are handed
+/// over as they lie, since copying them would cost more than the next kernel call saves.
+const PACKED_OCTETS: usize = SLOTS * SLOT / 8;
+
 /// Payload octets and datagrams that a compact storage takes at most, unless a single datagram is longer.
 const COMPACT_OCTETS: usize = 65_536;
 const COMPACT_ROWS: usize = 1024;
@@ -47,6 +51,8 @@ pub(super) struct Storage {
     /// For each datagram its place in `origins`.
     origin_of: Vec<u32>,
     origins: Vec<Origin>,
+    /// This many of the first datagrams lie together at the front of the buffer, in so many octets.
+    packed: (usize, usize),
 }
 
 impl Storage {
@@ -58,6 +64,7 @@ impl Storage {
             lengths: Vec::with_capacity(SLOTS),
             origin_of: Vec::with_capacity(SLOTS),
             origins: Vec::with_capacity(SLOTS),
+            packed: (0, 0),
         }
     }
 
@@ -69,6 +76,7 @@ impl Storage {
             lengths: Vec::new(),
             origin_of: Vec::new(),
             origins: Vec::new(),
+            packed: (0, 0),
         }
     }
 
@@ -101,6 +109,26 @@ impl Storage {
         self.lengths.clear();
         self.origin_of.clear();
         self.origins.clear();
+        self.packed = (0, 0);
+    }
+
+    /// Moves what was received together at the front, and returns the first slot that is free then; `SLOTS` where
+    /// nothing was moved, because it is too much.
+    pub(super) fn pack(&mut self) -> usize {
+        let (rows, mut end) = self.packed;
+        let octets: usize = self.lengths[rows..].iter().map(|&length| length as usize).sum();
+        if octets > PACKED_OCTETS {
+            return SLOTS;
+        }
+        for (offset, &length) in self.offsets[rows..].iter_mut().zip(&self.lengths[rows..]) {
+            let (start, length) = (*offset as usize, length as usize);
+            self.buffer.copy_within(start..start + length, end);
+            // Below what it was before.
+            *offset = end as u32;
+            end += length;
+        }
+        self.packed = (self.offsets.len(), end);
+        end.div_ceil(STRIDE)
     }
 
     /// The slots from `first` on to be filled, together with a recorder of what comes into them.
@@ -345,6 +373,39 @@ mod tests {
         assert_eq!(middle.slice(1..99).len(), 1);
         assert_eq!(middle.slice(7..9).len(), 0);
         assert!(middle.slice(2..2).is_empty());
+    }
+
+    #[test]
+    fn packing_moves_datagrams_and_changes_none() {
+        let mut storage = Storage::new();
+        let mut expected = Vec::new();
+        let mut first = 0;
+        for round in 0..3u8 {
+            let (buffer, mut recorder) = storage.fill(first, 3);
+            for (slot, (length, segment)) in [(700, 300), (0, 0), (65_507, 0)].into_iter().enumerate() {
+                let filling = round * 3 + slot as u8;
+                buffer[slot * STRIDE..][..length].fill(filling);
+                recorder.note(slot, &arrival(length, segment));
+                let parts: &[usize] = if segment == 0 { &[length] } else { &[300, 300, 100] };
+                expected.extend(parts.iter().map(|&part| vec![filling; part]));
+            }
+            first = storage.pack();
+            assert_eq!(first, ((usize::from(round) + 1) * 66_207).div_ceil(STRIDE));
+        }
+        let batch = Batch::new(Arc::new(storage), 0..expected.len());
+        assert!(batch.iter().map(|datagram| datagram.data).eq(expected.iter().map(Vec::as_slice)));
+    }
+
+    #[test]
+    fn what_is_too_long_to_move_stays_where_it_is() {
+        let mut storage = Storage::new();
+        let (_, mut recorder) = storage.fill(0, SLOTS);
+        for slot in 0..SLOTS {
+            recorder.note(slot, &arrival(SLOT / 8 + 1, 0));
+        }
+        let before = storage.offsets.clone();
+        assert_eq!(storage.pack(), SLOTS);
+        assert_eq!(storage.offsets, before);
     }
 
     #[test]

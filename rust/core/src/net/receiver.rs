@@ -113,9 +113,11 @@ pub struct Receiver {
     state: Guarded<State>,
     /// There are events to take.
     news: AtomicBool,
+    /// The last kernel call on the only socket took all there was.
+    drained: AtomicBool,
 }
 
-/// Everything that changes. Locked for no longer than one kernel call that does not block.
+/// Everything that changes. Locked for no longer than a few kernel calls that do not block.
 struct State {
     sockets: Sockets,
     roster: Roster,
@@ -142,7 +144,7 @@ struct State {
     retry: Option<Instant>,
 }
 
-/// Kernel calls of one fill that bring nothing wanted, before the caller gets to look at its signals and its time.
+/// Kernel calls of one fill, before others get the lock and the caller gets to look at its signals and its time.
 const ROUNDS: usize = 16;
 
 /// How long after a failure to look at the interfaces it is tried again.
@@ -210,6 +212,7 @@ impl Receiver {
             port: sockets.config.port,
             strict: config.strict,
             news: AtomicBool::new(!events.is_empty()),
+            drained: AtomicBool::new(true),
             state: Guarded::new(State {
                 next_rejoin: config.rejoin.map(|period| Instant::now() + period),
                 stats: ReceiverStats { buffer_asked: config.recv_buffer, ..ReceiverStats::default() },
@@ -295,8 +298,15 @@ impl Receiver {
         Ok(Some(taken))
     }
 
-    /// Receives where nothing is left from before: up to `fetch` buffers from the kernel. Returns whether there is
-    /// something to take now.
+    /// Whether whoever has the time to wait should do that first: nothing was there a moment ago, and to ask for it again
+    /// would most likely be a kernel call in vain.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Receives where nothing is left from before, until there are `fetch` datagrams or nothing more is there now. Returns
+    /// whether there is something to take.
     pub fn fetch(&self, fetch: usize) -> Result<bool> {
         let mut state = self.open_state()?;
         if state.pending.is_none() {
@@ -305,8 +315,8 @@ impl Receiver {
         Ok(state.pending.is_some())
     }
 
-    /// The next datagrams, at most `max` of them; `None` where nothing is there now. Takes up to `fetch` buffers from
-    /// the kernel where nothing is left from before.
+    /// The next datagrams, at most `max` of them; `None` where nothing is there now. Receives as [`Receiver::fetch`] does
+    /// where nothing is left from before.
     pub fn take(&self, max: usize, fetch: usize) -> Result<Option<Batch>> {
         let mut state = self.open_state()?;
         if let Some(batch) = state.take_pending(max) {
@@ -318,11 +328,12 @@ impl Receiver {
 
     fn fill(&self, state: &mut State, fetch: usize) -> Result<()> {
         let filled = state.fill(fetch, self.strict);
+        self.drained.store(matches!(filled, Ok(true)), Ordering::Relaxed);
         state.fetches += 1;
         if state.sign || state.fetches >= LOOK_EVERY {
             self.attend(state)?;
         }
-        filled.map_err(|e| Error::system(format!("receive on port {}", self.port), e))
+        filled.map(|_| ()).map_err(|e| Error::system(format!("receive on port {}", self.port), e))
     }
 
     /// Mends what the network did to the memberships, and joins them anew when it is time.
@@ -537,11 +548,12 @@ impl State {
         }
     }
 
-    /// Receives into a fresh storage until there is something wanted, or nothing left to read.
-    fn fill(&mut self, max: usize, strict: bool) -> io::Result<()> {
+    /// Receives into a fresh storage until there is something wanted, or nothing left to read. Returns whether the only
+    /// socket is known to have nothing more.
+    fn fill(&mut self, most: usize, strict: bool) -> io::Result<bool> {
         let mut storage = self.pool.take();
         let result = match Arc::get_mut(&mut storage) {
-            Some(own) => self.receive(own, max.clamp(1, SLOTS), strict),
+            Some(own) => self.receive(own, most.max(1), strict),
             None => Err(io::Error::other("a pooled buffer is in use")),
         };
         if storage.len() > 0 {
@@ -553,7 +565,7 @@ impl State {
         result
     }
 
-    fn receive(&mut self, storage: &mut Storage, slots: usize, strict: bool) -> io::Result<()> {
+    fn receive(&mut self, storage: &mut Storage, most: usize, strict: bool) -> io::Result<bool> {
         let Self {
             sockets: Sockets { channels, set, .. },
             roster: Roster { filter, .. },
@@ -566,9 +578,9 @@ impl State {
         storage.clear();
         // One socket is simply asked; of several, only those that have something.
         let alone = channels.len() == 1;
-        let mut looked = false;
+        let (mut looked, mut drained) = (false, false);
         let mut used = 0;
-        // Bounded: a flood of what nobody asked for must not keep the lock from everybody else.
+        // Bounded: a flood must not keep the lock from everybody else.
         for _ in 0..ROUNDS {
             if ready.is_empty() && !looked {
                 // Also when all that were ready at an earlier look turned out empty: others may have something now.
@@ -586,7 +598,7 @@ impl State {
                 ready.pop();
                 continue;
             };
-            let asked = (*reach).min(slots - used);
+            let asked = (*reach).min(SLOTS - used).min(most.saturating_sub(storage.len()).max(1));
             let (buffer, mut recorder) = storage.fill(used, asked);
             let only = channel.only();
             let outcome = queue.receive((**channel).as_ref(), buffer, STRIDE, |slot, mut arrival| {
@@ -609,33 +621,39 @@ impl State {
                     stats.bytes += arrival.length as u64;
                 }
             });
-            match outcome {
-                Ok(count) => {
-                    *reach = (2 * count).clamp(REACH, SLOTS);
-                    used += count;
-                    // As much as was asked for: there may be more.
-                    if count == asked && used < slots {
-                        continue;
-                    }
-                    if count < asked {
-                        ready.pop();
-                    }
-                }
-                Err(e) => {
-                    ready.pop();
-                    return Err(e);
+            let count = outcome.inspect_err(|_| {
+                ready.pop();
+            })?;
+            *reach = (2 * count).clamp(REACH, SLOTS);
+            used += count;
+            if count < asked {
+                // Nothing more is there now.
+                ready.pop();
+                drained = alone;
+            }
+            if storage.len() == 0 {
+                used = 0;
+                continue;
+            }
+            if count < asked || storage.len() >= most {
+                return Ok(drained);
+            }
+            if used == SLOTS {
+                // Short ones leave room for more when they lie together.
+                used = storage.pack();
+                if used == SLOTS {
+                    return Ok(false);
                 }
             }
-            if storage.len() > 0 {
-                return Ok(());
-            }
-            used = 0;
+        }
+        if storage.len() > 0 {
+            return Ok(false);
         }
         // Whoever waits on the set's descriptor was perhaps woken by something else.
         if let (Some(set), true) = (set, alone && ready.is_empty()) {
             self.sign |= set.ready(channels, ready)?;
         }
-        Ok(())
+        Ok(drained)
     }
 
     fn count(&mut self) -> io::Result<()> {

@@ -262,8 +262,11 @@ impl Worker {
     }
 
     fn receive(&self) -> Result<Option<Batch>> {
+        if self.core.is_drained() {
+            self.core.wait(Some(TICK))?;
+        }
         let batch = self.core.take(usize::MAX, SLOTS)?;
-        if batch.is_none() {
+        if batch.is_none() && !self.core.is_drained() {
             self.core.wait(Some(TICK))?;
         }
         Ok(batch)

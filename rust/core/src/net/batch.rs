@@ -1,10 +1,11 @@
 //! What was received by one kernel call: one buffer, and columns that say where each datagram lies in it.
 
+use std::iter::repeat_n;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::pure::plan::segments;
+use crate::pure::plan::{Cut, cut};
 use crate::sys::Arrival;
 
 /// Octets of a slot: any UDP datagram, and any buffer that the kernel coalesces (65,535 octets at most).
@@ -180,14 +181,13 @@ impl Recorder<'_> {
             truncated: arrival.truncated,
         });
         let start = (self.first + slot) * STRIDE;
-        let before = self.offsets.len();
-        for part in segments(arrival.length, arrival.told.segment) {
-            // All offsets are below SLOTS * STRIDE, some four million.
-            self.offsets.push((start + part.start) as u32);
-            self.lengths.push(part.len() as u32);
-            self.origin_of.push(origin);
-        }
-        self.offsets.len() - before
+        let Cut { count, size, last } = cut(arrival.length, arrival.told.segment);
+        // All offsets are below SLOTS * STRIDE, some four million.
+        self.offsets.extend((0..count).map(|part| (start + part * size) as u32));
+        self.lengths.extend(repeat_n(size as u32, count - 1));
+        self.lengths.push(last as u32);
+        self.origin_of.extend(repeat_n(origin, count));
+        count
     }
 }
 

@@ -20,7 +20,7 @@ use super::sockets::Sockets;
 use super::{Batch, DatagramRef, Wake};
 use crate::pure::address::{InterfaceName, Interfaces, check_group, is_source_specific, needs_zone};
 use crate::pure::filter::{Membership, Sources};
-use crate::pure::plan::segments;
+use crate::pure::plan::cut;
 use crate::sys::{self, ReceiveQueue, Waker};
 use crate::{Error, Result};
 
@@ -613,7 +613,7 @@ impl State {
                             .is_none_or(|destination| filter.admit(destination, told.interface, arrival.sender.ip()))
                 };
                 if !wanted {
-                    stats.filtered += segments(arrival.length, arrival.told.segment).count() as u64;
+                    stats.filtered += cut(arrival.length, arrival.told.segment).count as u64;
                 } else if arrival.truncated {
                     stats.truncated += recorder.note(slot, &arrival) as u64;
                 } else {

@@ -1,14 +1,26 @@
 //! Batching arithmetic: cutting coalesced buffers apart, and gathering messages into runs.
 
-use std::ops::Range;
+/// How a buffer that the kernel coalesced (`UDP_GRO`) is cut apart: all datagrams have the same length but the last, which
+/// may be shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Datagrams in the buffer, from 1.
+    pub count: usize,
+    /// Octets of each but the last, and so from the start of one to the start of the next.
+    pub size: usize,
+    /// Octets of the last.
+    pub last: usize,
+}
 
-/// Where the datagrams lie in a buffer that the kernel coalesced (`UDP_GRO`): all of `segment` octets but
-/// the last, which may be shorter. A `segment` of 0 means that nothing was coalesced.
-pub fn segments(length: usize, segment: usize) -> impl Iterator<Item = Range<usize>> {
-    let step = if segment == 0 || segment >= length { length } else { segment };
-    // An empty datagram is a datagram too.
-    let count = if length == 0 { 1 } else { length.div_ceil(step) };
-    (0..count).map(move |i| i * step..((i + 1) * step).min(length))
+/// Cuts `length` octets into datagrams of `segment`; a `segment` of 0 means that nothing was coalesced.
+#[inline]
+pub fn cut(length: usize, segment: usize) -> Cut {
+    if segment == 0 || segment >= length {
+        // An empty datagram is a datagram too.
+        return Cut { count: 1, size: length, last: length };
+    }
+    let count = length.div_ceil(segment);
+    Cut { count, size: segment, last: length - (count - 1) * segment }
 }
 
 /// What one coalesced send may hold.
@@ -58,26 +70,26 @@ mod tests {
 
     #[test]
     fn a_coalesced_buffer_is_cut_at_its_segment_size() {
-        let cut = |length, segment| segments(length, segment).map(|r| (r.start, r.end)).collect::<Vec<_>>();
-        assert_eq!(cut(250, 100), [(0, 100), (100, 200), (200, 250)]);
-        assert_eq!(cut(200, 100), [(0, 100), (100, 200)]);
-        assert_eq!(cut(100, 100), [(0, 100)]);
-        assert_eq!(cut(40, 100), [(0, 40)]);
-        assert_eq!(cut(40, 0), [(0, 40)]);
-        assert_eq!(cut(0, 0), [(0, 0)]);
-        assert_eq!(cut(0, 100), [(0, 0)]);
+        let parts = |length, segment| {
+            let Cut { count, size, last } = cut(length, segment);
+            (count, size, last)
+        };
+        assert_eq!(parts(250, 100), (3, 100, 50));
+        assert_eq!(parts(200, 100), (2, 100, 100));
+        assert_eq!(parts(100, 100), (1, 100, 100));
+        assert_eq!(parts(40, 100), (1, 40, 40));
+        assert_eq!(parts(40, 0), (1, 40, 40));
+        assert_eq!(parts(0, 0), (1, 0, 0));
+        assert_eq!(parts(0, 100), (1, 0, 0));
     }
 
     #[test]
     fn cutting_loses_no_octet_at_any_size() {
         for length in [0usize, 1, 99, 100, 101, 65_507, 65_535] {
             for segment in [0, 1, 2, 99, 100, 1472, 65_535] {
-                let mut end = 0;
-                for range in segments(length, segment) {
-                    assert_eq!(range.start, end);
-                    end = range.end;
-                }
-                assert_eq!(end, length);
+                let Cut { count, size, last } = cut(length, segment);
+                assert_eq!((count - 1) * size + last, length);
+                assert!(last <= size && (last > 0 || length == 0));
             }
         }
     }

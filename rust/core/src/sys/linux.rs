@@ -61,9 +61,9 @@ const SK_MEMINFO_DROPS: usize = 8;
 
 const LAYOUT: Layout = Layout { length_octets: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };
 
-/// Room for packet info, hop limit, timestamp, drop count and segment size of either family, with some to spare
-/// for what an adopted socket asked for.
-const CONTROL_OCTETS: usize = 256;
+/// Room for packet info, hop limit, timestamp and segment size of either family (some 130 octets), and for all else that
+/// the owner of an adopted socket can have asked for (ip(7), ipv6(7), socket(7): some 350).
+const CONTROL_OCTETS: usize = 512;
 
 /// `struct in_pktinfo`: index, local address, destination (ip(7), ip(4)).
 const IN_PKTINFO_INDEX: usize = 0;
@@ -279,7 +279,8 @@ impl ReceiveQueue {
                 slot,
                 Arrival {
                     length: (header.msg_len as usize).min(stride),
-                    truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                    // Without all that the kernel told, it may be several datagrams taken for one.
+                    truncated: header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
                     sender: sender(&self.names[slot]),
                     told: told(control),
                 },

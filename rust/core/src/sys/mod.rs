@@ -94,7 +94,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Arrival {
     /// Octets received.
     pub(crate) length: usize,
-    /// The datagram was longer than the slot.
+    /// The datagram was longer than the slot, or not all that the kernel told of it had room.
     pub(crate) truncated: bool,
     /// Who sent it.
     pub(crate) sender: SocketAddr,

@@ -390,7 +390,7 @@ impl ReceiveQueue {
                     None,
                 )
             };
-            let mut truncated = message.dwFlags & ws::MSG_TRUNC != 0;
+            let mut truncated = message.dwFlags & (ws::MSG_TRUNC | ws::MSG_CTRUNC) != 0;
             if result != 0 {
                 match io::Error::last_os_error() {
                     e if e.raw_os_error() == Some(ws::WSAEMSGSIZE) => {

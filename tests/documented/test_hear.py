@@ -69,7 +69,9 @@ def test_every_group_named_is_heard(
     assert listener.result == (True, None)
 
 
-def test_an_excluded_sender_cannot_stop_it(sender: multicast.Sender, free_port: int, loopback: str) -> None:
+def test_only_a_wanted_sender_can_stop_it(
+    sender: multicast.Sender, free_port: int, loopback: str, caplog: pytest.LogCaptureFixture
+) -> None:
     # The whole of 127.0.0.0/8 is this machine's.
     with (
         Listener(group=GROUP, port=free_port, iface=loopback, source=["127.0.0.2", "127.0.0.3"]),

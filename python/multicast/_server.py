@@ -45,7 +45,9 @@ class McastServer(socketserver.UDPServer):
         RequestHandlerClass: as for every ``socketserver``: made for each datagram.
         bind_and_activate: bind and join at once, rather than when ``server_bind`` is called.
         groups: more groups to join.
-        iface: interface to join on, as name, index or address; None leaves it to the system's routes.
+        iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
+        source: the only senders wanted, one address or several.
+        exclude: senders that are not wanted.
         reply: the default handler answers senders.
         stop: a datagram that holds ``STOP`` and makes its handler fail shuts the server down.
 
@@ -71,6 +73,8 @@ class McastServer(socketserver.UDPServer):
         *,
         groups: "Iterable[str]" = (),
         iface: str | int | None = None,
+        source: "str | Iterable[str] | None" = None,
+        exclude: "str | Iterable[str] | None" = None,
         reply: bool = True,
         stop: bool = True,
     ) -> None:
@@ -78,6 +82,8 @@ class McastServer(socketserver.UDPServer):
         self._host = host
         self._groups = list(groups)
         self._iface = iface
+        self._source = source
+        self._exclude = exclude
         self._receiver: Receiver | None = None
         self._taken: collections.deque[tuple[tuple[bytes, socket.socket], Any]] = collections.deque()
         self._shutdown_asked = False
@@ -106,7 +112,7 @@ class McastServer(socketserver.UDPServer):
             gro=False,  # a handler that reads the socket by itself expects one datagram a call
             timestamps=False,
             ttl=False,
-            **listening(self._groups, _numeric(self._host), self._iface),
+            **listening(self._groups, _numeric(self._host), self._iface, self._source, self._exclude),
         )
         self.server_address = self.socket.getsockname()
 

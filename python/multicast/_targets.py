@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         group: list[str]
         bind: str | None
         interface: str | int | None
+        source: list[str]
+        exclude: list[str]
         strict: bool
 
 
@@ -21,14 +23,25 @@ _WILDCARDS = ("0.0.0.0", "::")
 
 
 def is_group(text: str) -> bool:
-    """Tell whether ``text`` names a group, be it with a source before it and an interface behind it."""
-    host = text.rpartition("@")[2].partition("%")[0].strip("[]")
+    """Tell whether ``text`` names a group, or several, be it with a source before it and an interface behind it."""
+    host = text.rpartition("@")[2].partition("%")[0].strip("[]").partition("+")[0].partition("/")[0]
     # RFC 4291 section 2.7: ff00::/8. The core reads the address to its end and refuses what is none.
     return validate_multicast_address(host) or (":" in host and host[:2].lower() == "ff")
 
 
-def listening(groups: "Iterable[str]", host: str | None, interface: str | int | None) -> "Listening":
-    """Return how to receive ``groups`` and what ``host`` stands for.
+def named(texts: "str | Iterable[str] | None") -> list[str]:
+    """Return ``texts``, which may be one or none, as a list."""
+    return [texts] if isinstance(texts, str) else list(texts or ())
+
+
+def listening(
+    groups: "Iterable[str]",
+    host: str | None,
+    interface: str | int | None,
+    source: "str | Iterable[str] | None" = None,
+    exclude: "str | Iterable[str] | None" = None,
+) -> "Listening":
+    """Return how to receive ``groups`` and what ``host`` stands for, of the senders that are wanted.
 
     A ``host`` that is a group is one group more. An address of this machine, or the wildcard, is bound to, and then
     all comes in that the system delivers there, what other programs joined included. None is the default bind
@@ -36,16 +49,20 @@ def listening(groups: "Iterable[str]", host: str | None, interface: str | int | 
     """
     if host is None and not is_group(_MCAST_DEFAULT_BIND_IP):
         host = _MCAST_DEFAULT_BIND_IP
-    named = list(dict.fromkeys(groups))
-    if host is None or is_group(host):
-        if host is not None and host not in named:
-            named.insert(0, host)
-        return {
-            "group": named or [_MCAST_DEFAULT_GROUP],
-            "bind": None,
-            "interface": interface,
-            "strict": True,
-        }
-    if interface is None and host not in _WILDCARDS:
-        interface = host
-    return {"group": named or [_MCAST_DEFAULT_GROUP], "bind": host, "interface": interface, "strict": False}
+    wanted = list(dict.fromkeys(groups))
+    bind = None
+    if host is not None and is_group(host):
+        if host not in wanted:
+            wanted.insert(0, host)
+    elif host is not None:
+        bind = host
+        if interface is None and host not in _WILDCARDS:
+            interface = host
+    return {
+        "group": wanted or [_MCAST_DEFAULT_GROUP],
+        "bind": bind,
+        "interface": interface,
+        "source": named(source),
+        "exclude": named(exclude),
+        "strict": bind is None,
+    }

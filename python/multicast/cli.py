@@ -92,27 +92,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             description=tool.__prologue__,
             epilog=tool.__epilogue__,
         )
-        _add_common(sub, default=argparse.SUPPRESS)
+        _add_common(sub, default=argparse.SUPPRESS, listens=tool is not send.McastSAY)
         tool.setupArgs(sub)
     nothing = commands.add_parser("NOOP", help="Does nothing, successfully.")
-    _add_common(nothing, default=argparse.SUPPRESS)
+    _add_common(nothing, default=argparse.SUPPRESS, listens=False)
 
 
-def _add_common(parser: argparse.ArgumentParser, default: "Any") -> None:
-    """Add what may stand before the command and behind it; there, ``default`` must not undo what stood before."""
+def _add_common(parser: argparse.ArgumentParser, default: "Any", *, listens: bool = True) -> None:
+    """Add what may stand before the command and behind it; there, ``default`` must not undo what stood before.
+
+    What only concerns listeners is accepted by every command, as it always was, but the help of others does not tell.
+    """
     parser.add_argument(
         "--use-std",
         dest="is_std",
         action="store_true",
         default=default,
-        help="print what is received on standard output",
+        help="print what is received on standard output" if listens else argparse.SUPPRESS,
     )
     parser.add_argument(
         "--daemon",
         dest="is_daemon",
         action="store_true",
         default=default,
-        help="go on listening until stopped",
+        help="go on listening until stopped" if listens else argparse.SUPPRESS,
     )
     parser.add_argument(
         "--debug", action="store_true", default=default, help="show where in the program a failure happened"

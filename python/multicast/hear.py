@@ -11,7 +11,7 @@ from . import _console, _replies, _text
 from ._defaults import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
 from ._mtool import mtool
 from ._server import McastServer
-from ._targets import is_group
+from ._targets import is_group, named
 from .exceptions import ShutdownCommandReceived
 
 TYPE_CHECKING = False
@@ -124,6 +124,8 @@ class McastHEAR(mtool):
         iface: str | int | None = None,
         is_daemon: bool = True,  # noqa: ARG002 - part of the options that listeners share
         is_std: bool = False,
+        source: "str | Iterable[str] | None" = None,
+        exclude: "str | Iterable[str] | None" = None,
         reply: bool = True,
         stop: bool = True,
         **extra: object,
@@ -135,20 +137,22 @@ class McastHEAR(mtool):
             group: the primary group; None and no ``groups`` are the default groups.
             groups: more groups.
             port: UDP port, 1-65535; None is the default port.
-            iface: interface to join on, as name, index or address; None leaves it to the system's routes.
+            iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
             is_daemon: not used.
             is_std: print each message on standard output as it comes.
+            source: the only senders wanted, one address or several (source-specific multicast).
+            exclude: senders that are not wanted.
             reply: answer the senders.
             stop: end where a message holds ``STOP``.
             extra: not used, but logged.
 
         Raises:
             OSError: the socket cannot be had, bound or joined, or a message not be printed; ``errno`` tells why.
-            ValueError: a group, port or interface is none.
+            ValueError: a group, port, interface or source is none.
             TypeError: an argument is of a wrong type.
         """
         self._tell_ignored(extra)
-        wanted = [groups] if isinstance(groups, str) else list(groups or ())
+        wanted = named(groups)
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
         # An address to bind to, where the environment names one, rather than the first group.
@@ -160,6 +164,8 @@ class McastHEAR(mtool):
             _PrintingHandler if is_std else HearUDPHandler,
             groups=wanted,
             iface=iface,
+            source=source,
+            exclude=exclude,
             reply=reply,
             stop=stop,
         ) as server:

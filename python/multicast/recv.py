@@ -17,7 +17,7 @@ from ._defaults import (
     _MCAST_DEFAULT_PORT,
 )
 from ._mtool import mtool
-from ._targets import listening
+from ._targets import listening, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def joinstep(
     Args:
         groups: the groups to join.
         port: UDP port, 0-65535; 0 takes a free one.
-        iface: interface to join on, as name, index or address; None leaves it to the system's routes.
+        iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
         bind_group: one group more; or an address of this machine, or ``"0.0.0.0"``, to bind to.
         isock: a socket to set up, rather than a new one: the result is a duplicate of it, and both are the caller's.
 
     Raises:
         OSError: the socket cannot be had, bound or joined. ``errno`` tells why, the message what, where and why.
     """
-    wanted = [groups] if isinstance(groups, str) else list(groups or ())
+    wanted = named(groups)
     if bind_group is None:
         _warn_of_default(wanted)
     from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
@@ -141,8 +141,7 @@ class McastRECV(mtool):
         from . import _options  # noqa: PLC0415 - loads argparse, which only the command line needs
 
         _options.add_port(parser, "the port to listen on")
-        _options.add_groups(parser, "receive")
-        _options.add_interface(parser, "join on")
+        _options.add_listening(parser, _MCAST_DEFAULT_GROUPS)
         parser.add_argument(
             "--timeout",
             type=_options.seconds,
@@ -161,6 +160,8 @@ class McastRECV(mtool):
         is_std: bool = False,
         is_daemon: bool = False,  # noqa: ARG002 - part of the options that listeners share
         timeout: float | None = _DEFAULT_TIMEOUT,
+        source: "str | Iterable[str] | None" = None,
+        exclude: "str | Iterable[str] | None" = None,
         **extra: object,
     ) -> "tuple[bool, str | None]":
         """Receive one datagram: ``(True, text)``, or ``(False, None)`` where nothing came.
@@ -169,27 +170,30 @@ class McastRECV(mtool):
             args: not used.
             groups: the groups to receive; None and no ``group`` are the default groups.
             port: UDP port, 1-65535; None is the default port.
-            iface: interface to join on, as name, index or address; None leaves it to the system's routes.
+            iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
             group: one group more, the primary one.
             is_std: print the text on standard output.
             is_daemon: not used.
             timeout: seconds to wait; None waits for ever.
+            source: the only senders wanted, one address or several (source-specific multicast).
+            exclude: senders that are not wanted.
             extra: not used, but logged.
 
         Raises:
             OSError: the socket cannot be had, bound or joined, or the text not be printed; ``errno`` tells why.
-            ValueError: a group, port, interface or timeout is none.
+            ValueError: a group, port, interface, source or timeout is none.
             TypeError: an argument is of a wrong type.
         """
         self._tell_ignored(extra)
-        wanted = [groups] if isinstance(groups, str) else list(groups or ())
+        wanted = named(groups)
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
         port = _MCAST_DEFAULT_PORT if port is None else port
         module_logger.info("RECV")
-        # Programs replace `_hearstep` by functions of four arguments.
-        waiting = {} if timeout == _DEFAULT_TIMEOUT else {"timeout": timeout}
-        text = self._hearstep(wanted, port, iface, group, **waiting)
+        # Programs replace `_hearstep` by functions of four arguments: what is not asked for is not passed on.
+        choices: dict[str, Any] = {} if timeout == _DEFAULT_TIMEOUT else {"timeout": timeout}
+        choices |= {name: value for name, value in (("source", source), ("exclude", exclude)) if value}
+        text = self._hearstep(wanted, port, iface, group, **choices)
         if not text:
             module_logger.debug("Nothing Received.")
             return False, None
@@ -206,11 +210,14 @@ class McastRECV(mtool):
         iface: str | int | None,
         bind_group: str | None,
         timeout: float | None = _DEFAULT_TIMEOUT,
+        *,
+        source: "str | Iterable[str] | None" = None,
+        exclude: "str | Iterable[str] | None" = None,
     ) -> str:
         """Return the text of one datagram; what is false stands for nothing having come."""
         from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
 
-        with Receiver(port=port, **listening(groups, bind_group, iface)) as receiver:
+        with Receiver(port=port, **listening(groups, bind_group, iface, source, exclude)) as receiver:
             try:
                 return _Heard(_text.shown(receiver.recv(timeout).data))
             except TimeoutError:

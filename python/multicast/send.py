@@ -11,6 +11,7 @@ from ._defaults import (
     _MCAST_DEFAULT_TTL,
 )
 from ._mtool import mtool
+from ._targets import named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,14 +47,19 @@ class McastSAY(mtool):
         from . import _options  # noqa: PLC0415 - loads argparse, which only the command line needs
 
         _options.add_port(parser, "the port to send to")
-        _options.add_groups(parser, "send to")
-        _options.add_interface(parser, "send by")
+        _options.add_destinations(parser, _MCAST_DEFAULT_GROUP)
         parser.add_argument(
             "--ttl",
             type=_options.ttl,
             default=_MCAST_DEFAULT_TTL,
             metavar="HOPS",
-            help="hops the message may make, 0-255; 1 crosses no router (default: %(default)s)",
+            help="hops the message may make, 0-255 (the hop limit of IPv6); 1 crosses no router (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--no-loopback",
+            dest="loopback",
+            action="store_false",
+            help="listeners on this machine do not hear it",
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
@@ -83,19 +89,22 @@ class McastSAY(mtool):
         data: "str | bytes | Sequence[str]" = _DEFAULT_MESSAGE,
         groups: "Iterable[str] | None" = None,
         iface: str | int | None = None,
+        loopback: bool = True,
         **extra: object,
     ) -> tuple[bool, None]:
         """Send ``data`` and return ``(True, None)``.
 
         Args:
             args: not used.
-            group: the group; None is the default group, unless ``groups`` names some.
+            group: the group, or several in one text (``"239.1.2.3+10"``, ``"239.1.2.0/24"``); None is the default
+                group, unless ``groups`` names some.
             port: UDP port, 1-65535; None is the default port.
             ttl: hops, 0-255; None is the default.
             data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent in
                 pieces of the buffer size, none of which ends inside a character.
             groups: more groups to send the same to.
             iface: interface to send by, as name, index or address; None leaves it to the system's routes.
+            loopback: listeners on this machine hear it (Windows decides that at the receiver).
             extra: not used, but logged.
 
         Raises:
@@ -104,17 +113,25 @@ class McastSAY(mtool):
             TypeError: an argument is of a wrong type. Nothing was sent.
         """
         self._tell_ignored(extra)
+        from . import endpoints  # noqa: PLC0415 - loads a good deal, which importing the package does not
         from .sync import Sender  # noqa: PLC0415 - loads the compiled core, which importing the package does not
 
         port = _MCAST_DEFAULT_PORT if port is None else port
-        named = [*([] if group is None else [group]), *(groups or [])] or [_MCAST_DEFAULT_GROUP]
+        texts = [*([] if group is None else [group]), *named(groups)] or [_MCAST_DEFAULT_GROUP]
+        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.parse(text))]
         with contextlib.ExitStack() as opened:
             # All are opened before anything is sent, so that a bad group among good ones leaves nothing half done.
             senders = [
                 opened.enter_context(
-                    Sender(one, port, interface=iface, ttl=_MCAST_DEFAULT_TTL if ttl is None else ttl)
+                    Sender(
+                        one,
+                        port,
+                        interface=iface,
+                        ttl=_MCAST_DEFAULT_TTL if ttl is None else ttl,
+                        loopback=loopback,
+                    )
                 )
-                for one in dict.fromkeys(named)
+                for one in dict.fromkeys(targets)
             ]
             self._say(senders, data)
         return True, None

@@ -1,6 +1,7 @@
 """The commands with other people's programs, on one machine and between two hosts on a bridge."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tests.cli.commands import GROUP, MULTICAST
 from tests.support import waiting
 from tests.support.hosts import Host, available
-from tests.support.programs import Program
+from tests.support.programs import Program, environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -75,6 +76,56 @@ def test_say_says_and_socat_hears(tool: Tool, ends: Ends, free_port: int) -> Non
     say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
     with Program(ends.there(tool("socat"), "-u", source, "STDOUT")) as listener:
         until_heard(ends.here(*say, "-m", "said by us\n"), listener, "said by us\n")
+
+
+# Seven packets of a transport stream, which is what SAY sends at a time: so that such streams can be piped.
+STREAM = b"".join(b"G" + bytes([number]) * 1315 for number in range(30))
+
+
+def test_say_pipes_a_stream_that_multicat_records(
+    tool: Tool, ends: Ends, tmp_path: Path, free_port: int
+) -> None:
+    (tmp_path / "stream").write_bytes(STREAM)
+    recorder = ends.there(
+        tool("multicat"), "-u", f"@{GROUP}:{free_port}/ifaddr={ends.there_at}", f"{tmp_path}/heard.ts"
+    )
+    say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at, "--pipe"]
+    with Program(recorder) as listener:
+
+        def recorded() -> bool:
+            with (tmp_path / "stream").open("rb") as stream:
+                said = subprocess.run(
+                    ends.here(*say), stdin=stream, env=environment(), check=False, timeout=30
+                )
+            assert said.returncode == 0
+            return STREAM in (tmp_path / "heard.ts").read_bytes()
+
+        listener.until_bound(free_port)
+        waiting.until(recorded, f"the stream; it printed {listener.err}")
+
+
+def test_iperf_sends_and_hear_hears_only_the_source_it_was_told(
+    tool: Tool, ends: Ends, free_port: int
+) -> None:
+    at = ["--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
+    iperf = ends.there(
+        tool("iperf"), "-u", "-c", GROUP, "-B", ends.there_at, "-p", str(free_port), "-n", "2000", "-l", "200"
+    )
+    ears = ["--source", ends.there_at], ["--exclude", ends.there_at]
+    with (
+        Program(ends.here(*MULTICAST, "--use-std", "RECV", *at, *ears[0], "--timeout", "20")) as wanting,
+        Program(ends.here(*MULTICAST, "--use-std", "RECV", *at, *ears[1], "--timeout", "3")) as refusing,
+    ):
+        wanting.until_bound(free_port)
+        refusing.until_bound(free_port)
+
+        def heard() -> bool:
+            with Program(iperf) as program:
+                assert program.finish() == 0, program.err
+            return bool(wanting.out)
+
+        waiting.until(heard, f"a datagram; it printed {wanting.err}")
+        assert (wanting.finish(), refusing.finish()) == (0, 70)
 
 
 def test_say_says_and_hear_prints(ends: Ends, free_port: int) -> None:

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -66,6 +67,24 @@ def test_every_group_named_is_heard(
     with Listener(port=free_port, iface=loopback, **where) as listener:
         sender.send(b"STOP")
     assert listener.result == (True, None)
+
+
+def test_only_a_wanted_sender_can_stop_it(
+    sender: multicast.Sender, free_port: int, loopback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The whole of 127.0.0.0/8 is this machine's.
+    with (
+        Listener(group=GROUP, port=free_port, iface=loopback, source=["127.0.0.2", "127.0.0.3"]),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wanted,
+    ):
+        sender.send(b"STOP")
+        wanted.bind(("127.0.0.3", 0))
+        wanted.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(loopback))
+        wanted.sendto(b"STOP", (GROUP, free_port))
+        place = f"127.0.0.3:{wanted.getsockname()[1]}"
+    assert [message for message in caplog.messages if "STOP" in message] == [
+        f"STOP from {place}: shutting down."
+    ]
 
 
 def test_what_comes_is_printed_where_asked(

@@ -6,6 +6,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,33 @@ def test_the_faqs_options_are_taken(ear: recv.McastRECV, talking: int, loopback:
 
 def test_other_groups_are_not_heard(ear: recv.McastRECV, talking: int, loopback: str) -> None:
     assert ear(group=OTHER, port=talking, iface=loopback, timeout=0.1) == (False, None)
+
+
+def test_senders_can_be_chosen(ear: recv.McastRECV, talking: int, loopback: str) -> None:
+    def hears(**choice: Any) -> bool:
+        return ear(group=GROUP, port=talking, iface=loopback, **choice)[0]
+
+    other = "192.0.2.1"
+    assert hears(source=loopback)
+    assert hears(source=[other, loopback])
+    assert not hears(source=other, timeout=0.1)
+    assert hears(exclude=(other,))
+    assert not hears(exclude=loopback, timeout=0.1)
+    assert hears(source=None, exclude=None)
+
+
+def test_who_replaces_the_step_gets_four_arguments(
+    ear: recv.McastRECV, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def step(*args: object) -> str:
+        asked.append(args)
+        return "replaced"
+
+    monkeypatch.setattr(ear, "_hearstep", step)
+    assert ear(group=GROUP, port=5000, iface="lo") == (True, "replaced")
+    assert asked == [([], 5000, "lo", GROUP)]
 
 
 def test_nothing_is_false_and_none(ear: recv.McastRECV, free_port: int, loopback: str) -> None:

@@ -1,4 +1,4 @@
-"""Foreign programs that tests hold ours against: socat, tshark, strace, iperf, ip."""
+"""Foreign programs that tests hold ours against: socat, tshark, strace, iperf, multicat, ip."""
 
 import shutil
 

@@ -8,10 +8,10 @@ import pytest
 
 from multicast import cli
 
-COMMON = {"is_std": False, "is_daemon": False}
+COMMON: dict[str, Any] = {"is_std": False, "is_daemon": False}
 WHERE = {"port": 59595, "group": None, "groups": None, "iface": None}
-LISTEN = {**COMMON, **WHERE, "timeout": 1.0}
-SAY = {**COMMON, **WHERE, "ttl": 1}
+LISTEN: dict[str, Any] = {**COMMON, **WHERE, "source": [], "exclude": [], "timeout": 1.0}
+SAY: dict[str, Any] = {**COMMON, **WHERE, "ttl": 1, "loopback": True}
 
 
 def keywords(*words: str) -> tuple[str, dict[str, Any]]:
@@ -32,6 +32,52 @@ def keywords(*words: str) -> tuple[str, dict[str, Any]]:
         ("RECV --port 1 --timeout 0.5", "RECV", {**LISTEN, "port": 1, "timeout": 0.5}),
         ("RECV --group 239.1.2.3 --iface 2", "RECV", {**LISTEN, "group": "239.1.2.3", "iface": "2"}),
         ("RECV --groups 239.1.1.1 ff02::1", "RECV", {**LISTEN, "groups": ["239.1.1.1", "ff02::1"]}),
+        ("RECV --group 239.1.0.0/24", "RECV", {**LISTEN, "group": "239.1.0.0/24"}),
+        (
+            "RECV --groups ff15::1+9 239.1.1.1+2%lo --iface all",
+            "RECV",
+            {
+                **LISTEN,
+                "groups": ["ff15::1+9", "239.1.1.1+2%lo"],
+                "iface": "all",
+            },
+        ),
+        (
+            "HEAR --group 10.0.0.1,10.0.0.2@232.1.1.1",
+            "HEAR",
+            {
+                **LISTEN,
+                "group": "10.0.0.1,10.0.0.2@232.1.1.1",
+                "reply": True,
+                "stop": True,
+            },
+        ),
+        ("RECV --source 10.0.0.1", "RECV", {**LISTEN, "source": ["10.0.0.1"]}),
+        (
+            "RECV --source 10.0.0.1 10.0.0.2 --port 5 --source 10.0.0.3",
+            "RECV",
+            {
+                **LISTEN,
+                "port": 5,
+                "source": ["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+            },
+        ),
+        (
+            "RECV --exclude fd00::1 --exclude fe80::1%lo",
+            "RECV",
+            {**LISTEN, "exclude": ["fd00::1", "fe80::1%lo"]},
+        ),
+        (
+            "SAY --group ff02::1%lo --no-loopback -m x",
+            "SAY",
+            {
+                **SAY,
+                "group": "ff02::1%lo",
+                "loopback": False,
+                "data": ["x"],
+            },
+        ),
+        ("SAY --use-std --daemon -m x", "SAY", {**SAY, "is_std": True, "is_daemon": True, "data": ["x"]}),
         ("SAY -m Hello World", "SAY", {**SAY, "data": ["Hello World"]}),
         ("SAY --ttl 0 --message -", "SAY", {**SAY, "ttl": 0, "data": ["-"]}),
         ("SAY --ttl 255 --pipe", "SAY", {**SAY, "ttl": 255, "data": ["-"]}),
@@ -93,6 +139,32 @@ def test_debug_shows_the_way_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.report(ValueError("bad"), cli.parse(["RECV", "--debug"])) == 65
     err = capsys.readouterr().err
     assert err.startswith("ValueError: bad\nmulticast RECV: bad")
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        cli.parse([command, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", ["RECV", "HEAR"])
+def test_the_help_of_a_listener_tells_what_can_be_heard(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = help_of(command, capsys)
+    for part in ("239.1.2.3+10", "239.1.2.0/24", "10.0.0.1@232.1.2.3", "(default: 224.0.0.1)", "'all'"):
+        assert part in told
+    for option in ("--use-std", "--daemon", "--source", "--exclude"):
+        assert f" {option} " in told
+
+
+@pytest.mark.parametrize("command", ["SAY", "NOOP"])
+def test_the_help_of_others_does_not_tell_of_listening(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = help_of(command, capsys)
+    for option in ("--use-std", "--daemon", "--source", "--exclude"):
+        assert option not in told
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])

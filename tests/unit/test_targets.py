@@ -16,6 +16,9 @@ from multicast._targets import is_group, listening
         "239.1.2.3%eth0",
         "10.0.0.1@232.1.2.3",
         "[ff02::1]",
+        "239.1.2.0/24",
+        "239.1.2.3+10%eth0",
+        "fd00::1@ff35::8000:1+3",
     ],
 )
 def test_groups_are_known(text: str) -> None:
@@ -23,7 +26,19 @@ def test_groups_are_known(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "10.0.0.1", "0.0.0.0", "fe80::1", "ff", "localhost", "239.1.2", "224.0.0.1@10.0.0.1"]
+    "text",
+    [
+        "",
+        "10.0.0.1",
+        "0.0.0.0",
+        "fe80::1",
+        "ff",
+        "localhost",
+        "239.1.2",
+        "224.0.0.1@10.0.0.1",
+        "10.0.0.0/8",
+        "fd00::1+3",
+    ],
 )
 def test_and_what_is_none(text: str) -> None:
     assert not is_group(text)
@@ -34,6 +49,8 @@ def test_a_lone_group_is_joined_strictly() -> None:
         "group": ["239.1.2.3"],
         "bind": None,
         "interface": "eth0",
+        "source": [],
+        "exclude": [],
         "strict": True,
     }
 
@@ -53,8 +70,19 @@ def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interf
         "group": ["239.1.2.3"],
         "bind": host,
         "interface": interface,
+        "source": [],
+        "exclude": [],
         "strict": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [(None, []), ((), []), ("10.0.0.1", ["10.0.0.1"]), (("10.0.0.1", "10.0.0.2"), ["10.0.0.1", "10.0.0.2"])],
+)
+def test_senders_are_one_or_several(given: "str | tuple[str, ...] | None", wanted: list[str]) -> None:
+    assert listening([], "239.1.2.3", None, given)["source"] == wanted
+    assert listening([], "0.0.0.0", None, exclude=given)["exclude"] == wanted
 
 
 def test_a_named_interface_goes_before_the_bound_address() -> None:

@@ -1,4 +1,7 @@
-"""With other people's programs: socat hears and is heard, tshark sees what was asked for on the wire."""
+"""With other people's programs: socat hears and is heard here, tshark sees what was asked for on the wire.
+
+Between hosts, and with more programs: ``test_interoperation.py``.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -50,31 +53,6 @@ def until_said(tx: Sender, listener: Program, text: str) -> None:
         return text in listener.out
 
     waiting.until(heard, f"{text!r}; it printed {listener.out} {listener.err}")
-
-
-@pytest.mark.parametrize("version", [4, 6])
-def test_socat_and_we_on_different_hosts(
-    tool: Tool, tmp_path: Path, stack: ExitStack, hosts: list[Host], version: int
-) -> None:
-    ours, theirs, _ = hosts
-    group = "239.9.8.7" if version == 4 else "ff15::9:8:7"
-    with on(ours):
-        rx = stack.enter_context(Receiver(group, 0, interface="eth0"))
-        tx = stack.enter_context(Sender(group, rx.port, interface="eth0"))
-    (tmp_path / "said").write_text("from socat")
-    target = f"UDP4-DATAGRAM:{group}:{rx.port}" if version == 4 else f"UDP6-DATAGRAM:[{group}]:{rx.port}"
-    socat = theirs.run(tool("socat"), "-u", f"OPEN:{tmp_path}/said", target)
-    assert socat.returncode == 0, socat.stderr
-    heard = rx.recv(timeout=PATIENCE)
-    assert heard.data == b"from socat"
-    assert heard.sender[0] == (theirs.ipv4 if version == 4 else theirs.ipv6)
-
-    options = (
-        f"ip-add-membership={group}:{theirs.ipv4}" if version == 4 else f"ipv6-join-group=[{group}]:eth0"
-    )
-    source = f"UDP{version}-RECV:{rx.port},{options}"
-    listener = stack.enter_context(Program(theirs.command(tool("socat"), "-u", source, "STDOUT")))
-    until_said(tx, listener, "heard by socat")
 
 
 def watch(tool: Tool, interface: str, what: str, *fields: str) -> Program:

@@ -16,6 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+import multicast
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REPOSITORY = "https://github.com/reactive-firewall/multicast"
@@ -24,9 +26,7 @@ REF = os.environ.get("DOCS_BUILD_REF") or "stable"
 project = "multicast"
 author = "the multicast authors"
 project_copyright = "2026, the multicast authors"
-release = re.findall(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)[
-    0
-]
+release = multicast.__version__
 
 extensions = [
     "myst_parser",

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -126,16 +125,3 @@ def test_links_work_where_markdown_is_read(path: Path) -> None:
         file = (path.parent / target).resolve() if target else path
         assert file.exists(), link
         assert not anchor or anchor in anchors(file), link
-
-
-PICTURES = sorted((ROOT / "docs").rglob("*.svg"))
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in PICTURES if "_build" not in path.parts], ids=lambda path: path.name
-)
-def test_picture_is_read_in_words_too(path: Path) -> None:
-    root = ET.parse(path).getroot()
-    parts = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in root}
-    assert parts["title"]
-    assert parts["desc"]

@@ -18,14 +18,14 @@ GROUP = "239.1.2.3"
 HEAR = f"multicast --daemon --use-std HEAR --group {GROUP}"
 SAYS = (
     f"multicast SAY --group {GROUP} --message Hello, multicast",
-    f"echo -n from a pipe | multicast SAY --group {GROUP} --pipe",
+    f"echo -n piped | multicast SAY --group {GROUP} --pipe",
     f"multicast SAY --group {GROUP} --message STOP",
 )
 # Longest wait for anything, in seconds.
 PATIENCE = 15.0
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "_static" / "terminal.svg"
 
-WIDTH, LINE, CHARACTER = 600, 21, 8.43
+WIDTH, LINE, CHARACTER = 530, 21, 8.43
 STYLE = """
     .window { fill: #1c2128; stroke: #444c56; }
     .bar { fill: #2d333b; }

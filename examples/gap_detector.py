@@ -86,10 +86,12 @@ def main() -> None:
         print(f"watching {arguments.group}", flush=True)
         try:
             watch(rx, feeds, arguments.timeout)
-        except KeyboardInterrupt:
-            print("ended")
-        print(summary(rx, feeds))
+        finally:
+            print(summary(rx, feeds))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("ended")

@@ -3,7 +3,7 @@
     python3 examples/threads.py
     python3 examples/publisher.py --count 200 --rate 100
 
-Ctrl-C ends it: the main thread closes the receiver, and that ends every thread's wait.
+Ctrl-C ends it: the main thread leaves the `with` block, which closes the receiver, and that ends every thread's wait.
 """
 
 import argparse
@@ -31,19 +31,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4, help="how many (%(default)s)")
     arguments = parser.parse_args()
     handled = [0] * arguments.threads
-    with multicast.Receiver(arguments.group, interface=arguments.interface) as rx:
-        threads = [
-            threading.Thread(target=work, args=(rx, handled, place)) for place in range(arguments.threads)
-        ]
-        for thread in threads:
-            thread.start()
-        print(f"listening on {arguments.group}", flush=True)
-        try:
+    threads: list[threading.Thread] = []
+    try:
+        with multicast.Receiver(arguments.group, interface=arguments.interface) as rx:
+            threads = [
+                threading.Thread(target=work, args=(rx, handled, place)) for place in range(arguments.threads)
+            ]
+            for thread in threads:
+                thread.start()
+            print(f"listening on {arguments.group}", flush=True)
             for thread in threads:
                 thread.join()
-        except KeyboardInterrupt:
-            rx.close()
-            for thread in threads:
+    except KeyboardInterrupt:
+        # The receiver is closed by now, so whoever waited on it is about to end.
+        for thread in threads:
+            if thread.is_alive():
                 thread.join()
     print(f"{sum(handled)} handled, by each thread: {handled}")
 

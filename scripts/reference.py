@@ -6,6 +6,7 @@ With ``--check`` nothing is written, and a part that is out of date is told and 
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 from multicast import exceptions
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
-COMMANDS = ("", "SAY", "RECV", "HEAR", "NOOP")
 
 
 def help_text(command: str) -> str:
@@ -29,10 +29,15 @@ def help_text(command: str) -> str:
     return run.stdout
 
 
+def commands() -> list[str]:
+    """Return the names of the commands, as the program's own help lists them."""
+    return re.findall(r"^    ([A-Z]+) ", help_text(""), re.MULTILINE)
+
+
 def command_line() -> str:
-    """Return a section for each command with its help."""
+    """Return a section for the program and for each command, with its help."""
     sections = []
-    for command in COMMANDS:
+    for command in ["", *commands()]:
         words = f"multicast {command}".strip()
         sections.append(f"## {words}\n\n```text help={command or 'multicast'}\n{help_text(command)}```\n")
     return "\n".join(sections)

@@ -2,11 +2,12 @@
 
 import os
 import re
+import sys
 from typing import Any
 
 import pytest
 
-from multicast import env, exceptions
+from multicast import _core, env, exceptions, sync
 from scripts import reference
 from tests.support.markdown import Block, blocks
 from tests.support.private_network import ROOT
@@ -31,9 +32,9 @@ def test_help_is_what_the_program_prints(block: Block) -> None:
 
 
 def test_every_command_has_its_help() -> None:
-    told = re.findall(r"^    ([A-Z]+) ", reference.help_text(""), re.MULTILINE)
-    assert told
-    assert {block.options["help"] for block in HELP} == {"multicast", *told}
+    told = reference.commands()
+    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(told)
+    assert [block.options["help"] for block in HELP] == ["multicast", *told], REWRITE
 
 
 def rows(name: str) -> list[list[str]]:
@@ -80,6 +81,15 @@ def test_environment_is_what_the_package_reads(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MULTICAST_GROUPS", "239.1.2.4 239.1.2.5")
     assert env.load_config()["groups"] == ["224.0.0.1", "239.1.2.3", "239.1.2.4", "239.1.2.5"]
     assert table.keys() == {"MULTICAST_BIND_ADDR", "MULTICAST_GROUPS"}
+
+
+def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
+    page = (ROOT / "docs" / "how-to" / "high-rates.md").read_text(encoding="utf-8")
+    found = re.search(r"sysctl -w ([\w.]+)=(\d+)", page)
+    assert found
+    assert int(found[2]) == sync.AUTO_RECV_BUFFER
+    if sys.platform == "linux":
+        assert found[1] == _core.receive_buffer_setting()
 
 
 def test_what_is_stale_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The examples run as programs, on the loopback interface, and print what they say (asyncio: ``test_aio_examples``)."""
 
+import ast
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 import multicast
 from tests.support import waiting
+from tests.support.hosts import Host
 from tests.support.private_network import ROOT
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
@@ -156,3 +158,30 @@ def test_what_this_machine_drops_is_told_apart(place: str, tx: multicast.Sender)
     assert here > 0
     assert (on_the_way, late) == (20, 0)
     assert received + missing == 20_001
+
+
+def told_commands() -> list[tuple[str, str]]:
+    """Every command line in the docstring of an example, with the example's name."""
+    found = []
+    for path in sorted(EXAMPLES.glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        own = [line.strip() for line in text.splitlines() if line.startswith("    python3 ")]
+        assert own, f"{path.name} does not say how to run it"
+        found += [(path.stem, command) for command in own]
+    return found
+
+
+# Before, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
+BAD_ENDS = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize(("name", "command"), told_commands())
+def test_a_command_of_a_docstring_works_as_it_stands(name: str, command: str, hosts: list[Host]) -> None:
+    # A host of the network has the card that the commands name.
+    with Program(hosts[0].command("bash", "-c", f"exec {command}")) as program:
+        if " SAY " not in command:
+            program.until_bound()
+            program.interrupt()
+        assert program.finish() == 0 or command in BAD_ENDS, program.err
+        assert program.err == "" or command in BAD_ENDS

@@ -100,7 +100,7 @@ bench: build
 	$(NETNS) $(BIN)/python -m bench $(BENCH_ARGS)
 
 .PHONY: build-docs
-build-docs: $(INSTALLED)
+build-docs: build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
 	@echo 'documentation: docs/_build/html/index.html'
 

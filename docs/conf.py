@@ -3,40 +3,124 @@
 DOCS_BUILD_REF names the branch, tag or commit that links to sources lead to; `stable` where it is not set.
 """
 
+import builtins
+import importlib
+import inspect
+import operator
 import os
 import re
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
-ROOT = Path(__file__).resolve().parents[1]
+import multicast
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 REPOSITORY = "https://github.com/reactive-firewall/multicast"
 REF = os.environ.get("DOCS_BUILD_REF") or "stable"
 
 project = "multicast"
 author = "the multicast authors"
 project_copyright = "2026, the multicast authors"
-release = re.findall(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)[
-    0
-]
+release = multicast.__version__
 
-extensions = ["myst_parser"]
-myst_heading_anchors = 3
-html_theme = "alabaster"
-html_theme_options = {"description": "UDP multicast for people and programs"}
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.linkcode",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_build"]
+# What docstrings put into single backticks is a name, and a link where it leads to something.
+default_role = "py:obj"
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+napoleon_numpy_docstring = False
+# The signatures of some 20 keywords, a line each.
+maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = f"multicast {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "source_repository": f"{REPOSITORY}/",
+    "source_branch": REF,
+    "source_directory": "docs/",
+    "top_of_page_buttons": ["view"],
+}
+copybutton_exclude = ".linenos, .gp, .go"
+
+_LINK = re.compile(r"\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_DIAGRAM = re.compile(r"^```mermaid picture=(?P<path>\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Links out of this folder lead to the repository, at the version that these pages are built for."""
-    source[0] = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/{REF}/\1)", source[0])
+    """Lead links out of this folder to the repository, at the version that these pages are built for.
+
+    Raises:
+        ExtensionError: There is no such file.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        target = ((HERE / docname).parent / match["path"]).resolve()
+        if target.is_relative_to(HERE):
+            return match[0]
+        if not target.exists():
+            raise ExtensionError(f"{docname}: there is no {match['path']}")
+        kind = "tree" if target.is_dir() else "blob"
+        return f"]({REPOSITORY}/{kind}/{REF}/{target.relative_to(ROOT).as_posix()}{match['anchor'] or ''})"
+
+    source[0] = _LINK.sub(link, source[0])
+
+
+def show_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put its picture where a diagram's text is: only where Markdown itself is shown is that drawn."""
+    source[0] = _DIAGRAM.sub(r"![What the diagram shows is told in the text around it.](\g<path>)", source[0])
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Return where the source of a documented name is; None where it has none in Python."""
+    if domain != "py" or not info["module"]:
+        return None
+    try:
+        found = operator.attrgetter(info["fullname"])(importlib.import_module(info["module"]))
+        plain = inspect.unwrap(found.fget if isinstance(found, property) else found)
+        lines, first = inspect.getsourcelines(plain)
+        path = Path(inspect.getsourcefile(plain) or "").resolve()
+    except (AttributeError, TypeError, OSError):
+        return None  # an instance's attribute, compiled, or a value
+    if not path.is_relative_to(ROOT / "python"):
+        return None  # inherited from the standard library
+    where = path.relative_to(ROOT).as_posix()
+    return f"{REPOSITORY}/blob/{REF}/{where}#L{first}-L{first + len(lines) - 1}"
+
+
+class PlainBuiltins(SphinxPostTransform):
+    """Leaves the names of Python's own types alone, which would be links to fields of that name (`bytes`)."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **kwargs: object) -> None:  # noqa: ARG002 - Sphinx calls with what it calls with
+        """Replace such a link by what it shows."""
+        for node in list(self.document.findall(addnodes.pending_xref)):
+            if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
+                node.replace_self(node.children)
 
 
 def setup(app: Sphinx) -> None:
     """Add what our pages need beyond the extensions."""
+    app.add_post_transform(PlainBuiltins)
     app.connect("source-read", link_to_sources)
+    app.connect("source-read", show_pictures)
     # Known to Sphinx, so that pages are made anew when it changes.
     app.add_config_value("docs_build_ref", REF, "env")
-    # Diagrams are drawn where the Markdown itself is shown; here their text is.
-    app.add_lexer("mermaid", TextLexer)

@@ -1,11 +1,12 @@
 """A receiver in an anyio program, on asyncio or trio alike: its calls that never block, and anyio's wait.
 
-    python3 examples/anyio_listen.py 239.1.2.3:5000 lo trio
+    python3 examples/anyio_listen.py
+    python3 examples/anyio_listen.py 239.1.2.3:5000 eth0 trio
 
 Ctrl-C ends it. In a program that is for asyncio alone, `multicast.aio` does all of this by itself.
 """
 
-import sys
+import argparse
 
 import anyio
 import anyio.lowlevel
@@ -42,9 +43,20 @@ async def listen(group: str, interface: str) -> None:
                 print(msg.sender[0], msg.data.decode(errors="backslashreplace"), flush=True)
 
 
+def main() -> None:
+    """Read the command line and listen."""
+    parser = argparse.ArgumentParser(description="Prints what comes to a group, in an anyio program.")
+    parser.add_argument("group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (%(default)s)")
+    parser.add_argument(
+        "interface", nargs="?", default="127.0.0.1", help="name, index or address (%(default)s)"
+    )
+    parser.add_argument("backend", nargs="?", default="asyncio", choices=["asyncio", "trio"])
+    arguments = parser.parse_args()
+    anyio.run(listen, arguments.group, arguments.interface, backend=arguments.backend)
+
+
 if __name__ == "__main__":
-    group, interface, backend = sys.argv[1:]
     try:
-        anyio.run(listen, group, interface, backend=backend)
+        main()
     except KeyboardInterrupt:
         print("ended")

@@ -1,6 +1,7 @@
 """A service on asyncio: it counts what each sender sends to a group, and tells the totals to another group.
 
-    python3 examples/asyncio_service.py 239.1.2.3:5000 239.1.2.4:5001 lo
+    python3 examples/asyncio_service.py
+    python3 examples/asyncio_service.py 239.1.2.3:5000 239.1.2.4:5001 eth0
 
 Ctrl-C or SIGTERM ends it. Several tasks share one event loop here, and none of them keeps the others from their work,
 however fast the datagrams come.
@@ -54,10 +55,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Counts what comes to a group and tells the totals to another."
     )
-    parser.add_argument("listen", help="GROUP:PORT to count")
-    parser.add_argument("tell", help="GROUP:PORT to tell the totals to")
     parser.add_argument(
-        "interface", nargs="?", help="name, index or address; the system's choice if left out"
+        "listen", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT to count (%(default)s)"
+    )
+    parser.add_argument(
+        "tell", nargs="?", default="239.1.2.4:5001", help="GROUP:PORT to tell the totals to (%(default)s)"
+    )
+    parser.add_argument(
+        "interface", nargs="?", default="127.0.0.1", help="name, index or address (%(default)s)"
     )
     parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS")
     arguments = parser.parse_args()

@@ -1,11 +1,12 @@
 """A receiver in a trio program: the plain one, its calls that never block, and trio's wait for its descriptor.
 
-    python3 examples/trio_listen.py 239.1.2.3:5000 lo
+    python3 examples/trio_listen.py
+    python3 examples/trio_listen.py 239.1.2.3:5000 eth0
 
 Ctrl-C ends it.
 """
 
-import sys
+import argparse
 
 import trio
 
@@ -41,8 +42,19 @@ async def listen(group: str, interface: str) -> None:
                 print(msg.sender[0], msg.data.decode(errors="backslashreplace"), flush=True)
 
 
+def main() -> None:
+    """Read the command line and listen."""
+    parser = argparse.ArgumentParser(description="Prints what comes to a group, in a trio program.")
+    parser.add_argument("group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (%(default)s)")
+    parser.add_argument(
+        "interface", nargs="?", default="127.0.0.1", help="name, index or address (%(default)s)"
+    )
+    arguments = parser.parse_args()
+    trio.run(listen, arguments.group, arguments.interface)
+
+
 if __name__ == "__main__":
     try:
-        trio.run(listen, sys.argv[1], sys.argv[2])
+        main()
     except KeyboardInterrupt:
         print("ended")

@@ -7,23 +7,35 @@ What stands after the language on a block's opening fence says how:
   ready (a UDP socket bound) before the next begins, and has to print something;
 - ``endless``: the block of a pair that ends by Ctrl-C only;
 - ``ci``: too large for a test; each of its commands has to be one that ``.ci/run`` calls;
-- ``notest``: a picture of an interface, or a command about the reader's own machine: not to be run.
+- ``notest``: it would fetch from a package index, or change or watch the reader's own machine: not to be run. It has to
+  be one of a few such commands, and well formed.
+
+What is in another language is looked at too: containers' files are read by ``test_manifests.py``.
 """
 
 import contextlib
+import re
 import signal
+import subprocess
 
 import pytest
 
-from tests.support.markdown import Block, runnable_blocks
+from tests.support.markdown import Block, blocks, documents, runnable_blocks
 from tests.support.private_network import ROOT
 from tests.support.programs import Program, argv_for, environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOUND = [block for path in DOCUMENTS if path.name != "faq.md" for block in runnable_blocks(path)]
+FOUND = [block for path in documents() if path.name != "faq.md" for block in runnable_blocks(path)]
 BLOCKS = [block for block in FOUND if "notest" not in block.options]
+UNTRIED = [block for block in FOUND if "notest" in block.options]
+# What cannot be tried: a package index, or the reader's own machine, would be needed.
+CANNOT_BE_TRIED = re.compile(
+    r"pip install (--upgrade )?multicast$|sudo sysctl -w |sudo tcpdump "
+    r"|(scripts/netns\.sh |bench/build/plot/bin/)?python -m bench"
+)
+# Of these nothing is run: output, data, diagrams, and the site's own directives.
+NOT_CODE = {"text", "yaml", "dockerfile", "mermaid", "{eval-rst}", "{toctree}", "{include}"}
 KNOWN = {"name", "pair", "endless", "ci", "notest"}
 
 ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]
@@ -41,6 +53,19 @@ def start(block: Block) -> Program:
 def test_every_option_is_known() -> None:
     assert BLOCKS
     assert {option for block in BLOCKS for option in block.options} <= KNOWN
+
+
+def test_every_block_is_code_that_is_run_or_no_code() -> None:
+    languages = {block.language for path in documents() for block in blocks(path)}
+    assert languages <= NOT_CODE | {"python", "bash"}
+
+
+@pytest.mark.parametrize("block", UNTRIED, ids=str)
+def test_what_is_not_run_could_not_be(block: Block) -> None:
+    assert block.language == "bash"
+    for command in block.code.splitlines():
+        assert CANNOT_BE_TRIED.match(command.partition("  #")[0].strip()), command
+    subprocess.run(["bash", "-n", "-c", block.code], check=True)
 
 
 @pytest.mark.parametrize("block", ALONE, ids=str)

@@ -30,14 +30,24 @@ class Block:
         return f"{os.fspath(self.path.relative_to(ROOT))}:{self.options.get('name', self.line)}"
 
 
+def documents() -> list[Path]:
+    """Return the project's documents that have something to run."""
+    pages = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *pages]
+
+
 def runnable_blocks(path: Path) -> list[Block]:
     """Return the blocks of document ``path`` that are in a language that we run, in their order."""
+    return [block for block in blocks(path) if block.language in RUNNABLE]
+
+
+def blocks(path: Path) -> list[Block]:
+    """Return all fenced blocks of document ``path``, in their order."""
     text = path.read_text(encoding="utf-8")
     found = []
     for match in _FENCE.finditer(text):
         language, *words = match["info"].split()
-        if language in RUNNABLE:
-            options = dict(word.partition("=")[::2] for word in words)
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(path, line, language, textwrap.dedent(match["code"]), options))
+        options = dict(word.partition("=")[::2] for word in words)
+        line = text.count("\n", 0, match.start()) + 1
+        found.append(Block(path, line, language, textwrap.dedent(match["code"]), options))
     return found

@@ -1,0 +1,149 @@
+"""Draws what two terminals show while one listens and the other speaks: ``docs/_static/terminal.svg``.
+
+    bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py
+
+The commands are run for that, on two hosts of a private network, and what is drawn is what they printed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+from xml.sax.saxutils import escape
+
+GROUP = "239.1.2.3"
+HEAR = f"multicast --daemon --use-std HEAR --group {GROUP}"
+SAYS = (
+    f"multicast SAY --group {GROUP} --message Hello, multicast",
+    f"echo -n piped | multicast SAY --group {GROUP} --pipe",
+    f"multicast SAY --group {GROUP} --message STOP",
+)
+# Longest wait for anything, in seconds.
+PATIENCE = 15.0
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "_static" / "terminal.svg"
+
+WIDTH, LINE, CHARACTER = 530, 21, 8.43
+STYLE = """
+    .window { fill: #1c2128; stroke: #444c56; }
+    .bar { fill: #2d333b; }
+    .title { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: #adbac7; text-anchor: middle; }
+    .text { font: 14px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #adbac7; white-space: pre; }
+    .prompt { fill: #6bc46d; }
+    .typed { fill: #ffffff; }
+"""
+
+
+def on(host: str, command: str) -> list[str]:
+    """Return the command line that runs ``command`` in a shell on ``host``."""
+    return ["ip", "netns", "exec", host, "bash", "-c", command]
+
+
+def environment() -> dict[str, str]:
+    """Return an environment where ``multicast`` is the one of this very Python."""
+    folders = [os.fspath(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return {**os.environ, "PATH": os.pathsep.join(folders)}
+
+
+def until_joined(host: str) -> None:
+    """Wait until somebody on ``host`` has joined the group.
+
+    Raises:
+        subprocess.SubprocessError: Nobody did in time.
+    """
+    address = "".join(f"{int(octet):02X}" for octet in reversed(GROUP.split(".")))
+    look = f"until grep --quiet {address} /proc/net/igmp; do :; done"
+    subprocess.run(on(host, look), check=True, timeout=PATIENCE)
+
+
+def exchange() -> tuple[list[str], list[str]]:
+    """Let one host listen and the other speak; returns what each terminal shows.
+
+    Raises:
+        subprocess.SubprocessError: A command failed, or took too long.
+        RuntimeError: The listener ended badly.
+    """
+    heard, said = [f"$ {HEAR}"], []
+    with subprocess.Popen(
+        on("h1", f"exec {HEAR}"), stdout=subprocess.PIPE, text=True, env=environment()
+    ) as listener:
+        assert listener.stdout is not None
+        reader = threading.Thread(target=_take, args=(listener.stdout, heard))
+        reader.start()
+        try:
+            until_joined("h1")
+            for command in SAYS:
+                said.append(f"$ {command}")
+                run = subprocess.run(
+                    on("h2", command),
+                    check=True,
+                    timeout=PATIENCE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment(),
+                )
+                said += run.stdout.splitlines()
+            code = listener.wait(timeout=PATIENCE)
+        finally:
+            listener.kill()
+            reader.join()
+    if code != 0:
+        raise RuntimeError(f"the listener ended with exit code {code}")
+    return [*heard, "$ "], [*said, "$ "]
+
+
+def _take(pipe: IO[str], lines: list[str]) -> None:
+    lines += pipe.read().splitlines()
+
+
+def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:
+    """Return the elements of a terminal window at ``top``, and its height."""
+    height = 44 + LINE * len(lines)
+    drawn = [
+        f'<rect class="window" x="0.5" y="{top}.5" width="{WIDTH - 1}" height="{height}" rx="8"/>',
+        f'<path class="bar" d="M1,{top + 26} v-17 a8,8 0 0 1 8,-8 h{WIDTH - 18} a8,8 0 0 1 8,8 v17 z"/>',
+        f'<text class="title" x="{WIDTH // 2}" y="{top + 18}">{escape(title)}</text>',
+    ]
+    for number, line in enumerate(lines):
+        y = top + 50 + LINE * number
+        if line.startswith("$ "):
+            inside = f'<tspan class="prompt">$ </tspan><tspan class="typed">{escape(line[2:])}</tspan>'
+        else:
+            inside = escape(line)
+        # The length is told, so that a reader's own font does not make it wider than its window.
+        length = f'textLength="{CHARACTER * len(line):.1f}" lengthAdjust="spacingAndGlyphs"'
+        drawn.append(f'<text class="text" x="14" y="{y}" {length}>{inside}</text>')
+    return drawn, height
+
+
+def picture(heard: list[str], said: list[str]) -> str:
+    """Return the picture of both terminals, as SVG."""
+    upper, height = window("one host", heard, 0)
+    lower, more = window("another host", said, height + 12)
+    total = height + 12 + more + 1
+    body = "\n  ".join([*upper, *lower])
+    title = "Two terminals: one listens, the other speaks"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}" width="{WIDTH}" height="{total}" '
+        f'role="img" aria-labelledby="t d">\n  <title id="t">{title}</title>\n'
+        f'  <desc id="d">{escape("; ".join([*heard, *said]))}</desc>\n'
+        f"  <style>{STYLE}  </style>\n  {body}\n</svg>\n"
+    )
+
+
+def main() -> int:
+    """Run the exchange and draw it; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Draws what two terminals show.")
+    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="where to write the picture")
+    file = parser.parse_args().file
+    if int(os.environ.get("MULTICAST_HOSTS", "0")) < 2:
+        print("run it under: bash scripts/netns.sh --hosts 2", file=sys.stderr)
+        return 1
+    file.write_text(picture(*exchange()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""The containers' files in the documentation are well formed, and start the program as it can be started."""
+
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # comes with myst-parser; its stubs would be one package more
+
+from multicast import cli
+from tests.support.markdown import Block, blocks, documents
+
+BLOCKS = [block for path in documents() for block in blocks(path)]
+INSTRUCTIONS = {"FROM", "RUN", "USER", "ENTRYPOINT", "CMD"}
+
+
+def of(language: str) -> list[Block]:
+    found = [block for block in BLOCKS if block.language == language]
+    assert found
+    return found
+
+
+def commands(data: Any) -> list[list[str]]:
+    """Every list of words in ``data`` that a container would be started with."""
+    if isinstance(data, dict):
+        own = [data[key] for key in ("command", "args") if key in data]
+        return own + [found for value in data.values() for found in commands(value)]
+    if isinstance(data, list):
+        return [found for value in data for found in commands(value)]
+    return []
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=str)
+def test_manifest_is_read_and_its_commands_are_commands(block: Block) -> None:
+    data = yaml.safe_load(block.code)
+    assert {"services", "apiVersion"} & data.keys()
+    for words in commands(data):
+        assert cli.parse(words).command == "HEAR"
+
+
+@pytest.mark.parametrize("block", of("dockerfile"), ids=str)
+def test_image_starts_the_program(block: Block) -> None:
+    lines = [line.partition(" ") for line in block.code.splitlines()]
+    assert {instruction for instruction, _, _ in lines} <= INSTRUCTIONS
+    rest = {instruction: yaml.safe_load(words) for instruction, _, words in lines}
+    assert rest["ENTRYPOINT"] == ["multicast"]
+    assert cli.parse(rest["CMD"]).command == "HEAR"
+    version = rest["FROM"].removeprefix("python:").removesuffix("-slim")
+    assert tuple(map(int, version.split("."))) >= (3, 10)

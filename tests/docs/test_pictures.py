@@ -1,0 +1,85 @@
+"""The pictures: each can be read in words, and what the terminals show was really printed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from scripts import speed_table
+from tests.support.hosts import Host
+from tests.support.markdown import blocks
+from tests.support.private_network import ROOT
+
+PICTURES = sorted(path for path in (ROOT / "docs").rglob("*.svg") if "_build" not in path.parts)
+STATIC = ROOT / "docs" / "_static"
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_picture_is_well_formed(path: Path) -> None:
+    assert ET.parse(path).getroot().get("viewBox")
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.glob("*.svg")), ids=lambda path: path.name)
+def test_picture_of_ours_is_told_in_words_too(path: Path) -> None:
+    parts = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in ET.parse(path).getroot()}
+    assert parts["title"]
+    assert parts["desc"]
+
+
+def test_the_terminals_show_what_is_printed(hosts: list[Host], tmp_path: Path) -> None:
+    drawn = tmp_path / "terminal.svg"
+    command = [sys.executable, os.fspath(ROOT / "scripts" / "terminal_picture.py"), os.fspath(drawn)]
+    subprocess.run(command, check=True, timeout=50)
+    assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
+        "draw it anew by: bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py"
+    )
+
+
+def test_the_picture_of_logging_shows_who_takes_part_in_its_diagram() -> None:
+    (diagram,) = [block for block in blocks(ROOT / "docs" / "faq.md") if block.language == "mermaid"]
+    assert (ROOT / "docs" / diagram.options["picture"]).is_file()
+    shown = (ROOT / "docs" / diagram.options["picture"]).read_text(encoding="utf-8")
+    for message in (
+        "import logging",
+        "add custom log handler",
+        "import multicast",
+        "NullHandler",
+        "initialized",
+    ):
+        assert message in diagram.code
+        assert message in shown
+
+
+def test_speed_figures_are_those_of_the_run() -> None:
+    rows = [
+        {
+            "scenario": "drain",
+            "contestant": name,
+            "bytes": 100,
+            "coalesced": False,
+            "median": {"cpu_ns": 1234.5},
+        }
+        for name in speed_table.LINES
+    ]
+    rows.append({**rows[1], "coalesced": True, "median": {"cpu_ns": 56.0}})
+    machine = {"system": "Linux-6.1-x", "processor": "x86_64", "cores": 2, "python": "3.11.7"}
+    page = speed_table.publish(
+        {"rows": rows, "machine": machine, "plan": {"rounds": 5}},
+        f"before\n{speed_table.BEGIN}\nold\n{speed_table.END}\nafter",
+    )
+    assert page.startswith("before\n")
+    assert page.endswith("\nafter")
+    assert "old" not in page
+    assert "columns | 1,234 ns | 56 ns |" in page
+    assert "Linux 6.1, x86_64, 2 cores, Python 3.11.7" in page
+    assert "median of 5 rounds" in page
+
+
+def test_the_readme_has_its_figures() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    between = page[page.index(speed_table.BEGIN) : page.index(speed_table.END)]
+    for shown in speed_table.LINES.values():
+        assert shown in between

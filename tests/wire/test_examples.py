@@ -1,0 +1,187 @@
+"""The examples run as programs, on the loopback interface, and print what they say (asyncio: ``test_aio_examples``)."""
+
+import ast
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import multicast
+from tests.support import waiting
+from tests.support.hosts import Host
+from tests.support.private_network import ROOT
+from tests.support.programs import Program
+from tests.wire.exchange import LOOPBACK, PATIENCE
+
+EXAMPLES = ROOT / "examples"
+RECORD = struct.Struct("!Qd")
+
+
+def example(name: str, *arguments: str) -> Program:
+    command = [sys.executable, os.fspath(EXAMPLES / f"{name}.py"), *arguments]
+    return Program([*command, "--interface", LOOPBACK.interface])
+
+
+@pytest.fixture
+def place(free_port: int) -> str:
+    """The endpoint of a test of its own."""
+    return f"{LOOPBACK.group}:{free_port}"
+
+
+@pytest.fixture
+def tx(free_port: int) -> Iterator[multicast.Sender]:
+    with LOOPBACK.sender(free_port) as sender:
+        yield sender
+
+
+def publish(place: str, *options: str) -> None:
+    with example("publisher", place, *options) as publisher:
+        assert publisher.finish() == 0, publisher.err
+
+
+def test_a_subscriber_prints_what_a_publisher_sends(place: str) -> None:
+    with example("subscriber", place, "--count", "5") as subscriber:
+        subscriber.line_with("listening")
+        publish(place, "--count", "5", "--rate", "1000")
+        assert subscriber.finish() == 0, subscriber.err
+    prices = re.findall(r"^127\.0\.0\.1 #(\d+) (\d+\.\d\d)$", subscriber.out, re.MULTILINE)
+    assert [int(number) for number, _ in prices] == [0, 1, 2, 3, 4]
+    assert prices[0][1] == "100.00"
+
+
+def test_a_subscriber_survives_what_is_no_price_and_ends_by_ctrl_c(place: str, tx: multicast.Sender) -> None:
+    with example("subscriber", place) as subscriber:
+        subscriber.line_with("listening")
+        tx.send(b"what?")
+        subscriber.line_with("5 octets, which is no price")
+        subscriber.interrupt()
+        assert subscriber.finish() == 0
+        assert subscriber.out.endswith("ended\n")
+        assert subscriber.err == ""
+
+
+def test_a_publisher_leaves_out_what_it_is_told_to(place: str, free_port: int) -> None:
+    with LOOPBACK.receiver(free_port) as rx:
+        publish(place, "--count", "20", "--rate", "10000", "--leave-out", "10")
+        numbers = [RECORD.unpack(rx.recv(PATIENCE).data)[0] for _ in range(18)]
+    assert numbers == [number for number in range(20) if number not in (9, 19)]
+
+
+def test_numpy_reads_the_records_of_batches(place: str, tx: multicast.Sender) -> None:
+    with example("numpy_batch", place, "--count", "1000") as summing:
+        summing.line_with("listening")
+        tx.send(b"no record")
+        tx.send_many(RECORD.pack(number, float(number)) for number in range(1000))
+        assert summing.finish() == 0, summing.err
+    assert "1000 in all, between 0.00 and 999.00" in summing.out
+
+
+def test_threads_share_the_datagrams(place: str, tx: multicast.Sender) -> None:
+    with example("threads", place, "--threads", "3") as sharing:
+        sharing.line_with("listening")
+        tx.send_many([b"job"] * 300)
+        for _ in range(300):
+            sharing.line_with("3 octets")
+        sharing.interrupt()
+        assert sharing.finish() == 0, sharing.err
+    found = re.search(r"^(\d+) handled, by each thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
+    assert found
+    total, *each = map(int, found.groups())
+    assert total == sum(each) == 300
+
+
+def test_a_handler_answers_who_asks(free_port: int) -> None:
+    arguments = [LOOPBACK.group, "--port", str(free_port)]
+    with example("handler", *arguments) as serving, socket.socket(type=socket.SOCK_DGRAM) as asking:
+        serving.line_with("serving")
+        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(LOOPBACK.interface))
+        asking.settimeout(PATIENCE)
+        asking.sendto(b"hello, STOP", (LOOPBACK.group, free_port))
+        assert serving.line_with("hello") == "127.0.0.1 hello, STOP\n"
+        asking.sendto(b"what time is it", (LOOPBACK.group, free_port))
+        assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", asking.recv(100))
+        serving.interrupt()
+        assert serving.finish() == 0
+        assert serving.err == ""
+
+
+SUMMARY = re.compile(
+    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) on the way; (\d+) late or twice"
+)
+
+
+def watched(watching: Program) -> list[int]:
+    """What the detector says at its end: received, missing, dropped here, lost on the way, late or twice."""
+    assert watching.finish() == 0, watching.err
+    found = SUMMARY.search(watching.out)
+    assert found, watching.out
+    return [int(number) for number in found.groups()]
+
+
+def test_gaps_of_the_network_are_told(place: str) -> None:
+    with example("gap_detector", place, "--timeout", "1") as watching:
+        watching.line_with("watching")
+        publish(place, "--count", "1000", "--rate", "20000", "--leave-out", "100")
+        # The last of all is left out too, and nothing tells of it.
+        assert watched(watching) == [990, 9, 0, 9, 0]
+    assert "1 missing before #100\n" in watching.out
+
+
+def until_read(port: int) -> None:
+    """Wait until nothing waits in the receive buffers of a port (Linux)."""
+
+    def look() -> bool:
+        lines = Path("/proc/self/net/udp").read_text().splitlines()[1:]
+        fields = [line.split() for line in lines]
+        mine = [field[4] for field in fields if int(field[1].rpartition(":")[2], 16) == port]
+        return bool(mine) and all(int(queues.rpartition(":")[2], 16) == 0 for queues in mine)
+
+    waiting.until(look, f"somebody to read all of port {port}")
+
+
+@pytest.mark.platform("linux")
+def test_what_this_machine_drops_is_told_apart(place: str, tx: multicast.Sender) -> None:
+    numbers = [number for number in range(20_000) if number % 1000 != 500]
+    with example("gap_detector", place, "--timeout", "1", "--recv-buffer", "4096") as watching:
+        watching.line_with("watching")
+        tx.send(RECORD.pack(0, 0.0))
+        until_read(tx.port)
+        tx.send_many(RECORD.pack(number, 0.0) for number in numbers[1:])
+        until_read(tx.port)
+        tx.send(RECORD.pack(20_000, 0.0))
+        received, missing, here, on_the_way, late = watched(watching)
+    assert here > 0
+    assert (on_the_way, late) == (20, 0)
+    assert received + missing == 20_001
+
+
+def told_commands() -> list[tuple[str, str]]:
+    """Every command line in the docstring of an example, with the example's name."""
+    found = []
+    for path in sorted(EXAMPLES.glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        own = [line.strip() for line in text.splitlines() if line.startswith("    python3 ")]
+        assert own, f"{path.name} does not say how to run it"
+        found += [(path.stem, command) for command in own]
+    return found
+
+
+# Before, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
+BAD_ENDS = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize(("name", "command"), told_commands())
+def test_a_command_of_a_docstring_works_as_it_stands(name: str, command: str, hosts: list[Host]) -> None:
+    # A host of the network has the card that the commands name.
+    with Program(hosts[0].command("bash", "-c", f"exec {command}")) as program:
+        if " SAY " not in command:
+            program.until_bound()
+            program.interrupt()
+        assert program.finish() == 0 or command in BAD_ENDS, program.err
+        assert program.err == "" or command in BAD_ENDS

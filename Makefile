@@ -4,6 +4,7 @@
 #   make demo           a listener and a speaker, live, where no datagram leaves the machine
 #   make test           all tests, Rust and Python        (PYTEST_ARGS="-k name" to choose)
 #   make lint           format, style, types, docs of the code
+#   make lint-workflows actionlint on the workflows
 #   make check-ring     the ring of background receivers under loom and ThreadSanitizer
 #   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
 #   make wheels-matrix  a release's wheels for this system, tried on each Python there is (MATRIX_ARGS=...)
@@ -88,11 +89,17 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
 	for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	$(BIN)/zizmor --offline --strict-collection --quiet .github
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 	$(BIN)/python scripts/third_party_licenses.py --check
 
+# Apart from lint, because its installation fetches a program from beyond the package index.
+.PHONY: lint-workflows
+lint-workflows: $(INSTALLED)
+	$(PIP) install --group workflows
+	$(BIN)/actionlint
 
 .PHONY: cross-check
 cross-check:

@@ -4,8 +4,12 @@
 #   make demo           a listener and a speaker, live, where no datagram leaves the machine
 #   make test           all tests, Rust and Python        (PYTEST_ARGS="-k name" to choose)
 #   make lint           format, style, types, docs of the code
+#   make lint-workflows actionlint on the workflows
 #   make check-ring     the ring of background receivers under loom and ThreadSanitizer
 #   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
+#   make wheels-matrix  a release's wheels for this system, tried on each Python there is (MATRIX_ARGS=...)
+#   make wheels-native  the same by cibuildwheel, as the release does; on Linux it needs a container engine
+#   make check-release  what has to hold before anything is published
 #   make bench          the comparison with other libraries (BENCH_ARGS=...)
 #   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
 #   make user-install   install this tree for the current user
@@ -21,6 +25,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MATRIX_ARGS ?=
+WHEELS ?=
 
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -33,6 +39,7 @@ NETNS := bash scripts/netns.sh
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 INSTALLED := $(VENV)/.stamp-installed
+RELEASE := $(VENV)/.stamp-release
 BUILT := $(VENV)/.stamp-built
 
 # Every cargo run sees the same interpreter, so that none of them rebuilds what another has built.
@@ -82,9 +89,17 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
 	for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	$(BIN)/zizmor --offline --strict-collection --quiet .github
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+	$(BIN)/python scripts/third_party_licenses.py --check
+
+# Apart from lint, because its installation fetches a program from beyond the package index.
+.PHONY: lint-workflows
+lint-workflows: $(INSTALLED)
+	$(PIP) install --group workflows
+	$(BIN)/actionlint
 
 .PHONY: cross-check
 cross-check:
@@ -108,13 +123,29 @@ build-docs: build
 wheels: $(INSTALLED)
 	bash scripts/wheels.sh $(BIN)/python
 
+.PHONY: wheels-matrix
+wheels-matrix:
+	bash scripts/wheels-matrix.sh $(MATRIX_ARGS)
+
+$(RELEASE): $(INSTALLED)
+	$(PIP) install --group release
+	touch $@
+
+.PHONY: wheels-native
+wheels-native: $(RELEASE)
+	$(BIN)/cibuildwheel --archs native --output-dir wheelhouse
+
+.PHONY: check-release
+check-release: $(RELEASE)
+	bash scripts/check-release.sh $(BIN) $(WHEELS)
+
 .PHONY: user-install
 user-install:
 	$(PYTHON) -m pip install --user --upgrade .
 
 .PHONY: clean
 clean:
-	rm -rf build dist docs/_build target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist wheelhouse docs/_build target .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/multicast/_core*.so python/multicast/_core*.pyd $(BUILT) $(BUILT).begun
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

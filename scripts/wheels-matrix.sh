@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# wheels-matrix.sh [--newest] [PYTHON ...]: builds the wheels that a release has for this system, and runs the wire
+# tests with each of them on each interpreter that it fits. `make wheels-matrix` calls this.
+#
+# PYTHON are interpreters; without them it takes each python3.N (from 3.10) and python3.Nt (from 3.14) that is on the
+# PATH or in pyenv. --newest tests on the newest only, which none of the wheels it then gets was built with.
+#
+# Which wheels there are, and why, is in docs/architecture.md. Each is built where an interpreter for it is at hand:
+#   cp310                  CPython 3.10
+#   cp311-abi3             any CPython from 3.11 to 3.14
+#   cp314t                 CPython 3.14t
+#   cp315-abi3.abi3t       CPython 3.15, 3.15t or later
+# A wheel that could not be built is named in the table at the end, and so is each combination that was tested.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$PWD/build/matrix
+pip=(--disable-pip-version-check --quiet)
+
+newest=no
+if [ "${1:-}" = --newest ]; then
+  newest=yes
+  shift
+fi
+
+# What $1 runs: "3.13", "3.14t"; nothing where it does not run.
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2] + getattr(sys, "abiflags", "").replace("d", ""))' 2>/dev/null; }
+
+# The first interpreter of each version, as lines of "version path", oldest first.
+found() {
+  local path known
+  for path in "$@"; do
+    known=$(version "$path") || continue
+    case $known in 3.1[0-9] | 3.1[4-9]t) echo "$known $path" ;; esac
+  done | awk '!seen[$1]++' | sort -k1,1V
+}
+
+if [ $# -gt 0 ]; then
+  candidates=("$@")
+else
+  shopt -s nullglob
+  IFS=: read -ra folders <<<"$PATH"
+  candidates=()
+  for folder in "${folders[@]}" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin; do
+    candidates+=("$folder"/python3.1[0-9] "$folder"/python3.1[0-9]t)
+  done
+  shopt -u nullglob
+fi
+mapfile -t interpreters < <(found "${candidates[@]}")
+[ ${#interpreters[@]} -gt 0 ] || { echo "wheels-matrix: FAILED: no CPython 3.10 or later" >&2; exit 1; }
+printf 'wheels-matrix: %s\n' "${interpreters[@]}"
+
+rm -rf "$work"
+mkdir -p "$work/wheels"
+
+# Which wheel an interpreter of version $1 builds.
+builds() {
+  case $1 in
+    3.10) echo cp310 ;;
+    3.1[1-4]) echo cp311-abi3 ;;
+    3.14t) echo cp314t ;;
+    *) echo cp315-abi3.abi3t ;;
+  esac
+}
+
+declare -A built_with=()
+for line in "${interpreters[@]}"; do
+  read -r has python <<<"$line"
+  wheel=$(builds "$has")
+  [ -z "${built_with[$wheel]:-}" ] || continue
+  built_with[$wheel]=$has
+  echo "wheels-matrix: building $wheel with $has"
+  "$python" -m venv "$work/build-$has"
+  "$work/build-$has/bin/python" -m pip "${pip[@]}" install --upgrade 'pip>=25.1'
+  features=()
+  case $wheel in *abi3*) features=(--config-settings "maturin.build-args=--features abi3") ;; esac
+  CARGO_TARGET_DIR="$PWD/target/matrix" PYO3_PYTHON="$work/build-$has/bin/python" \
+    "$work/build-$has/bin/python" -m pip "${pip[@]}" wheel --no-deps "${features[@]}" --wheel-dir "$work/wheels" .
+done
+
+# One row of the table at the end.
+table=()
+row() { table+=("$(printf '%-10s %-18s %-12s %s' "$@")"); }
+
+failed=0
+[ "$newest" = no ] || interpreters=("${interpreters[-1]}")
+for line in "${interpreters[@]}"; do
+  read -r has python <<<"$line"
+  venv=$work/test-$has
+  "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip "${pip[@]}" install --upgrade 'pip>=25.1'
+  "$venv/bin/python" -m pip "${pip[@]}" install --group test
+  for file in "$work"/wheels/*.whl; do
+    tags=${file##*/}
+    tags=$(cut -d- -f3,4 <<<"${tags%.whl}")
+    case $tags in cp310-cp310) wheel=cp310 ;; cp314-cp314t) wheel=cp314t ;; *) wheel=$tags ;; esac
+    # pip knows what fits. Where it refuses a wheel that should fit, the row is missing from the table below.
+    "$venv/bin/python" -m pip "${pip[@]}" install --no-deps --no-index --force-reinstall "$file" 2>/dev/null || continue
+    echo "wheels-matrix: $wheel on $has"
+    # The interpreter is started outside the tree, so that what it imports is what was installed.
+    if summary=$(cd "$work" && "$venv/bin/python" -m pytest -p no:cacheprovider -q ../../tests/wire 2>&1 | tee "$work/test-$has-$wheel.log" | tail -1); then
+      row "$has" "$wheel" "${built_with[$wheel]}" "$summary"
+    else
+      row "$has" "$wheel" "${built_with[$wheel]}" "FAILED: $summary"
+      failed=1
+    fi
+  done
+  case ${table[*]-} in *"$has "*) ;; *) row "$has" - - "FAILED: no wheel fits"; failed=1 ;; esac
+done
+
+printf '\n%-10s %-18s %-12s %s\n' python wheel 'built with' result
+printf '%s\n' "${table[@]}"
+for wheel in cp310 cp311-abi3 cp314t cp315-abi3.abi3t; do
+  [ -n "${built_with[$wheel]:-}" ] || echo "not built here, for want of an interpreter: $wheel"
+done
+exit "$failed"

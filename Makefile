@@ -6,11 +6,13 @@
 #   make lint           format, style, types, docs of the code
 #   make lint-workflows actionlint on the workflows
 #   make check-ring     the ring of background receivers under loom and ThreadSanitizer
+#   make check-memory   batches and payloads under AddressSanitizer and valgrind
 #   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
 #   make wheels-matrix  a release's wheels for this system, tried on each Python there is (MATRIX_ARGS=...)
 #   make wheels-native  the same by cibuildwheel, as the release does; on Linux it needs a container engine
 #   make check-release  what has to hold before anything is published
-#   make bench          the comparison with other libraries (BENCH_ARGS=...)
+#   make bench          the comparison with other libraries (BENCH_ARGS=...); its results go to bench/results/latest.json
+#   make publish-bench  those results into the documentation and the README
 #   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
 #   make user-install   install this tree for the current user
 #   make clean          remove what was built; `make purge` removes the environment and all caches too
@@ -25,6 +27,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+BENCH_RESULTS ?= bench/results/latest.json
 MATRIX_ARGS ?=
 WHEELS ?=
 
@@ -109,10 +112,20 @@ cross-check:
 check-ring:
 	bash scripts/check-ring.sh
 
+.PHONY: check-memory
+check-memory: build
+	bash scripts/check-memory.sh $(BIN)/python
+
 .PHONY: bench
 bench: build
 	$(BIN)/python -m bench.peers || echo 'bench: some of the others are absent, the comparison goes on without them'
-	$(NETNS) $(BIN)/python -m bench $(BENCH_ARGS)
+	$(NETNS) $(BIN)/python -m bench --json $(BENCH_RESULTS) $(BENCH_ARGS)
+
+.PHONY: publish-bench
+publish-bench: $(INSTALLED)
+	$(BIN)/python -m bench.publish $(BENCH_RESULTS) docs/benchmarks.md
+	bench/build/plot/bin/python -m bench.plot $(BENCH_RESULTS) docs/_static/benchmarks.svg
+	$(BIN)/python scripts/speed_table.py $(BENCH_RESULTS)
 
 .PHONY: build-docs
 build-docs: build

@@ -150,26 +150,20 @@ const INTERNED: usize = 4096;
 impl Interner {
     /// The `Datagram` for a payload and its origin.
     pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Py<Datagram>> {
-        self.known_datagram(py, data, origin).unwrap_or_else(|data| {
-            let group = origin.group.map(|group| self.group(py, group)).transpose()?;
-            assemble(py, data, (self.sender(py, &origin.sender)?, group), origin)
-        })
+        let names = self.lock().names(py, origin);
+        let names = match names {
+            Some(known) => known,
+            None => (self.sender(py, &origin.sender)?, origin.group.map(|group| self.group(py, group)).transpose()?),
+        };
+        assemble(py, data, names, origin)
     }
 
-    /// The `Datagram` for a payload, where its sender and group were seen before: makes nothing that the garbage
-    /// collector looks at, so it may be called under a lock. Gives the payload back where they were not.
+    /// As [`Interner::datagram`], where sender and group were seen before: makes nothing that the garbage collector looks
+    /// at, so it may be called under a lock. `None` where they were not, or there is no memory.
     #[inline]
-    pub(crate) fn known_datagram(
-        &self,
-        py: Python<'_>,
-        data: Py<PyBytes>,
-        origin: &Origin,
-    ) -> Result<PyResult<Py<Datagram>>, Py<PyBytes>> {
-        let names = self.lock().names(py, origin);
-        match names {
-            Some(names) => Ok(assemble(py, data, names, origin)),
-            None => Err(data),
-        }
+    pub(crate) fn known_datagram(&self, py: Python<'_>, data: &Py<PyBytes>, origin: &Origin) -> Option<Py<Datagram>> {
+        let names = self.lock().names(py, origin)?;
+        assemble(py, data.clone_ref(py), names, origin).ok()
     }
 
     /// `(host, port)`; the host of a link-local IPv6 sender with its zone.

@@ -44,15 +44,18 @@ impl Receiver {
         let deadline = Deadline::new(seconds)?;
         loop {
             // Under the receiver's lock nothing is made that could run the garbage collector, and with it code that
-            // uses this receiver. What comes out is small: to move a whole datagram costs more than to make it.
+            // uses this receiver. Only pointers come out: to move more costs more than to make a datagram.
             let mut strange = None;
             let next = self.core.next_pending(|datagram| {
                 let data = PyBytes::new(py, datagram.data).unbind();
-                let known = self.interner.known_datagram(py, data, datagram.origin);
-                known.map_err(|data| strange = Some((data, *datagram.origin))).ok()
+                let known = self.interner.known_datagram(py, &data, datagram.origin);
+                if known.is_none() {
+                    strange = Some((data, *datagram.origin));
+                }
+                known
             });
             if let Some(datagram) = next.map_err(raise)?.flatten() {
-                return datagram;
+                return Ok(datagram);
             }
             if let Some((data, origin)) = strange {
                 return self.interner.datagram(py, data, &origin);

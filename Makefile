@@ -124,7 +124,7 @@ bench: build
 .PHONY: publish-bench
 publish-bench: $(INSTALLED)
 	$(BIN)/python -m bench.publish $(BENCH_RESULTS) docs/benchmarks.md
-	bench/build/plot/bin/python -m bench.plot $(BENCH_RESULTS) docs/_static/benchmarks.svg
+	bench/build/plot/bin/python -m bench.plot $(BENCH_RESULTS) docs/benchmarks.svg
 	$(BIN)/python scripts/speed_table.py $(BENCH_RESULTS)
 
 .PHONY: build-docs

@@ -61,6 +61,7 @@ html_theme_options = {
 copybutton_exclude = ".linenos, .gp, .go"
 
 _LINK = re.compile(r"\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_TITLE = re.compile(r"<title[^>]*>([^<]+)")
 _DIAGRAM = re.compile(r"^```mermaid picture=(?P<path>\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -85,7 +86,12 @@ def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def show_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put its picture where a diagram's text is: only where Markdown itself is shown is that drawn."""
-    source[0] = _DIAGRAM.sub(r"![What the diagram shows is told in the text around it.](\g<path>)", source[0])
+
+    def picture(match: re.Match[str]) -> str:
+        drawn = ((HERE / docname).parent / match["path"]).read_text(encoding="utf-8")
+        return f"![{_TITLE.findall(drawn)[0]}]({match['path']})"
+
+    source[0] = _DIAGRAM.sub(picture, source[0])
 
 
 def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:

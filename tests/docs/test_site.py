@@ -74,6 +74,7 @@ def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> N
     }
     sources = [link for link in links if "/python/multicast/" in link]
     assert any("sync.py#L" in link for link in sources)
+    assert any("rust/py/src/receiver.rs#L" in link for link in links)
     for link in links:
         found = re.match(
             r"https://github\.com/[\w-]+/multicast(?:/(?:blob|tree|raw|edit)/(\w+)/([^#?]+))?", link

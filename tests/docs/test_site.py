@@ -14,6 +14,9 @@ from tests.support.markdown import documents
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
+# The site is built first, on a machine that may do much else.
+pytestmark = pytest.mark.timeout(210)
+
 REF = "0123abc"
 
 

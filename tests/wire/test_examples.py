@@ -18,6 +18,9 @@ from tests.support.private_network import ROOT
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
+# They are ended as at a terminal, by a signal to their session.
+pytestmark = pytest.mark.platform("linux", "darwin")
+
 EXAMPLES = ROOT / "examples"
 RECORD = struct.Struct("!Qd")
 

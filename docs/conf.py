@@ -61,6 +61,7 @@ html_theme_options = {
 copybutton_exclude = ".linenos, .gp, .go"
 
 _LINK = re.compile(r"\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_TITLE = re.compile(r"<title[^>]*>([^<]+)")
 _DIAGRAM = re.compile(r"^```mermaid picture=(?P<path>\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -85,11 +86,31 @@ def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def show_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put its picture where a diagram's text is: only where Markdown itself is shown is that drawn."""
-    source[0] = _DIAGRAM.sub(r"![What the diagram shows is told in the text around it.](\g<path>)", source[0])
+
+    def picture(match: re.Match[str]) -> str:
+        drawn = ((HERE / docname).parent / match["path"]).read_text(encoding="utf-8")
+        return f"![{_TITLE.findall(drawn)[0]}]({match['path']})"
+
+    source[0] = _DIAGRAM.sub(picture, source[0])
+
+
+def compiled(found: object) -> str | None:
+    """Return where the Rust source of a compiled class or method is; None where it is neither."""
+    owner = getattr(found, "__objclass__", found)
+    if not isinstance(owner, type) or owner.__module__ not in {"multicast", "multicast._core"}:
+        return None
+    path = ROOT / "rust" / "py" / "src" / f"{owner.__name__.lower()}.rs"
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    what = f"struct {owner.__name__}" if found is owner else f"fn {getattr(found, '__name__', '')}"
+    place = re.search(rf"\b{what}\b", text)
+    line = f"#L{text.count(chr(10), 0, place.start()) + 1}" if place else ""
+    return f"{REPOSITORY}/blob/{REF}/{path.relative_to(ROOT).as_posix()}{line}"
 
 
 def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
-    """Return where the source of a documented name is; None where it has none in Python."""
+    """Return where the source of a documented name is; None where there is none to show."""
     if domain != "py" or not info["module"]:
         return None
     try:
@@ -97,8 +118,10 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
         plain = inspect.unwrap(found.fget if isinstance(found, property) else found)
         lines, first = inspect.getsourcelines(plain)
         path = Path(inspect.getsourcefile(plain) or "").resolve()
-    except (AttributeError, TypeError, OSError):
-        return None  # an instance's attribute, compiled, or a value
+    except AttributeError:
+        return None  # it is on instances only
+    except (TypeError, OSError):
+        return compiled(found)
     if not path.is_relative_to(ROOT / "python"):
         return None  # inherited from the standard library
     where = path.relative_to(ROOT).as_posix()

@@ -10,7 +10,8 @@ What stands after the language on a block's opening fence says how:
 - ``notest``: it would fetch from a package index, or change or watch the reader's own machine: not to be run. It has to
   be one of a few such commands, and well formed.
 
-What is in another language is looked at too: containers' files are read by ``test_manifests.py``.
+A block of text with ``output=NAME`` is what the first block of that pair prints, to the letter. What is in another
+language is looked at too: containers' files are read by ``test_manifests.py``.
 """
 
 import contextlib
@@ -43,6 +44,12 @@ PAIRS: dict[str, list[Block]] = {}
 for _block in BLOCKS:
     if "pair" in _block.options:
         PAIRS.setdefault(f"{_block.path.name}:{_block.options['pair']}", []).append(_block)
+OUTPUTS = {
+    f"{block.path.name}:{block.options['output']}": block.code
+    for path in documents()
+    for block in blocks(path)
+    if "output" in block.options
+}
 
 
 def start(block: Block) -> Program:
@@ -74,18 +81,28 @@ def test_block_runs(block: Block) -> None:
         assert program.finish(timeout=50) == 0, program.err
 
 
-@pytest.mark.parametrize("blocks", PAIRS.values(), ids=PAIRS)
-def test_blocks_work_together(blocks: list[Block]) -> None:
+def test_every_output_is_that_of_a_pair() -> None:
+    assert OUTPUTS
+    assert OUTPUTS.keys() <= PAIRS.keys()
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_blocks_work_together(name: str) -> None:
+    pair = PAIRS[name]
+    expected = OUTPUTS.get(name)
     with contextlib.ExitStack() as stack:
         waiting = []
-        for block in blocks[:-1]:
+        for block in pair[:-1]:
             program = stack.enter_context(start(block))
             program.until_bound()
             waiting.append((block, program))
-        last = stack.enter_context(start(blocks[-1]))
+        last = stack.enter_context(start(pair[-1]))
         assert last.finish() == 0, last.err
         for block, program in waiting:
-            assert program.line().strip()
+            if expected is None:
+                assert program.line().strip()
+            else:
+                assert [program.line() for _ in expected.splitlines()] == expected.splitlines(keepends=True)
             if "endless" in block.options:
                 program.interrupt()
                 assert program.finish(timeout=5) in (0, 130, -signal.SIGINT), program.err
@@ -95,7 +112,10 @@ def test_blocks_work_together(blocks: list[Block]) -> None:
 
 def test_every_example_is_run_by_a_test() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*/test_*.py"))
-    assert [path.name for path in (ROOT / "examples").glob("*.py") if path.stem not in tests] == []
+    names = [path.name for path in (ROOT / "examples").glob("*.py")]
+    assert [name for name in names if name.removesuffix(".py") not in tests] == []
+    listed = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"[{name}](../examples/{name})" not in listed] == []
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "ci" in block.options], ids=str)

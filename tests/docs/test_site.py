@@ -14,6 +14,9 @@ from tests.support.markdown import documents
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
+# The site is built first, on a machine that may do much else.
+pytestmark = pytest.mark.timeout(210)
+
 REF = "0123abc"
 
 
@@ -74,6 +77,7 @@ def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> N
     }
     sources = [link for link in links if "/python/multicast/" in link]
     assert any("sync.py#L" in link for link in sources)
+    assert any("rust/py/src/receiver.rs#L" in link for link in links)
     for link in links:
         found = re.match(
             r"https://github\.com/[\w-]+/multicast(?:/(?:blob|tree|raw|edit)/(\w+)/([^#?]+))?", link

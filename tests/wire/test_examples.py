@@ -18,6 +18,9 @@ from tests.support.private_network import ROOT
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
+# They are ended as at a terminal, by a signal to their session.
+pytestmark = pytest.mark.platform("linux", "darwin")
+
 EXAMPLES = ROOT / "examples"
 RECORD = struct.Struct("!Qd")
 
@@ -115,21 +118,31 @@ SUMMARY = re.compile(
 )
 
 
-def watched(watching: Program) -> list[int]:
-    """What the detector says at its end: received, missing, dropped here, lost on the way, late or twice."""
+def watched(watching: Program, number: int) -> list[int]:
+    """What the detector says when it is ended, once it has told of the gap before ``number``.
+
+    Those are: received, missing, dropped here, lost on the way, late or twice.
+    """
+    watching.line_with(f"missing before #{number}")
+    watching.interrupt()
     assert watching.finish() == 0, watching.err
     found = SUMMARY.search(watching.out)
     assert found, watching.out
-    return [int(number) for number in found.groups()]
+    return [int(count) for count in found.groups()]
 
 
-def test_gaps_of_the_network_are_told(place: str) -> None:
-    with example("gap_detector", place, "--timeout", "1") as watching:
+def test_gaps_of_the_network_are_told(place: str, tx: multicast.Sender) -> None:
+    with example("gap_detector", place) as watching:
         watching.line_with("watching")
         publish(place, "--count", "1000", "--rate", "20000", "--leave-out", "100")
-        # The last of all is left out too, and nothing tells of it.
-        assert watched(watching) == [990, 9, 0, 9, 0]
+        # Another feed, whose gap is the sign that all before it has been seen.
+        tx.send_many([RECORD.pack(7, 0.0), RECORD.pack(6, 0.0), RECORD.pack(1_000_000, 0.0)])
+        received, missing, here, on_the_way, late = watched(watching, 1_000_000)
     assert "1 missing before #100\n" in watching.out
+    # Nothing tells that the last one of all was left out too.
+    others = 1_000_000 - 8
+    assert (received, missing) == (990 + 3, 9 + others)
+    assert (here, on_the_way, late) == (0, 9 + others, 1)
 
 
 def until_read(port: int) -> None:
@@ -147,17 +160,24 @@ def until_read(port: int) -> None:
 @pytest.mark.platform("linux")
 def test_what_this_machine_drops_is_told_apart(place: str, tx: multicast.Sender) -> None:
     numbers = [number for number in range(20_000) if number % 1000 != 500]
-    with example("gap_detector", place, "--timeout", "1", "--recv-buffer", "4096") as watching:
+    with example("gap_detector", place, "--recv-buffer", "4096") as watching:
         watching.line_with("watching")
         tx.send(RECORD.pack(0, 0.0))
         until_read(tx.port)
         tx.send_many(RECORD.pack(number, 0.0) for number in numbers[1:])
         until_read(tx.port)
-        tx.send(RECORD.pack(20_000, 0.0))
-        received, missing, here, on_the_way, late = watched(watching)
+        # Behind a gap of its own, so that there is a line to wait for.
+        tx.send(RECORD.pack(20_001, 0.0))
+        received, missing, here, on_the_way, late = watched(watching, 20_001)
     assert here > 0
-    assert (on_the_way, late) == (20, 0)
-    assert received + missing == 20_001
+    assert (on_the_way, late) == (21, 0)
+    assert received + missing == 20_002
+
+
+def test_silence_ends_a_detector_that_is_told_so(place: str) -> None:
+    with example("gap_detector", place, "--timeout", "0.1") as watching:
+        assert watching.finish() == 0, watching.err
+        assert SUMMARY.search(watching.out)
 
 
 def told_commands() -> list[tuple[str, str]]:

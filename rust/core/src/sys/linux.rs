@@ -40,9 +40,9 @@ pub(crate) mod errno {
     pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ENOMEM];
 }
 
-/// Where the limit on groups of one socket is set (ip(7); 20 by default).
+/// Where the limit on groups of one socket is set (ip(7): 20 by default; socket(7): the memory that options may take).
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached; raise it with \
-     'sysctl -w net.ipv4.igmp_max_memberships=N'";
+     'sysctl -w net.ipv4.igmp_max_memberships=N', or for IPv6 'net.core.optmem_max=N'";
 /// Where the limit on sources of one group is set (ip(7); 10 and 64 by default).
 pub(crate) const SOURCE_LIMIT: &str = "the system's limit of sources of one group is reached; raise it with \
      'sysctl -w net.ipv4.igmp_max_msf=N' or 'net.ipv6.mld_max_msf=N'";

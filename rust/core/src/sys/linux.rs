@@ -38,6 +38,9 @@ pub(crate) mod errno {
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
     /// A socket that can hold no more groups: past the limit, or out of memory for options (`optmem_max`).
     pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ENOMEM];
+    /// The system has no such thing: no IPv6, or not that option of a socket.
+    pub(crate) const UNSUPPORTED: [i32; 5] =
+        [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
 }
 
 /// Where the limit on groups of one socket is set (ip(7): 20 by default; socket(7): the memory that options may take).

@@ -95,6 +95,32 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
     return [endpoint._replace(group=str(first + offset)) for offset in range(number)]
 
 
+def merge(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """The endpoints, those that differ in their sources alone made one: a group is joined once, for all of them."""
+    merged: dict[Endpoint, tuple[str, ...]] = {}
+    result = []
+    for endpoint in endpoints:
+        group = endpoint._replace(sources=())
+        before = merged.get(group, ())
+        if not before or not endpoint.sources or set(before) & set(endpoint.sources):
+            result.append(endpoint)
+            merged[group] = endpoint.sources
+            continue
+        together = group._replace(sources=before + endpoint.sources)
+        result[result.index(group._replace(sources=before))] = together
+        merged[group] = together.sources
+    return result
+
+
+def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address that ``text`` spells, in which its spelling plays no part, nor its zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return ipaddress.ip_address(text.partition("%")[0])
+
+
 def _address(text: str, group: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         return ipaddress.ip_address(text)

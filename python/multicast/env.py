@@ -120,7 +120,7 @@ def load_config() -> "Config":
         if validate_multicast_address(entry):
             groups.add(entry)
         else:
-            _warn(f"MULTICAST_GROUPS: {entry!r} is not a multicast address and is left out")
+            _warn(f"MULTICAST_GROUPS: {entry!r} is not an IPv4 multicast address and is left out")
     return {
         "port": load_port(),
         "group": group,
@@ -132,7 +132,9 @@ def load_config() -> "Config":
 
 
 def _load_group() -> str:
-    return _load("MULTICAST_GROUP", DEFAULT_GROUP, str, validate_multicast_address, "a multicast address")
+    return _load(
+        "MULTICAST_GROUP", DEFAULT_GROUP, str, validate_multicast_address, "an IPv4 multicast address"
+    )
 
 
 def _load(

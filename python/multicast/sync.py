@@ -94,10 +94,12 @@ class Receiver(_core.Receiver):
         ring_policy: RingPolicy = "drop-oldest",
     ) -> Self:
         groups, number = _groups(group, port, interface, source, exclude)
+        if number is None and fd is None:
+            raise _no_port(group)
         self = super().__new__(
             cls,
             groups,
-            0 if number is None and fd is not None else _port(number),
+            _port(0 if number is None else number),
             bind=bind,
             fd=fd,
             share=share,
@@ -175,16 +177,32 @@ class Receiver(_core.Receiver):
         Args:
             group: the group, or an endpoint with it, or several in one text (see the class); a port in it must
                 be the receiver's.
-            interface: where to leave it; None leaves it wherever it was joined.
+            interface: where to leave it; None and ``"all"`` leave it wherever it was joined.
 
         Raises:
-            ValueError: it is not joined there.
+            ValueError: it is not joined there, or for other sources than those that the text names.
             OSError: the system refused.
         """
         endpoint = endpoints.parse(group)
         _one_port(self.port, endpoint.port)
         on = interface if endpoint.interface is None else endpoint.interface
-        self.leave_groups([one.group for one in endpoints.expand(endpoint)], on)
+        groups = [one.group for one in endpoints.expand(endpoint)]
+        if endpoint.sources:
+            self._check_sources(groups, endpoint.sources)
+        self.leave_groups(groups, None if on == "all" else on)
+
+    def _check_sources(self, groups: Iterable[str], sources: Iterable[str]) -> None:
+        """Refuses groups that are joined, but not for these sources."""
+        wanted, named = set(map(endpoints.address, groups)), set(map(endpoints.address, sources))
+        for joined in self.groups:
+            if (
+                endpoints.address(joined.group) in wanted
+                and set(map(endpoints.address, joined.sources)) != named
+            ):
+                whom = ", ".join(joined.sources) or "any source"
+                raise ValueError(
+                    f"{joined.group} is joined for {whom}; a group is left as a whole, so name all or none of them"
+                )
 
     @property
     def groups(self) -> tuple[Membership, ...]:
@@ -241,7 +259,7 @@ class Receiver(_core.Receiver):
     def __repr__(self) -> str:
         """What it receives."""
         try:
-            joined = ", ".join(membership.group for membership in self.groups) or "nothing"
+            joined = _shortened([membership.group for membership in self.groups])
         except _core.UnsupportedError:
             joined = "inherited by a fork"
         state = "closed" if self.closed else joined
@@ -296,7 +314,12 @@ class Sender(_core.Sender):
         on = interface if endpoint.interface is None else endpoint.interface
         if on == "all":
             raise ValueError("a sender sends by one interface; open one for each of interfaces()")
-        number = _port(_one_port(port, endpoint.port))
+        if "+" in endpoint.group or "/" in endpoint.group:
+            raise ValueError(f"{endpoint.group!r} stands for several groups; a sender sends to one")
+        port = _one_port(port, endpoint.port)
+        if port is None:
+            raise _no_port(group)
+        number = _port(port)
         if isinstance(ttl, bool) or not isinstance(ttl, int):
             raise TypeError(f"a TTL is a number of hops (int), not {type(ttl).__name__}")
         if not 0 <= ttl <= 255:
@@ -373,11 +396,44 @@ def _groups(
         port = _one_port(port, endpoint.port)
     only, without = _several(source, "a source"), _several(exclude, "an excluded source")
     groups: list[_core._Group] = []
-    for endpoint in parsed:
+    for endpoint in endpoints.merge(parsed):
         on = interface if endpoint.interface is None else endpoint.interface
-        sources = [*endpoint.sources, *only]
-        groups += [(one.group, on, sources, without) for one in endpoints.expand(endpoint)]
+        sources, on = _without_zones([*endpoint.sources, *only], on)
+        excluded, on = _without_zones(without, on)
+        groups += [(one.group, on, sources, excluded) for one in endpoints.expand(endpoint)]
     return groups, port
+
+
+def _without_zones(sources: list[str], on: Interfaces) -> tuple[list[str], Interfaces]:
+    """The sources without zones, and the interface to join on, which their zones may be the first to name.
+
+    The kernel is told the interface once, with the group: a zone can only say the same.
+    """
+    plain = []
+    for source in sources:
+        # What is no text is for the core to refuse.
+        address, _, zone = source.partition("%") if isinstance(source, str) else (source, "", "")
+        plain.append(address)
+        if not zone:
+            continue
+        if on is None:
+            on = zone
+        elif on != zone and _meant(on).isdisjoint(_meant(zone)):
+            raise ValueError(
+                f"the source {source} is on {zone}, and its group joined on {on}: it is never heard there"
+            )
+    return plain, on
+
+
+def _meant(interface: Interfaces) -> set[int]:
+    """The indexes of the interfaces that these words mean now."""
+    if not isinstance(interface, (str, int)) and interface is not None:
+        return set().union(*map(_meant, interface))
+    return {
+        here.index
+        for here in interfaces()
+        if interface in ("all", here.index, str(here.index), here.name, *here.addresses)
+    }
 
 
 def _one_port(port: int | None, named: int | None) -> int | None:
@@ -395,9 +451,25 @@ def _several(texts: str | Iterable[str], what: str) -> list[str]:
     return list(texts)
 
 
-def _port(port: int | None) -> int:
-    if port is None:
-        raise ValueError("no port was given: name it, or write it behind the group, as in '239.1.2.3:5000'")
+def _no_port(group: str | Iterable[str]) -> ValueError:
+    """The error where nothing names a port."""
+    example = "239.1.2.3:5000"
+    for text in _several(group, "a group"):
+        address, colon, digits = text.rpartition(":")
+        if colon and digits.isdigit() and "[" not in text:
+            # Read as a part of the address, which it may be.
+            example = f"[{address}]:{digits}"
+    return ValueError(f"no port was given: name it, or write it behind the group, as in {example!r}")
+
+
+def _shortened(groups: list[str]) -> str:
+    """The groups, each once, and of many the first few."""
+    each = list(dict.fromkeys(groups))
+    more = [f"{len(each) - 3} more"] if len(each) > 4 else []
+    return ", ".join((each[:3] if more else each) + more) or "nothing"
+
+
+def _port(port: int) -> int:
     if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"a port is a number (int), not {type(port).__name__}")
     if not 0 <= port <= 65535:

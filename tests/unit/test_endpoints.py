@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multicast.endpoints import Endpoint, parse
+from multicast.endpoints import Endpoint, address, merge, parse
 
 READ = {
     "239.1.2.3": Endpoint("239.1.2.3"),
@@ -104,3 +104,32 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_a_bare_ipv6_address_never_loses_its_end_to_a_port(address: ipaddress.IPv6Address, port: int) -> None:
     assert parse(str(address)) == Endpoint(str(address))
     assert parse(f"[{address}]:{port}") == Endpoint(str(address), port)
+
+
+@pytest.mark.parametrize(
+    ("texts", "merged"),
+    [
+        (["10.0.0.1@232.1.1.1", "10.0.0.2@232.1.1.1"], ["10.0.0.1,10.0.0.2@232.1.1.1"]),
+        (
+            ["10.0.0.1@232.1.1.1", "239.1.1.1", "10.0.0.2@232.1.1.1:5", "10.0.0.3,10.0.0.4@232.1.1.1"],
+            ["10.0.0.1,10.0.0.3,10.0.0.4@232.1.1.1", "239.1.1.1", "10.0.0.2@232.1.1.1:5"],
+        ),
+        # Not the same, or the same twice: that is for who joins to refuse.
+        (["10.0.0.1@232.1.1.1%eth0", "10.0.0.2@232.1.1.1%eth1"], None),
+        (["10.0.0.1@232.1.1.1", "10.0.0.1@232.1.1.1"], None),
+        (["10.0.0.1@239.1.1.1", "239.1.1.1"], None),
+        (["239.1.1.1", "10.0.0.1@239.1.1.1"], None),
+        (["239.1.1.1", "239.1.1.1"], None),
+        ([], None),
+    ],
+)
+def test_sources_of_one_group_come_together(texts: list[str], merged: list[str] | None) -> None:
+    assert [str(endpoint) for endpoint in merge(list(map(parse, texts)))] == (
+        texts if merged is None else merged
+    )
+
+
+def test_an_address_is_the_same_however_it_is_spelled() -> None:
+    assert address("FF15:0::1") == address("ff15::1%eth0") != address("ff15::2")
+    with pytest.raises(ValueError, match="group"):
+        address("group")

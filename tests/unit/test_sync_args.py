@@ -72,6 +72,10 @@ REFUSED_BY_RECEIVER = [
     ((None, 5000), {}, TypeError, "a group is text, or several of them are, not NoneType"),
     ((b"239.1.2.3", 5000), {}, TypeError, "a group is text, or several of them are, not bytes"),
     (([None], 5000), {}, TypeError, "not NoneType"),
+    (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
+    ((["239.1.2.3", "ff15::1:5000"],), {}, ValueError, "as in '[ff15::1]:5000'"),
+    ((GROUP, 5000), {"interface": ["lo", "all"]}, ValueError, '"all" means every interface'),
+    (("ff35::1", 5000), {"source": "::ffff:10.0.0.1"}, ValueError, "of different IP versions"),
     (([f"{GROUP}:5000", "239.1.2.4:5001"],), {}, ValueError, "as 5000 and as 5001"),
     ((GROUP, 5000), {"source": 5}, TypeError, "a source is text, or several of them are, not int"),
     ((GROUP, 5000), {"exclude": 5}, TypeError, "an excluded source is text, or several of them are, not int"),
@@ -107,6 +111,10 @@ REFUSED_BY_RECEIVER = [
 REFUSED_BY_SENDER = [
     ((), {}, TypeError, "group"),
     (([GROUP], 5000), {}, TypeError, "not list"),
+    (("239.1.2.0/30", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
+    ((f"{GROUP}+2", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
+    (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
+    ((GROUP, 5000), {"interface": "all"}, ValueError, "a sender sends by one interface"),
     ((GROUP, 0), {}, ValueError, "port 0 is none to send to"),
     ((f"10.0.0.1@{GROUP}", 5000), {}, ValueError, "names a source; a sender's source is this machine"),
     ((GROUP, 5000), {"ttl": 256}, ValueError, "a number of hops from 0 to 255, not 256"),
@@ -221,6 +229,20 @@ class TestOpen:
             tx.send(bytes(65_508))
         with pytest.raises(ValueError, match=r"65507 at most"):
             tx.send_many([b"good", bytes(65_508)])
+
+    @pytest.mark.parametrize(
+        ("groups", "told"),
+        [
+            ([], "239.1.2.3"),
+            (["239.2.0.0+3"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 239.2.0.2"),
+            (["239.2.0.0+2000"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 1998 more"),
+        ],
+    )
+    def test_of_many_groups_few_are_shown(
+        self, rx: Receiver, loopback: str, groups: list[str], told: str
+    ) -> None:
+        rx.join(groups, loopback)
+        assert repr(rx) == f"<Receiver on port {rx.port}: {told}>"
 
     def test_an_error_of_the_iterable_comes_through(self, tx: Sender) -> None:
         # What it gave before goes first: tests/wire/test_send_many.py.

@@ -143,3 +143,31 @@ def test_tshark_sees_the_reports_of_what_was_joined(
         reported(BLOCK_OLD_SOURCES, groups["only"], source)
         rx.leave(groups["any"], "eth0")
         reported(CHANGE_TO_INCLUDE, groups["any"])
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_tshark_sees_that_groups_are_joined_again_and_again(
+    tool: Tool, stack: ExitStack, hosts: list[Host], version: int
+) -> None:
+    host = hosts[1]
+    group = "239.9.6.4" if version == 4 else "ff15::9:6:4"
+    what, fields = (
+        ("igmp", ("igmp.record_type", "igmp.maddr"))
+        if version == 4
+        else ("icmp6 or ip6[6] == 0", ("icmpv6.mldr.mar.record_type", "icmpv6.mldr.mar.multicast_address"))
+    )
+    tshark = stack.enter_context(watch(tool, "br0", f"{what} or udp port 50125", *fields))
+    with on(host):
+        tx = stack.enter_context(Sender(group, 50125, interface="eth0"))
+        first_seen(tshark, tx)
+        # A report is sent again after up to a second (RFC 3376 section 8.11, RFC 3810 section 9.14), or when the next
+        # change comes: what is told here is told by rejoining, since nothing else changes.
+        rx = stack.enter_context(Receiver(group, 0, interface="eth0", rejoin=0.2))
+    wanted = 8
+
+    def told() -> bool:
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=0.2)
+        return sum(f"{CHANGE_TO_EXCLUDE}\t{group}" in line for line in tshark.out.splitlines()) >= wanted
+
+    waiting.until(told, f"{wanted} reports; it printed {tshark.out}")

@@ -1,13 +1,26 @@
-"""Faults of the network while traffic flows: the receiver hears again by itself, says so, and counts."""
+"""Faults of the network while traffic flows: the receiver hears again by itself, says so, and counts.
+
+| fault | test |
+|---|---|
+| link down and up, carrier lost and back, removed and recreated | ``test_delivery_resumes``, ``test_sources_*`` |
+| recreated with the same index | ``test_the_same_index_again_is_another_card`` |
+| another address; the first one; one that moves to another card | ``test_an_address_*``, ``test_the_first_address_*`` |
+| an interface that appears later | ``test_a_card_that_appears_later_is_joined`` |
+| IPv6 taken from an interface and given back | ``test_a_card_that_was_without_ipv6_is_joined_anew`` |
+| the routes lead elsewhere | ``test_the_choice_follows_the_routes`` |
+| a switch that forgets its listeners (``rejoin=``) | ``test_rejoin_*``; the reports on the wire: ``test_foreign.py`` |
+"""
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,9 +110,20 @@ def resumes(rx: Receiver) -> None:
     assert time.monotonic() - begun < RESUMED
 
 
+def told_of_the_card(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if message.startswith(CARD)]
+
+
+# The system gives a card that was just plugged in its link-local address when it comes to it.
+ADDRESSES_CAME = [f"{CARD} has other addresses now; it stays joined for 1 group"]
+
 FAULTS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
     "link": (lambda: sh(f"ip link set {CARD} down"), lambda: sh(f"ip link set {CARD} up")),
-    "carrier": (lambda: sh(f"ip -n h1 link set {CARD} down"), lambda: sh(f"ip -n h1 link set {CARD} up")),
+    # The host that is switched off loses its IPv6 addresses with that.
+    "carrier": (
+        lambda: sh(f"ip -n h1 link set {CARD} down"),
+        lambda: sh(f"ip -n h1 link set {CARD} up; ip -n h1 -6 addr replace fd09::2/64 dev {CARD} nodad"),
+    ),
     "recreated": (unplug, plug_in),
 }
 
@@ -114,22 +138,22 @@ def test_delivery_resumes(
     cause, cure = FAULTS[fault]
     with Receiver(group, 0, interface=way) as rx, traffic(hosts[0], group, rx.port):
         rx.recv(timeout=PATIENCE)
-        caplog.clear()
         cause()
         assert hears_nothing(rx)
         went = f"{CARD} went away, and 1 group with it"
         down = f"{CARD} is down: nothing comes by it for 1 group"
         # A card that is deleted is switched off first, which may be noticed by itself.
-        assert caplog.messages in ([[went], [down, went]] if fault == "recreated" else [[down]])
+        told = [message for message in told_of_the_card(caplog) if message not in ADDRESSES_CAME]
+        assert told in ([[went], [down, went]] if fault == "recreated" else [[down]])
         cure()
         resumes(rx)
         until(lambda: rx.stats().rejoins >= 1, "the groups to be joined anew")
         stats = rx.stats()
-        # Its own IPv6 address may be ready a moment later, which is told too.
-        came = f"{CARD} is up: 1 group joined on it"
-        readdressed = f"{CARD} has other addresses now; it stays joined for 1 group"
-        assert [message for message in caplog.messages if message != readdressed][-1] == came
-        assert stats.interface_events == len(caplog.messages)
+        told = told_of_the_card(caplog)
+        assert [message for message in told if message not in ADDRESSES_CAME][
+            -1
+        ] == f"{CARD} is up: 1 group joined on it"
+        assert stats.interface_events == len(told)
         # The other interfaces were there all the time.
         alone = way in (CARD, "10.9.0.1")
         assert (stats.interrupted >= 0.15) if alone else (stats.interrupted == 0.0)
@@ -166,15 +190,84 @@ def test_a_card_that_was_without_ipv6_is_joined_anew(group: str, card: str, host
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_card_that_appears_later_is_joined(group: str, hosts: list[Host]) -> None:
-    with Receiver(group, 0, interface="all") as rx, traffic(hosts[0], group, rx.port):
+@pytest.mark.parametrize("way", ["all", ["lo", CARD]], ids=["all", "several"])
+def test_a_card_that_appears_later_is_joined(way: str | list[str], group: str, hosts: list[Host]) -> None:
+    with Receiver(group, 0, interface=way) as rx, traffic(hosts[0], group, rx.port):
         with pytest.raises(TimeoutError):
             rx.recv(timeout=0)
         plug_in()
         try:
             resumes(rx)
+            assert rx.stats().rejoins >= 1
         finally:
             unplug()
+
+
+SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
+    "v4 source": ("232.9.9.9", {"source": "10.9.0.2"}),
+    "v6 source": ("ff35::9:9", {"source": "fd09::2"}),
+    "v4 exclude": ("239.9.9.9", {"exclude": "10.9.0.77"}),
+    "v6 exclude": ("ff15::9:9", {"exclude": "fd09::77"}),
+}
+
+
+def filters_of_the_kernel() -> list[tuple[str, ...]]:
+    """Group, source, and how many include and exclude it, of every entry for the card."""
+    rows = [
+        line.split()
+        for name in ("mcfilter", "mcfilter6")
+        for line in Path("/proc/net", name).read_text().splitlines()
+    ]
+    return [tuple(row[2:]) for row in rows if row[1] == CARD]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("group", "choice"), SOURCES.values(), ids=SOURCES.keys())
+def test_sources_are_the_same_afterwards(
+    fault: str, group: str, choice: dict[str, Any], card: str, hosts: list[Host]
+) -> None:
+    cause, cure = FAULTS[fault]
+    with Receiver(group, 0, interface=CARD, **choice) as rx, traffic(hosts[0], group, rx.port):
+        rx.recv(timeout=PATIENCE)
+        before = filters_of_the_kernel()
+        assert len(before) == 1
+        cause()
+        assert hears_nothing(rx)
+        cure()
+        resumes(rx)
+        until(lambda: rx.stats().rejoins >= 1, "the group to be joined anew")
+        assert filters_of_the_kernel() == before
+        assert [*rx.groups[0].sources, *rx.groups[0].excluded] == list(choice.values())
+        assert rx.stats().interrupted > 0
+
+
+@pytest.mark.parametrize("group", GROUPS[:1])
+def test_the_first_address_makes_it_joined_anew(group: str, card: str, hosts: list[Host]) -> None:
+    sh(f"ip addr flush dev {CARD} scope global")
+    with Receiver(group, 0, interface=CARD) as rx:
+        assert rx.stats().rejoins == 0
+        sh(f"ip addr add 10.9.0.1/24 dev {CARD}")
+        until(lambda: rx.stats().rejoins == 1, "the group to be joined anew")
+        with traffic(hosts[0], group, rx.port):
+            resumes(rx)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_an_address_that_moves_to_another_card_takes_the_group_along(
+    group: str, card: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    sh("ip addr add 10.9.0.7/32 dev veth1")
+    try:
+        with Receiver(group, 0, interface="10.9.0.7") as rx, traffic(hosts[0], group, rx.port):
+            with pytest.raises(TimeoutError):
+                rx.recv(timeout=0)
+            sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {CARD}")
+            resumes(rx)
+            assert [one.interface for one in rx.groups] == [socket.if_nametoindex(CARD)]
+            assert "veth1 is no longer the choice for 1 group" in caplog.messages
+    finally:
+        sh("ip addr del 10.9.0.7/32 dev veth1 2>/dev/null || true")
 
 
 def test_the_same_index_again_is_another_card(card: str, hosts: list[Host]) -> None:

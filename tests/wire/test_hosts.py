@@ -229,6 +229,40 @@ class TestSources:
             net.receiver(hosts[1], family.source_specific, source=many)
 
 
+@pytest.mark.parametrize("choice", ["source", "before the group", "exclude"])
+@pytest.mark.parametrize("interface", [None, "eth0", "all"])
+def test_a_sender_of_the_link_is_chosen_by_the_address_it_is_told_by(
+    hosts: list[Host], choice: str, interface: str | None
+) -> None:
+    us, second, third = hosts
+    # Source-specific groups of the link (RFC 4607), but where everybody else is wanted.
+    group = "ff02::9:5:3" if choice == "exclude" else "ff32::9:5:3"
+    named = third if choice == "exclude" else second
+
+    def send(host: Host, port: int) -> None:
+        with on(host), Sender(group, port, interface="eth0") as tx:
+            tx.send(host.name.encode())
+
+    with on(us):
+        with Receiver("ff02::9:5:3%eth0", 0) as first:
+            with on(named), Sender("ff02::9:5:3", first.port, interface="eth0") as tx:
+                tx.send(b"who am I?")
+            address = take(first).sender[0]
+        assert address.startswith("fe80::")
+        assert address.endswith("%eth0")
+        endpoint = f"{address}@{group}" if choice == "before the group" else group
+        options: dict[str, Any] = {} if choice == "before the group" else {choice: address}
+        with Receiver(endpoint, 0, interface=interface, **options) as rx:
+            send(third, rx.port)
+            send(second, rx.port)
+            heard = take(rx)
+            assert (heard.data, rx.pending) == (second.name.encode(), 0)
+            assert (heard.sender[0] == address) == (choice != "exclude")
+            assert rx.groups[0].sources + rx.groups[0].excluded == (address.partition("%")[0],)
+            rx.leave(endpoint)
+            assert rx.groups == ()
+
+
 @pytest.mark.parametrize("loopback", [True, False], ids=["loopback", "no-loopback"])
 def test_loopback_decides_whether_the_own_host_hears(
     hosts: list[Host], net: Net, family: Family, loopback: bool

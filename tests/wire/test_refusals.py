@@ -122,6 +122,38 @@ def test_a_join_that_cannot_open_a_socket_changes_nothing() -> None:
         assert (rx.groups, rx.stats()) == before
 
 
+WITHOUT = """
+import sys
+from multicast import Receiver, Sender, UnsupportedError
+
+group, kind = sys.argv[1:]
+try:
+    (Receiver(group, 0, interface="lo") if kind == "receive" else Sender(group, 5000, interface="lo")).close()
+except UnsupportedError as refused:
+    print(refused.errno, refused.strerror)
+"""
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize("kind", ["receive", "send"])
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7", "10.0.0.1@232.9.8.7"])
+def test_what_the_system_has_not_is_one_error(tool: Callable[[str], str], group: str, kind: str) -> None:
+    """On a kernel without an option of a socket, which strace makes of this one."""
+    if kind == "send":
+        group = group.rpartition("@")[2]
+    quiet = ["-f", "-o", os.devnull, "-e", "trace=setsockopt", "-e", "inject=setsockopt:error=ENOPROTOOPT"]
+    done = subprocess.run(
+        [tool("strace"), *quiet, sys.executable, "-c", WITHOUT, group, kind],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    number, _, told = done.stdout.strip().partition(" ")
+    assert int(number) == errno.EOPNOTSUPP, done.stderr
+    assert re.fullmatch(r"cannot .*: Protocol not available \(this system cannot do that\)", told)
+
+
 NOWHERE = """
 import json, sys
 from multicast.sync import Receiver, Sender

@@ -82,6 +82,35 @@ def test_of_several_the_usable_ones_are_joined(
         ]
 
 
+@pytest.mark.platform("linux")
+def test_of_many_groups_the_choice_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    with Receiver(["239.9.8.0+200", "ff15::9:8:7", "239.9.9.9%veth0"], 0):
+        assert caplog.messages == [
+            "201 groups, 239.9.8.0 first, are joined on lo, where the routes of this system lead"
+        ]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_sender_is_told_that_its_interface_is_down(group: str, idle: str) -> None:
+    with (
+        Sender(group, 50126, interface=idle) as tx,
+        pytest.raises(
+            OSError, match=f"on {idle}: .* \\({idle} is down: switch it on, or name another"
+        ) as caught,
+    ):
+        tx.send(b"x")
+    assert caught.value.errno == errno.ENETUNREACH
+    assert tx.stats().sent == 0
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_all_leaves_it_wherever_it_was_joined(group: str) -> None:
+    with Receiver(group, 0, interface=["lo", "veth0"]) as rx:
+        rx.leave(group, "all")
+        assert rx.groups == ()
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_where_none_is_left_the_error_says_why_for_each(group: str, idle: str) -> None:
     with pytest.raises(OSError, match=f"cannot join {group} on any interface") as caught:
@@ -112,9 +141,11 @@ def test_joined_on_all_it_is_joined_already() -> None:
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("group", GROUPS[:2])
-def test_the_interface_that_the_routes_choose_is_told(group: str) -> None:
+def test_the_interface_that_the_routes_choose_is_told(group: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "multicast")
     with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
         assert joined_on(rx) == {index("lo")}
+        assert caplog.messages == [f"{group} is joined on lo, where the routes of this system lead"]
         tx.send(b"x")
         assert rx.recv(timeout=PATIENCE).interface == index("lo")
         rx.leave(group)

@@ -36,13 +36,17 @@ pub enum Error {
     },
     /// The object was closed, before the call or during it.
     Closed(String),
-    /// This platform cannot do it.
+    /// This platform, or this machine's system as it is set up, cannot do it.
     Unsupported(String),
 }
 
 impl Error {
-    /// A failed system call, with the general advice for its code.
+    /// A failed system call, with the general advice for its code; where the system has no such thing, that.
     pub(crate) fn system(operation: impl Into<String>, source: io::Error) -> Self {
+        if source.raw_os_error().is_some_and(|code| errno::UNSUPPORTED.contains(&code)) {
+            let text = format!("cannot {}: {} (this system cannot do that)", operation.into(), cause(&source));
+            return Self::Unsupported(text);
+        }
         let advice = advice(&source).map(str::to_owned);
         Self::System { operation: operation.into(), source, advice }
     }
@@ -147,6 +151,18 @@ mod tests {
         assert!(told.to_string().ends_with("(raise the limit)"));
         let kept = Error::system("join", source()).advise(|_| None);
         assert!(kept.to_string().contains("out of buffer space"));
+    }
+
+    #[test]
+    fn what_the_system_has_not_is_unsupported() {
+        for code in errno::UNSUPPORTED {
+            let error = Error::system("join ff15::1 on eth0", io::Error::from_raw_os_error(code));
+            assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
+            assert_eq!(error.os_error(), Some(errno::NOT_SUPPORTED));
+            let text = error.to_string();
+            assert!(text.starts_with("cannot join ff15::1 on eth0: "), "{text}");
+            assert!(text.ends_with(" (this system cannot do that)"), "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A wish is what the user asked for; its members are what it comes to on the interfaces that there are now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,8 +141,18 @@ impl Roster {
                 return Err(e);
             }
         }
+        tell_choices(&self.wishes[before..], events);
         self.look_for_interruption();
         Ok(())
+    }
+
+    fn joined_already(&self, spec: &GroupSpec, phrase: &str) -> Error {
+        let otherwise = |wish: &Wish| wish.spec.group == spec.group && wish.spec.sources != spec.sources;
+        let hint = match self.wishes.iter().any(otherwise) {
+            true => ", for other sources: leave it first, and name all its sources when joining it",
+            false => "",
+        };
+        Error::Invalid(format!("{} is joined already{phrase}{hint}", spec.group))
     }
 
     fn join_one(
@@ -180,7 +190,7 @@ impl Roster {
         }
         if wish.members.is_empty() {
             return Err(match again {
-                Some(phrase) => Error::Invalid(format!("{} is joined already{phrase}", spec.group)),
+                Some(phrase) => self.joined_already(spec, &phrase),
                 None => none_left(spec, &skipped),
             });
         }
@@ -438,6 +448,27 @@ impl Member {
                 false
             }
         }
+    }
+}
+
+/// Tells by which interface the system's routes lead to the groups that were left to it.
+fn tell_choices(wishes: &[Wish], events: &mut Events) {
+    let mut chosen: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
+    for wish in wishes.iter().filter(|wish| wish.spec.interface.is_default()) {
+        for member in wish.members.iter().filter(|member| member.on.index != 0) {
+            chosen.entry(&member.on.name).or_default().push(wish.spec.group);
+        }
+    }
+    for (name, groups) in chosen {
+        let text = match groups[..] {
+            [group] => format!("{group} is joined on {name}, where the routes of this system lead"),
+            _ => format!(
+                "{} groups, {} first, are joined on {name}, where the routes of this system lead",
+                groups.len(),
+                groups[0]
+            ),
+        };
+        events.push(Weight::Notice, text);
     }
 }
 

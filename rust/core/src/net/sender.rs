@@ -12,10 +12,10 @@ use socket2::{Protocol, SockAddr, Socket, Type};
 use super::Wake;
 use super::channel::{Channel, domain_of};
 use super::guarded::Guarded;
-use super::interfaces::choose;
+use super::interfaces::{Chosen, choose, snapshot};
 use crate::pure::address::{InterfaceName, check_group, max_payload, needs_zone};
 use crate::pure::pace::{Pace, Rate};
-use crate::sys::{self, SendQueue, Waker};
+use crate::sys::{self, SendQueue, Waker, errno};
 use crate::{Error, Result};
 
 /// How a sender is opened.
@@ -57,6 +57,8 @@ pub struct Sender {
     label: String,
     longest: usize,
     destination: SockAddr,
+    group: IpAddr,
+    on: Chosen,
     /// Where the times of the schedule count from.
     opened: Instant,
     state: Guarded<State>,
@@ -103,6 +105,8 @@ impl Sender {
         Ok(Self {
             longest: max_payload(config.group),
             destination: destination.into(),
+            group: config.group,
+            on,
             state: Guarded::new(State {
                 open: Some(Arc::new(Open { socket, waker })),
                 queue: SendQueue::new(config.coalesce),
@@ -140,7 +144,7 @@ impl Sender {
         while done < messages.len() {
             let sent = queue
                 .send(socket, &self.destination, &messages[done..])
-                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(no_source_address));
+                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(|code| self.way_out(code)));
             match sent {
                 Ok(sent) if sent.messages == 0 => break,
                 Ok(sent) => {
@@ -159,6 +163,26 @@ impl Sender {
             }
         }
         Ok(done)
+    }
+
+    /// What helps where the system finds no way to the group, or no address to send from.
+    fn way_out(&self, code: i32) -> Option<String> {
+        if let errno::NETWORK_UNREACHABLE | errno::ADDRESS_NOT_AVAILABLE = code {
+            let here = snapshot().ok()?;
+            if here.get(&self.on.index).is_some_and(|interface| !interface.up) {
+                return Some(format!("{} is down: switch it on, or name another interface", self.on.name));
+            }
+        }
+        match code {
+            // It is about the source, which nobody named.
+            errno::ADDRESS_NOT_AVAILABLE => {
+                Some("no address to send from: name an interface that is up and has one of this IP version".into())
+            }
+            errno::NETWORK_UNREACHABLE if self.group.is_ipv6() => {
+                Some("no route to the group: name an interface that is up and has an IPv6 address".into())
+            }
+            _ => None,
+        }
     }
 
     /// Sleeps until the kernel takes more, at most as long as given.
@@ -234,12 +258,6 @@ impl Sender {
 
 /// `poll` counts in milliseconds; what is left of a pause below this is slept, which a close need not cut short.
 const FINE_PAUSE: Duration = Duration::from_millis(2);
-
-/// What "cannot assign requested address" means to a send: it is about the source, which nobody named.
-fn no_source_address(code: i32) -> Option<String> {
-    (code == sys::errno::ADDRESS_NOT_AVAILABLE)
-        .then(|| "no address to send from: name an interface that is up and has one of this IP version".into())
-}
 
 fn check(config: &SenderConfig) -> Result<()> {
     let SenderConfig { group, .. } = config;

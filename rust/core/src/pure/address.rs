@@ -10,6 +10,9 @@ pub const MAX_PAYLOAD_V4: usize = 65_507;
 /// The largest UDP payload over IPv6 without jumbograms: 65,535 less 8 octets of UDP header (RFC 8200).
 pub const MAX_PAYLOAD_V6: usize = 65_527;
 
+/// What stands for every interface.
+const ALL: &str = "all";
+
 /// An interface as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum InterfaceName {
@@ -39,6 +42,9 @@ impl InterfaceName {
                 .filter(|index| i32::try_from(*index).is_ok())
                 .ok_or_else(|| Error::Invalid(format!("interface index {text} is out of range")))
                 .and_then(Self::from_index);
+        }
+        if text == ALL {
+            return Err(Error::Invalid(format!("{ALL:?} means every interface, so it stands alone")));
         }
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '\0' || c == '/') {
             return Err(Error::Invalid(format!("{text:?} cannot be the name of an interface")));
@@ -82,7 +88,7 @@ pub enum Interfaces {
 impl Interfaces {
     /// Reads what a user typed: `all`, or one interface.
     pub fn parse(text: &str) -> Result<Self> {
-        if text == "all" { Ok(Self::All) } else { InterfaceName::parse(text).map(Self::One) }
+        if text == ALL { Ok(Self::All) } else { InterfaceName::parse(text).map(Self::One) }
     }
 
     /// Whether it is left to the system.
@@ -119,7 +125,8 @@ pub fn parse_group(text: &str) -> Result<IpAddr> {
 pub fn parse_source(text: &str, group: IpAddr) -> Result<IpAddr> {
     let source: IpAddr =
         text.parse().map_err(|_| Error::Invalid(format!("{text:?} is not an IPv4 or IPv6 address")))?;
-    if source.is_ipv4() != group.is_ipv4() {
+    // An IPv4 address that is written as one of IPv6 (RFC 4291 section 2.5.5.2) sends nothing over IPv6.
+    if source.to_canonical().is_ipv4() != group.is_ipv4() {
         return Err(Error::Invalid(format!("source {source} and group {group} are of different IP versions")));
     }
     if source.is_multicast() || source.is_unspecified() || source == IpAddr::V4(Ipv4Addr::BROADCAST) {
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_interface_is_refused() {
-        for text in ["", "0", "99999999999", "a b", "224.0.0.1", "ff02::1", "e\0h"] {
+        for text in ["", "0", "all", "99999999999", "a b", "224.0.0.1", "ff02::1", "e\0h"] {
             assert!(matches!(InterfaceName::parse(text), Err(Error::Invalid(_))), "{text:?}");
         }
     }
@@ -192,6 +199,11 @@ mod tests {
         let group = "232.1.1.1".parse().unwrap();
         assert!(parse_source("10.0.0.1", group).is_ok());
         for text in ["fd00::1", "224.0.0.1", "0.0.0.0", "255.255.255.255", "x"] {
+            assert!(matches!(parse_source(text, group), Err(Error::Invalid(_))), "{text:?}");
+        }
+        let group = "ff35::1".parse().unwrap();
+        assert!(parse_source("fd00::1", group).is_ok());
+        for text in ["10.0.0.1", "::ffff:10.0.0.1", "::", "ff02::1"] {
             assert!(matches!(parse_source(text, group), Err(Error::Invalid(_))), "{text:?}");
         }
     }

@@ -38,11 +38,14 @@ pub(crate) mod errno {
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
     /// A socket that can hold no more groups: past the limit, or out of memory for options (`optmem_max`).
     pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ENOMEM];
+    /// The system has no such thing: no IPv6, or not that option of a socket.
+    pub(crate) const UNSUPPORTED: [i32; 5] =
+        [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
 }
 
-/// Where the limit on groups of one socket is set (ip(7); 20 by default).
+/// Where the limit on groups of one socket is set (ip(7): 20 by default; socket(7): the memory that options may take).
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached; raise it with \
-     'sysctl -w net.ipv4.igmp_max_memberships=N'";
+     'sysctl -w net.ipv4.igmp_max_memberships=N', or for IPv6 'net.core.optmem_max=N'";
 /// Where the limit on sources of one group is set (ip(7); 10 and 64 by default).
 pub(crate) const SOURCE_LIMIT: &str = "the system's limit of sources of one group is reached; raise it with \
      'sysctl -w net.ipv4.igmp_max_msf=N' or 'net.ipv6.mld_max_msf=N'";

@@ -39,6 +39,9 @@ pub(crate) mod errno {
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
     /// A socket that can hold no more groups.
     pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ETOOMANYREFS];
+    /// The system has no such thing: no IPv6, or not that option of a socket.
+    pub(crate) const UNSUPPORTED: [i32; 5] =
+        [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
 }
 
 /// Where the limit on groups of one socket is set.

@@ -41,6 +41,9 @@ pub(crate) mod errno {
     pub(crate) const TOO_MANY_FILES: i32 = ws::WSAEMFILE;
     /// A socket that can hold no more groups.
     pub(crate) const FULL: [i32; 1] = [ws::WSAENOBUFS];
+    /// The system has no such thing: no IPv6, or not that option of a socket.
+    pub(crate) const UNSUPPORTED: [i32; 4] =
+        [ws::WSAEOPNOTSUPP, ws::WSAEAFNOSUPPORT, ws::WSAEPROTONOSUPPORT, ws::WSAENOPROTOOPT];
 }
 
 /// Where the limit on groups of one socket is set.

@@ -1,0 +1,325 @@
+"""What cannot be joined or left: each with the class and the number of its error and a sentence that says why.
+
+After each, nothing has changed: neither what the receiver says is joined, nor what the kernel has joined, nor what it
+lets through. What is refused before the system is asked, at opening, is in ``tests/unit/test_sync_args.py`` too.
+"""
+
+import errno
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multicast.sync import Receiver, Sender
+from tests.wire.exchange import PATIENCE
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+CARD = "veth0"
+HELD = [
+    f"239.9.5.1%{CARD}",
+    f"192.0.2.1,192.0.2.3@232.9.5.1%{CARD}",
+    f"ff15::9:5:1%{CARD}",
+    f"2001:db8::1@ff35::9:5:1%{CARD}",
+    "239.9.5.2%lo",
+]
+"""What the receiver under test has joined before."""
+
+FREE, FREE6 = "239.9.5.99", "ff15::9:5:99"
+HERE = r"\(interfaces here: lo \(127\.0\.0\.1\), "
+SOURCES4 = [f"10.0.1.{number}" for number in range(1, 30)]
+SOURCES6 = [f"fd01::{number:x}" for number in range(1, 200)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call that is refused, and how."""
+
+    call: str
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    number: int | None
+    """The errno of an OSError; None for bad input, which is a ValueError."""
+    why: str
+
+    def __str__(self) -> str:
+        said = [
+            repr(arg) if len(repr(arg)) < 60 else f"{type(arg).__name__} of {len(arg)}" for arg in self.args
+        ]
+        said += [
+            f"{name}={value!r}" if len(repr(value)) < 60 else f"{name}={len(value)} of them"
+            for name, value in self.options.items()
+        ]
+        return f"{self.call}({', '.join(said)})"
+
+
+def join(*args: Any, why: str, number: int | None = None, **options: Any) -> Case:
+    return Case("join", args, options, number, why)
+
+
+def leave(*args: Any, why: str, number: int | None = None, **options: Any) -> Case:
+    return Case("leave", args, options, number, why)
+
+
+CASES = [
+    # of two families
+    join(
+        f"2001:db8::1@{FREE}",
+        CARD,
+        why="source 2001:db8::1 and group 239.9.5.99 are of different IP versions",
+    ),
+    join(
+        f"192.0.2.1@{FREE6}", CARD, why="source 192.0.2.1 and group ff15::9:5:99 are of different IP versions"
+    ),
+    join(
+        FREE6,
+        CARD,
+        source="::ffff:192.0.2.1",
+        why="source ::ffff:192.0.2.1 and group .* different IP versions",
+    ),
+    join(
+        FREE,
+        CARD,
+        exclude=["192.0.2.1", "2001:db8::1"],
+        why="source 2001:db8::1 and group .* different IP versions",
+    ),
+    join(
+        [FREE, FREE6],
+        CARD,
+        source="192.0.2.1",
+        why="source 192.0.2.1 and group ff15::9:5:99 are of different",
+    ),
+    join([FREE6, FREE], CARD, exclude="2001:db8::1", why="and group 239.9.5.99 are of different IP versions"),
+    # groups that are none
+    join("192.0.2.1", CARD, why="192.0.2.1 is not a multicast address"),
+    join("2001:db8::1", CARD, why="2001:db8::1 is not a multicast address"),
+    join([FREE, "240.0.0.0"], CARD, why="240.0.0.0 is not a multicast address"),
+    join("239.255.255.255+2", CARD, why="240.0.0.0 is not a multicast address"),
+    join("239.9.5.0/24", "lo", why="239.9.5.2 is joined already on lo"),
+    join("239.9.5.99/24", CARD, why=r"that is 239\.9\.5\.0/24"),
+    join(f"{FREE}:1", CARD, why="the port is given twice"),
+    # zones and interfaces
+    join("ff02::9:5", why="name one, as in ff02::9:5%eth0"),
+    join("ff01::9:5", why="name one, as in ff01::9:5%eth0"),
+    join("ff02::9:5%", why="an empty or a second zone"),
+    join("ff02::9:5%0", why="interface index 0 names no interface"),
+    join("ff02::9:5%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
+    join(f"{FREE}%9999", number=errno.ENODEV, why=f"cannot use interface 9999: No such device {HERE}"),
+    join(
+        FREE,
+        "203.0.113.9",
+        number=errno.EADDRNOTAVAIL,
+        why=f"with address 203.0.113.9: Cannot assign .* {HERE}",
+    ),
+    join(FREE6, "fd09::9", number=errno.EADDRNOTAVAIL, why=f"with address fd09::9: Cannot assign .* {HERE}"),
+    join(FREE, FREE, why="239.9.5.99 is a group, not an address of an interface"),
+    join(FREE, "", why='"" cannot be the name of an interface'),
+    join(FREE, [], why="each of several interfaces to join 239.9.5.99 on has to be named"),
+    join(FREE, ["lo", "all"], why='"all" means every interface, so it stands alone'),
+    join(
+        FREE,
+        ["nosuch0", "nosuch1"],
+        number=errno.ENODEV,
+        why=r"cannot join 239\.9\.5\.99 on any interface: .* \(nosuch0: there is no such interface; nosuch1: there",
+    ),
+    # sources
+    join(FREE, CARD, source="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
+    join(FREE, CARD, source="0.0.0.0", why="0.0.0.0 cannot be the source of a datagram"),
+    join(FREE, CARD, source=["192.0.2.1", "255.255.255.255"], why="255.255.255.255 cannot be the source of"),
+    join(FREE, CARD, exclude="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
+    join(FREE6, CARD, source="::", why=":: cannot be the source of a datagram"),
+    join(FREE6, CARD, source="ff02::1", why="ff02::1 cannot be the source of a datagram"),
+    join(FREE6, CARD, source="", why='"" is not an IPv4 or IPv6 address'),
+    join(f"host@{FREE}", CARD, why='"host" is not an IPv4 or IPv6 address'),
+    join(f"@{FREE}", CARD, why="has an empty source before '@'"),
+    join(
+        FREE6,
+        "lo",
+        source=f"fe80::1%{CARD}",
+        why=f"the source fe80::1%{CARD} is on {CARD}, and its group joined on lo",
+    ),
+    join(
+        FREE6, source="fe80::1%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"
+    ),
+    join(
+        FREE, CARD, source="192.0.2.1", exclude="192.0.2.2", why="for some sources or without some, not both"
+    ),
+    join(f"192.0.2.1@{FREE}", CARD, exclude="192.0.2.2", why="for some sources or without some, not both"),
+    join(
+        "232.9.5.99",
+        CARD,
+        why=r"source-specific group \(RFC 4607\): name its source, as in 10.0.0.1@232.9.5.99",
+    ),
+    join("232.9.5.99", CARD, exclude="192.0.2.1", why=r"source-specific group \(RFC 4607\): name its source"),
+    join("ff35::9:5:99", CARD, why=r"source-specific group \(RFC 4607\): name its source"),
+    join(
+        "ff3e::8000:1",
+        CARD,
+        exclude="2001:db8::1",
+        why=r"source-specific group \(RFC 4607\): name its source",
+    ),
+    join("231.255.255.255+2", CARD, why="232.0.0.0 is a source-specific group"),
+    # joined before
+    join("239.9.5.1", CARD, why=f"239.9.5.1 is joined already on {CARD}$"),
+    join("239.9.5.1", "192.0.2.2", why=f"239.9.5.1 is joined already on {CARD}$"),
+    join("ff15::9:5:1", "2001:db8::2", why=f"ff15::9:5:1 is joined already on {CARD}$"),
+    join("FF15:0::9:5:1", CARD, why=f"ff15::9:5:1 is joined already on {CARD}$"),
+    join("239.9.5.2", why="239.9.5.2 is joined already on lo$"),
+    join([FREE, FREE], CARD, why=f"239.9.5.99 is joined already on {CARD}$"),
+    join([FREE, "239.9.5.1"], CARD, why=f"239.9.5.1 is joined already on {CARD}$"),
+    join(
+        "239.9.5.1",
+        CARD,
+        source="192.0.2.1",
+        why="joined already .* for other sources: leave it first, and name all",
+    ),
+    join(
+        "192.0.2.9@232.9.5.1", CARD, why="joined already .* for other sources: leave it first, and name all"
+    ),
+    join("192.0.2.1,192.0.2.3@232.9.5.1", CARD, why=f"232.9.5.1 is joined already on {CARD}$"),
+    # limits of the system
+    join(
+        FREE, CARD, source=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
+    ),
+    join(
+        FREE, CARD, exclude=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
+    ),
+    join(
+        FREE6, CARD, source=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
+    ),
+    join(
+        FREE6, CARD, exclude=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
+    ),
+    join(
+        [FREE, "232.9.5.99"],
+        CARD,
+        source=SOURCES4,
+        number=errno.ENOBUFS,
+        why=f"cannot join {FREE} on {CARD}: ",
+    ),
+    # never joined
+    leave(FREE, why="239.9.5.99 is not joined, so it cannot be left"),
+    leave(FREE6, why="ff15::9:5:99 is not joined, so it cannot be left"),
+    leave("239.9.5.1", "lo", why="239.9.5.1 is not joined on lo, so it cannot be left"),
+    leave("ff15::9:5:1%lo", why="ff15::9:5:1 is not joined on lo, so it cannot be left"),
+    leave("239.9.5.1+2", CARD, why=f"239.9.5.2 is not joined on {CARD}, so it cannot be left"),
+    leave("239.9.5.0/30", why="239.9.5.0 is not joined, so it cannot be left"),
+    leave("239.9.5.1", "nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
+    leave(
+        "239.9.5.1", "203.0.113.9", number=errno.EADDRNOTAVAIL, why="with address 203.0.113.9: Cannot assign"
+    ),
+    leave("192.0.2.1", why="192.0.2.1 is not a multicast address"),
+    leave("239.9.5.1:1", why="the port is given twice"),
+    leave(
+        "192.0.2.1@232.9.5.1", why="232.9.5.1 is joined for 192.0.2.1, 192.0.2.3; a group is left as a whole"
+    ),
+    leave("192.0.2.1@239.9.5.1", why="239.9.5.1 is joined for any source; a group is left as a whole"),
+]
+
+
+def kernel() -> list[list[str]]:
+    """What the kernel has joined and filters, without what changes by itself: its timers."""
+    tables = {
+        name: Path("/proc/net", name).read_text() for name in ("igmp", "igmp6", "mcfilter", "mcfilter6")
+    }
+    columns = {"igmp": 2, "igmp6": 4, "mcfilter": 5, "mcfilter6": 5}
+    return [line.split()[: columns[name]] for name, text in tables.items() for line in text.splitlines()]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(scope="module")
+def rx() -> Iterator[Receiver]:
+    with Receiver(HELD, 0) as rx:
+        yield rx
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a call which failed must leave as it was."""
+
+    groups: tuple[Any, ...]
+    sockets: int
+    kernel: list[list[str]]
+    open_files: int
+
+    @classmethod
+    def of(cls, rx: Receiver) -> "State":
+        return cls(rx.groups, rx.stats().sockets, kernel(), descriptors())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_nothing_has_changed(case: Case, rx: Receiver) -> None:
+    before = State.of(rx)
+    call: Callable[..., None] = getattr(rx, case.call)
+    with pytest.raises(ValueError if case.number is None else OSError) as caught:
+        call(*case.args, **case.options)
+    if case.number is None:
+        assert type(caught.value) is ValueError
+    assert getattr(caught.value, "errno", None) == case.number
+    told = str(caught.value)
+    assert re.search(case.why, told), told
+    assert State.of(rx) == before
+    with Sender("239.9.5.2", rx.port, interface="lo") as tx:
+        tx.send(b"still heard")
+    assert rx.recv(timeout=PATIENCE).data == b"still heard"
+
+
+REFUSED_ALONE = [case for case in CASES if case.call == "join" and "joined already" not in case.why]
+
+
+@pytest.mark.parametrize("case", REFUSED_ALONE, ids=str)
+def test_it_is_refused_at_opening_and_nothing_is_left(case: Case) -> None:
+    before = kernel(), descriptors()
+    group, *where = case.args
+    interface = {"interface": where[0]} if where else {}
+    with pytest.raises(ValueError if case.number is None else OSError) as caught:
+        Receiver(group, 0, **interface, **case.options)
+    assert getattr(caught.value, "errno", None) == case.number
+    assert re.search(case.why, str(caught.value)), caught.value
+    assert (kernel(), descriptors()) == before
+
+
+def test_the_limit_on_sources_can_be_reached() -> None:
+    """As many as the system allows are joined; one more is the limit, and none of them then."""
+    most = int(Path("/proc/sys/net/ipv4/igmp_max_msf").read_text())
+    before = kernel()
+    with Receiver(FREE, 0, interface=CARD, source=SOURCES4[:most]) as rx:
+        assert len(rx.groups[0].sources) == most
+    with pytest.raises(OSError, match="igmp_max_msf"):
+        Receiver(FREE, 0, interface=CARD, source=SOURCES4[: most + 1])
+    assert kernel() == before
+
+
+@pytest.mark.parametrize(
+    ("group", "setting"), [("239.8.0.0+30", "igmp_max_memberships"), ("ff15::8:0+5000", "optmem_max")]
+)
+def test_the_limit_on_groups_of_the_one_socket_there_may_be(group: str, setting: str) -> None:
+    """Who does not share the port has one socket: past its limit none of the groups is joined."""
+    with Receiver(HELD[0 if "." in group else 2], 0, share=False) as rx:
+        before = State.of(rx)
+        with pytest.raises(OSError, match=setting) as caught:
+            rx.join(group, CARD)
+        assert caught.value.errno in (errno.ENOBUFS, errno.ENOMEM)
+        assert State.of(rx) == before
+
+
+def test_a_group_that_the_owner_of_an_adopted_socket_joined_is_joined_already() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 0))
+        sock.setsockopt(
+            socket.IPPROTO_IP,
+            socket.IP_ADD_MEMBERSHIP,
+            socket.inet_aton(FREE) + socket.inet_aton("192.0.2.2"),
+        )
+        with Receiver.adopt(sock, "239.9.5.98", interface=CARD) as rx:
+            before = State.of(rx)
+            with pytest.raises(ValueError, match=r"239\.9\.5\.99 is joined already on this socket"):
+                rx.join(FREE, CARD)
+            assert State.of(rx) == before

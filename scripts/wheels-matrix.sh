@@ -3,7 +3,7 @@
 # tests with each of them on each interpreter that it fits. `make wheels-matrix` calls this.
 #
 # PYTHON are interpreters; without them it takes each python3.N (from 3.10) and python3.Nt (from 3.14) that is on the
-# PATH or in pyenv. --newest tests on the newest only, which none of the wheels it then gets was built with.
+# PATH or in pyenv. --newest tests on the newest only, and builds only what that one takes, with the oldest that can.
 #
 # Which wheels there are, and why, is in docs/architecture.md. Each is built where an interpreter for it is at hand:
 #   cp310                  CPython 3.10
@@ -68,6 +68,8 @@ for line in "${interpreters[@]}"; do
   read -r has python <<<"$line"
   wheel=$(builds "$has")
   [ -z "${built_with[$wheel]:-}" ] || continue
+  # A wheel for one version is of no use to the newest, unless that is it.
+  case $newest$wheel in yescp310 | yescp314t) [ "$line" = "${interpreters[-1]}" ] || continue ;; esac
   built_with[$wheel]=$has
   echo "wheels-matrix: building $wheel with $has"
   "$python" -m venv "$work/build-$has"
@@ -110,7 +112,9 @@ done
 
 printf '\n%-10s %-18s %-12s %s\n' python wheel 'built with' result
 printf '%s\n' "${table[@]}"
-for wheel in cp310 cp311-abi3 cp314t cp315-abi3.abi3t; do
-  [ -n "${built_with[$wheel]:-}" ] || echo "not built here, for want of an interpreter: $wheel"
-done
+if [ "$newest" = no ]; then
+  for wheel in cp310 cp311-abi3 cp314t cp315-abi3.abi3t; do
+    [ -n "${built_with[$wheel]:-}" ] || echo "not built here, for want of an interpreter: $wheel"
+  done
+fi
 exit "$failed"

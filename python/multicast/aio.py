@@ -173,13 +173,10 @@ class Receiver(Endpoint[sync.Receiver]):
             except TimeoutError:
                 course.missed()
                 continue
-            course.arrived()
-            try:
+            with course.handing(msg):
                 result = handler(msg)
                 if inspect.isawaitable(result):
                     await result
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is told, and its user's choice decides
-                course.failed(error, msg)
         return course.handled
 
     def _take(self) -> _core.Datagram:

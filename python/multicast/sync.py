@@ -7,6 +7,7 @@ opening goes to the compiled core, without a Python frame in between.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -241,6 +242,10 @@ class Receiver(_core.Receiver):
         """Closes it."""
         self.close()
 
+    def __del__(self) -> None:
+        """Warns where it was not closed."""
+        _warn_unclosed(self)
+
     def __repr__(self) -> str:
         """What it receives."""
         try:
@@ -348,6 +353,10 @@ class Sender(_core.Sender):
         """Closes it."""
         self.close()
 
+    def __del__(self) -> None:
+        """Warns where it was not closed."""
+        _warn_unclosed(self)
+
     def __repr__(self) -> str:
         """Where it sends."""
         state = ", closed" if self.closed else ""
@@ -361,6 +370,16 @@ def interfaces() -> tuple[Interface, ...]:
         OSError: the system did not tell.
     """
     return tuple(Interface(**interface) for interface in _core.interfaces())
+
+
+# Its default arguments are there still when the interpreter ends and takes a module's names away.
+def _warn_unclosed(
+    endpoint: Receiver | Sender, warn: Callable[..., None] = warnings.warn, kind: type = ResourceWarning
+) -> None:
+    """Warns as a socket does, which nobody sees who did not ask for it (``-X dev``, ``-W default``)."""
+    if not endpoint.closed:
+        # The place where it was dropped.
+        warn(f"unclosed {endpoint!r}", kind, stacklevel=3, source=endpoint)
 
 
 def _groups(

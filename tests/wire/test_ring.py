@@ -349,5 +349,6 @@ def test_its_thread_ends_with_it(ended: str) -> None:
     if ended == "closed":
         rx.close()
     else:
-        rx = None
+        with pytest.warns(ResourceWarning, match="unclosed <Receiver on port"):
+            rx = None
     waiting.until(lambda: not ring_threads(), "the end of the ring's thread", 1.0)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
     from multicast.types import Membership, ReceiverStats, SenderStats
 
+__all__ = ["Receiver", "Sender"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Receiver(Endpoint[sync.Receiver]):
     """Receives the datagrams of one or more groups on one port, in an event loop.

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
     from multicast.types import Membership, ReceiverStats, SenderStats
 
+__all__ = ["Receiver", "Sender"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Receiver(Endpoint[sync.Receiver]):
     """Receives the datagrams of one or more groups on one port, in an event loop.
@@ -173,13 +179,10 @@ class Receiver(Endpoint[sync.Receiver]):
             except TimeoutError:
                 course.missed()
                 continue
-            course.arrived()
-            try:
+            with course.handing(msg):
                 result = handler(msg)
                 if inspect.isawaitable(result):
                     await result
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is told, and its user's choice decides
-                course.failed(error, msg)
         return course.handled
 
     def _take(self) -> _core.Datagram:

@@ -13,7 +13,10 @@ from multicast import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Literal, Protocol, TypeAlias
+
+    from typing_extensions import Self
 
     class Event(Protocol):
         """A `threading.Event`, an `asyncio.Event`, or whatever else tells whether it is set."""
@@ -61,11 +64,6 @@ class Course:
         """Seconds to wait for the next datagram, at most."""
         return min(self._look, self._timeout - self._idle)
 
-    def arrived(self) -> None:
-        """Notes that a datagram came."""
-        self._idle = 0.0
-        self.handled += 1
-
     def missed(self) -> None:
         """Notes that none came in the time of `wait`.
 
@@ -76,12 +74,23 @@ class Course:
         if self._idle >= self._timeout:
             raise TimeoutError(f"nothing was received within {self._timeout:g} s")
 
-    def failed(self, error: Exception, msg: _core.Datagram) -> None:
-        """Logs a handler's error with the datagram's origin.
+    def handing(self, msg: _core.Datagram) -> Self:
+        """Notes that a datagram came. In a ``with`` around the handler's call its error becomes what was chosen."""
+        self._idle = 0.0
+        self.handled += 1
+        self._msg = msg
+        return self
 
-        Raises:
-            Exception: that error, where it is to end the loop.
-        """
+    def __enter__(self) -> None:
+        """Nothing: see `handing`."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Logs a handler's error with the datagram's origin; only what is no `Exception` always goes through."""
+        if not isinstance(error, Exception):
+            return False
+        msg = self._msg
         _logger.error(
             "The handler failed on a datagram of %d octets from %s to %s (interface %s): %s: %s",
             len(msg),
@@ -92,8 +101,7 @@ class Course:
             error,
             exc_info=error,
         )
-        if self._raises:
-            raise error
+        return not self._raises
 
 
 def run(
@@ -114,11 +122,8 @@ def run(
         except TimeoutError:
             course.missed()
             continue
-        course.arrived()
-        try:
+        with course.handing(msg):
             handler(msg)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is told, and its user's choice decides
-            course.failed(error, msg)
     return course.handled
 
 

@@ -7,7 +7,7 @@ opening goes to the compiled core, without a Python frame in between.
 from __future__ import annotations
 
 import logging
-import sys
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ _logger = logging.getLogger("multicast")
 AUTO_RECV_BUFFER = 8 * 1024 * 1024
 """Octets of receive buffer that ``recv_buffer="auto"`` asks for. The kernel takes the memory only while
 datagrams wait; with its bookkeeping this holds some 20,000 small datagrams."""
+
+RING_MOST = 1 << 24
+"""Datagrams that a ring may have room for: their payloads may take 32 GiB. A larger number is a slip, such as octets
+for datagrams, and as good as no bound: the system would end the program when the memory is used up."""
 
 
 class Receiver(_core.Receiver):
@@ -60,9 +64,9 @@ class Receiver(_core.Receiver):
         gro: let the kernel hand over several datagrams in one buffer, where it can (``UDP_GRO``, Linux).
         rejoin: leave and join everything every so many seconds, for switches that forget their listeners because
             no router asks for them (IGMP snooping without a querier); None does not.
-        ring: a thread empties the kernel's buffer into a ring for this many datagrams, from 1, whatever this
-            program is doing; None has none. Their payloads may have 2,048 octets each on average, and 1 MiB
-            together at least. With a ring, `fileno` can be read while there is something to take.
+        ring: a thread empties the kernel's buffer into a ring for this many datagrams, from 1 to 16,777,216,
+            whatever this program is doing; None has none. Their payloads may have 2,048 octets each on average,
+            and 1 MiB together at least. With a ring, `fileno` can be read while there is something to take.
         ring_policy: what happens when the ring is full: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``,
             which lets the kernel's buffer fill instead.
 
@@ -256,6 +260,10 @@ class Receiver(_core.Receiver):
         """Closes it."""
         self.close()
 
+    def __del__(self) -> None:
+        """Warns where it was not closed."""
+        _warn_unclosed(self)
+
     def __repr__(self) -> str:
         """What it receives."""
         try:
@@ -368,6 +376,10 @@ class Sender(_core.Sender):
         """Closes it."""
         self.close()
 
+    def __del__(self) -> None:
+        """Warns where it was not closed."""
+        _warn_unclosed(self)
+
     def __repr__(self) -> str:
         """Where it sends."""
         state = ", closed" if self.closed else ""
@@ -381,6 +393,16 @@ def interfaces() -> tuple[Interface, ...]:
         OSError: the system did not tell.
     """
     return tuple(Interface(**interface) for interface in _core.interfaces())
+
+
+# Its default arguments are there still when the interpreter ends and takes a module's names away.
+def _warn_unclosed(
+    endpoint: Receiver | Sender, warn: Callable[..., None] = warnings.warn, kind: type = ResourceWarning
+) -> None:
+    """Warns as a socket does, which nobody sees who did not ask for it (``-X dev``, ``-W default``)."""
+    if not endpoint.closed:
+        # The place where it was dropped.
+        warn(f"unclosed {endpoint!r}", kind, stacklevel=3, source=endpoint)
 
 
 def _groups(
@@ -482,9 +504,8 @@ def _ring(capacity: int | None) -> int | None:
         return None
     if isinstance(capacity, bool) or not isinstance(capacity, int):
         raise TypeError(f"a ring has a number of datagrams (int) or is None, not {type(capacity).__name__}")
-    # The limit is that of the address space, in steps of the payload that there is room for.
-    if not 1 <= capacity <= sys.maxsize // 4096:
-        raise ValueError(f"a ring has room for a number of datagrams from 1, not {capacity}")
+    if not 1 <= capacity <= RING_MOST:
+        raise ValueError(f"a ring has room for 1 to {RING_MOST} datagrams, not {capacity}")
     return capacity
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from multicast import aio
+from multicast import _aio_base, aio
 from multicast._core import ClosedError, Datagram
 from multicast.sync import Sender
 from tests.support import loops
@@ -444,8 +444,10 @@ def test_nobody_waits_nothing_is_watched() -> None:
     loops.run(lambda: loop, main())
 
 
-def test_what_is_there_costs_no_future_and_no_task() -> None:
+def test_what_is_there_costs_no_future_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = loops.Watched()
+    # On a busy machine this program is away for longer than a slice, gives way, and is watched for anew.
+    monkeypatch.setattr(_aio_base, "SLICE", PATIENCE)
 
     async def main() -> None:
         tx, rx = pair()
@@ -635,3 +637,13 @@ def test_it_is_opened_with_the_arguments_of_its_twin() -> None:
     assert LOOPBACK.group in repr(rx)
     rx.close()
     assert "closed" in repr(rx)
+
+
+def test_the_module_shows_its_two_names() -> None:
+    assert dir(aio) == aio.__all__ == ["Receiver", "Sender"]
+
+
+def test_one_that_was_not_closed_is_warned_about() -> None:
+    held = [aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)]
+    with pytest.warns(ResourceWarning, match=f"unclosed <Receiver on port {held[0].port}: {LOOPBACK.group}>"):
+        held.clear()

@@ -18,7 +18,7 @@ pub use batch::{Batch, DatagramRef, Origin};
 pub use events::{Event, Weight};
 pub use interfaces::{Interface, interface_mtu, interface_name, interfaces};
 pub use receiver::{GroupSpec, Receiver, ReceiverConfig, ReceiverStats};
-pub use ring::{RingConfig, RingPolicy, RingReceiver, RingStats, close_rings};
+pub use ring::{RING_MOST, RingConfig, RingPolicy, RingReceiver, RingStats, close_rings};
 pub use sender::{Sender, SenderConfig, SenderStats};
 
 use crate::{Error, Result, sys};

@@ -36,6 +36,9 @@ pub use exit::close_rings;
 /// lasts longer than this.
 const TICK: Duration = Duration::from_millis(50);
 
+/// The largest capacity. Such a ring's payloads may take 32 GiB: a larger number is a slip, and as good as no bound.
+pub const RING_MOST: usize = 1 << 24;
+
 /// Who has to go when a ring is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingPolicy {
@@ -50,7 +53,7 @@ pub enum RingPolicy {
 /// How large a ring is, and what happens when it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingConfig {
-    /// Datagrams that it holds at most, from 1. Their payloads together may have 2,048 octets for each datagram of the
+    /// Datagrams that it holds at most, from 1 to [`RING_MOST`]. Their payloads together may have 2,048 octets for each datagram of the
     /// capacity, and 1 MiB where that is more: longer datagrams fill it earlier.
     pub capacity: usize,
     /// What happens when it is full.
@@ -98,8 +101,11 @@ impl RingReceiver {
     /// The thread starts here and not at the first receive, so that nothing is lost while the user is still busy with
     /// something else.
     pub fn start(core: Receiver, config: RingConfig) -> Result<Self> {
-        if config.capacity == 0 {
-            return Err(Error::Invalid("a ring holds at least 1 datagram".into()));
+        if !(1..=RING_MOST).contains(&config.capacity) {
+            return Err(Error::Invalid(format!(
+                "a ring has room for 1 to {RING_MOST} datagrams, not {}",
+                config.capacity
+            )));
         }
         let failed = |e| Error::system(format!("start the thread of a ring for port {}", core.port()), e);
         let generation = sys::fork_generation().map_err(failed)?;

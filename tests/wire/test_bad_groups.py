@@ -155,7 +155,7 @@ CASES = [
         why=r"source-specific group \(RFC 4607\): name its source, as in 10.0.0.1@232.9.5.99",
     ),
     join("232.9.5.99", CARD, exclude="192.0.2.1", why=r"source-specific group \(RFC 4607\): name its source"),
-    join("ff35::9:5:99", CARD, why=r"source-specific group \(RFC 4607\): name its source"),
+    join("ff35::9:5:99", CARD, why=r"\(RFC 4607\): name its source, as in fd00::1@ff35::9:5:99"),
     join(
         "ff3e::8000:1",
         CARD,

@@ -698,7 +698,8 @@ fn check(spec: &GroupSpec) -> Result<()> {
             Err(Error::Invalid(format!("no source was given that {group} may come from")))
         }
         Sources::Any | Sources::Except(_) if is_source_specific(*group) => Err(Error::Invalid(format!(
-            "{group} is a source-specific group (RFC 4607): name its source, as in 10.0.0.1@{group}"
+            "{group} is a source-specific group (RFC 4607): name its source, as in {}@{group}",
+            if group.is_ipv4() { "10.0.0.1" } else { "fd00::1" }
         ))),
         Sources::Only(list) | Sources::Except(list) => match list.iter().find(|s| s.is_ipv4() != group.is_ipv4()) {
             Some(other) => {

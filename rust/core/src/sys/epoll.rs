@@ -103,7 +103,8 @@ fn timer(period: Duration) -> io::Result<OwnedFd> {
     let timer = owned(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) })?;
     // SAFETY: zero octets are a valid itimerspec (integers).
     let mut times: libc::itimerspec = unsafe { mem::zeroed() };
-    times.it_interval.tv_sec = libc::time_t::try_from(period.as_secs()).unwrap_or(libc::time_t::MAX);
+    // Not by the field's own type: libc calls its name deprecated on musl, whose time_t is about to change.
+    times.it_interval.tv_sec = i32::try_from(period.as_secs()).unwrap_or(i32::MAX).into();
     // Below a thousand million, which any c_long holds.
     times.it_interval.tv_nsec = period.subsec_nanos() as _;
     times.it_value = times.it_interval;

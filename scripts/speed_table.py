@@ -15,6 +15,7 @@ SIZE = 100
 # The name in the results, and what it is called here.
 LINES = {
     "floor: recvmmsg": "C, a bare `recvmmsg` loop",
+    "recv_batch columns, lean": "**`rx.recv_batch()`**, columns, told nothing but the sender",
     "recv_batch columns": "**`rx.recv_batch()`**, columns",
     "for msg in rx": "**`for msg in rx`**",
     "async for msg in rx": "**`async for msg in rx`**",

@@ -34,9 +34,9 @@ pub struct Origin {
     pub truncated: bool,
 }
 
-/// Octets that are moved together at most to make room: on average an eighth of each slot. Longer datagrams are handed
-/// over as they lie, since copying them would cost more than the next kernel call saves.
-const PACKED_OCTETS: usize = SLOTS * SLOT / 8;
+/// Octets that are moved together at most to make room: 512 for each slot on average. Longer datagrams are handed over as
+/// they lie, since copying them would cost more than a larger batch saves.
+const PACKED_OCTETS: usize = SLOTS * 512;
 
 /// Payload octets and datagrams that a compact storage takes at most, unless a single datagram is longer.
 const COMPACT_OCTETS: usize = 65_536;
@@ -382,7 +382,7 @@ mod tests {
         let mut first = 0;
         for round in 0..3u8 {
             let (buffer, mut recorder) = storage.fill(first, 3);
-            for (slot, (length, segment)) in [(700, 300), (0, 0), (65_507, 0)].into_iter().enumerate() {
+            for (slot, (length, segment)) in [(700, 300), (0, 0), (30_000, 0)].into_iter().enumerate() {
                 let filling = round * 3 + slot as u8;
                 buffer[slot * STRIDE..][..length].fill(filling);
                 recorder.note(slot, &arrival(length, segment));
@@ -390,7 +390,7 @@ mod tests {
                 expected.extend(parts.iter().map(|&part| vec![filling; part]));
             }
             first = storage.pack();
-            assert_eq!(first, ((usize::from(round) + 1) * 66_207).div_ceil(STRIDE));
+            assert_eq!(first, ((usize::from(round) + 1) * 30_700).div_ceil(STRIDE));
         }
         let batch = Batch::new(Arc::new(storage), 0..expected.len());
         assert!(batch.iter().map(|datagram| datagram.data).eq(expected.iter().map(Vec::as_slice)));
@@ -401,7 +401,7 @@ mod tests {
         let mut storage = Storage::new();
         let (_, mut recorder) = storage.fill(0, SLOTS);
         for slot in 0..SLOTS {
-            recorder.note(slot, &arrival(SLOT / 8 + 1, 0));
+            recorder.note(slot, &arrival(513, 0));
         }
         let before = storage.offsets.clone();
         assert_eq!(storage.pack(), SLOTS);

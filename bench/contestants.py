@@ -81,10 +81,11 @@ LEAN_COLUMNS = Contestant("recv_batch columns, lean", "here", "receivers.ours:Le
 LEAN_PAYLOADS = Contestant("recv_batch payloads(), lean", "here", "receivers.ours:LeanPayloads")
 LEAN_ITERATE = Contestant("for msg in rx, lean", "here", "receivers.ours:LeanIterate")
 AIO = Contestant("async for msg in rx", "here", "receivers.ours_aio:Aio")
+LEAN_AIO = Contestant("async for msg in rx, lean", "here", "receivers.ours_aio:LeanAio")
 SERVER = Contestant("McastServer", "here", "receivers.server:Server")
 GROUPS = Contestant("1,000 groups", "here", "receivers.ours:Groups")
 
-LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE)
+LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE, LEAN_AIO)
 OURS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, SERVER)
 PLAIN_RECEIVERS = (FLOOR, FLOOR_TOLD, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
 COALESCED_RECEIVERS = (FLOOR_GRO, COLUMNS, PAYLOADS, ITERATE, AIO)

@@ -102,6 +102,9 @@ def _receiving(size: int) -> list[Target]:
             ),
         ]  # fmt: skip
     lines += [
+        Target(
+            f"async for, lean, {at}", "uvloop protocol", 0.7, _cost("drain", who.LEAN_AIO, who.UVLOOP, size)
+        ),
         Target(f"async for, {at}", "uvloop protocol", 0.7, _cost("drain", who.AIO, who.UVLOOP, size)),
         Target(f"async for, {at}", "asyncio protocol", 0.1, _cost("drain", who.AIO, who.ASYNCIO, size)),
         Target(f"McastServer, {at}", who.STDLIB.name, 1.2, _cost("drain", who.SERVER, who.STDLIB, size)),

@@ -12,9 +12,13 @@ from multicast import aio
 class Aio(Reader):
     """Reads on a loop of its own, which runs only while something is to be read."""
 
+    lean = False
+    """Told nothing but the sender, which is what the protocols of event loops are told."""
+
     def __init__(self, group: str, port: int) -> None:
+        told = not self.lean
         self._loop = asyncio.new_event_loop()
-        self.rx = aio.Receiver(group, port, interface="lo")
+        self.rx = aio.Receiver(group, port, interface="lo", timestamps=told, ttl=told, gro=told)
         self._loop.run_until_complete(self.rx.__aenter__())
         self._got = 0
 
@@ -56,3 +60,9 @@ class Aio(Reader):
         self._loop.add_signal_handler(signal.SIGUSR1, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
             self._loop.run_until_complete(task)
+
+
+class LeanAio(Aio):
+    """Told less."""
+
+    lean = True

@@ -64,16 +64,16 @@ def test_speed_figures_are_those_of_the_run() -> None:
         }
         for name in speed_table.LINES
     ]
-    rows.append({**rows[1], "coalesced": True, "median": {"cpu_ns": 56.0}})
+    rows.append({**rows[2], "coalesced": True, "median": {"cpu_ns": 56.0}})
     machine = {"system": "Linux-6.1-x", "processor": "x86_64", "cores": 2, "python": "3.11.7"}
     page = speed_table.publish(
         {"rows": rows, "machine": machine, "plan": {"rounds": 5}},
-        f"before\n{speed_table.BEGIN}\nold\n{speed_table.END}\nafter",
+        f"before\n{speed_table.BEGIN}\nstale figures\n{speed_table.END}\nafter",
     )
     assert page.startswith("before\n")
     assert page.endswith("\nafter")
-    assert "old" not in page
-    assert "columns | 1,234 ns | 56 ns |" in page
+    assert "stale" not in page
+    assert "**, columns | 1,234 ns | 56 ns |" in page
     assert "Linux 6.1, x86_64, 2 cores, Python 3.11.7" in page
     assert "median of 5 rounds" in page
 

@@ -75,7 +75,19 @@ choose() {
   fi
 }
 
-check() { "${cargo[@]}" check "${build_std[@]}" --locked --workspace --target "$1"; }
+# What the compiler is told for target $1. A musl module is loaded into a Python that is linked to the system's C library: it
+# must not have one of its own. One for macOS finds Python's functions when it is loaded.
+flags() {
+  case $1 in
+    *-musl) echo "-C target-feature=-crt-static" ;;
+    *-apple-*) echo "-C link-arg=-undefined -C link-arg=dynamic_lookup" ;;
+  esac
+}
+
+# Runs $2 and what follows for target $1, in the surroundings that `cargo` says.
+run() { "${cargo[@]:0:${#cargo[@]}-1}" "RUSTFLAGS=$(flags "$1")" "${@:2}"; }
+
+check() { run "$1" "${cargo[-1]}" check "${build_std[@]}" --locked --workspace --target "$1"; }
 
 # What `file` has to say of a module for target $1.
 expected() {
@@ -87,13 +99,10 @@ expected() {
   esac
 }
 
-# A musl module is loaded into a Python that is linked to the system's C library: it must not have one of its own.
 link() {
-  local flags="" module
-  case $1 in *-musl) flags="-C target-feature=-crt-static" ;; esac
-  case $1 in *-apple-*) flags="-C link-arg=-undefined -C link-arg=dynamic_lookup" ;; esac
-  env PYO3_BUILD_EXTENSION_MODULE=1 "${cargo[@]:0:${#cargo[@]}-1}" "RUSTFLAGS=$flags" \
-    "$tools/bin/cargo-zigbuild" zigbuild "${build_std[@]}" --locked --package multicast-py --lib --target "$1" || return 1
+  local module
+  PYO3_BUILD_EXTENSION_MODULE=1 run "$1" "$tools/bin/cargo-zigbuild" zigbuild "${build_std[@]}" --locked \
+    --package multicast-py --lib --target "$1" || return 1
   module=$(find "$folder/$1/debug" -maxdepth 1 -name 'lib_core.*' ! -name '*.d' -print -quit)
   file "$module" | tee /dev/stderr | grep -q "$(expected "$1")"
 }

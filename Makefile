@@ -15,6 +15,7 @@
 #   make publish-bench  those results into the documentation and the README
 #   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
 #   make user-install   install this tree for the current user
+#   make cross-check    type-checks the Rust code for other systems (CROSS_ARGS=target ...)
 #   make clean          remove what was built; `make purge` removes the environment and all caches too
 
 SHELL := bash
@@ -29,6 +30,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 BENCH_RESULTS ?= bench/results/latest.json
 MATRIX_ARGS ?=
+CROSS_ARGS ?=
 WHEELS ?=
 
 VENV := .venv
@@ -106,7 +108,7 @@ lint-workflows: $(INSTALLED)
 
 .PHONY: cross-check
 cross-check:
-	bash scripts/cross-check.sh
+	bash scripts/cross-check.sh $(CROSS_ARGS)
 
 .PHONY: check-ring
 check-ring:

@@ -28,7 +28,7 @@ pub(crate) struct Datagram {
     /// Its remaining hops (IPv6: hop limit).
     #[pyo3(get)]
     pub(crate) ttl: Option<u8>,
-    /// The end of it is missing: it was longer than any UDP datagram may be.
+    /// The end of it is missing, because it was longer than any UDP datagram may be, or of what the kernel told of it.
     #[pyo3(get)]
     pub(crate) truncated: bool,
 }

@@ -1,4 +1,4 @@
-//! What was received by one kernel call: one buffer, and columns that say where each datagram lies in it.
+//! What was received at once, by a few kernel calls: one buffer, and columns that say where each datagram lies in it.
 
 use std::iter::repeat_n;
 use std::net::{IpAddr, SocketAddr};
@@ -42,7 +42,7 @@ const PACKED_OCTETS: usize = SLOTS * 512;
 const COMPACT_OCTETS: usize = 65_536;
 const COMPACT_ROWS: usize = 1024;
 
-/// The memory of one kernel call, or of datagrams that were copied together. Written while nobody else holds it,
+/// The memory of a few kernel calls, or of datagrams that were copied together. Written while nobody else holds it,
 /// read-only after.
 #[derive(Debug)]
 pub(super) struct Storage {

@@ -86,7 +86,7 @@ pub struct ReceiverStats {
     pub bytes: u64,
     /// Datagrams the kernel dropped for want of buffer space, where it counts them.
     pub kernel_drops: Option<u64>,
-    /// Datagrams longer than any may be, delivered without their end.
+    /// Datagrams longer than any may be, delivered without their end, or without all that the kernel told of them.
     pub truncated: u64,
     /// Datagrams of groups, interfaces or sources that were not asked for.
     pub filtered: u64,

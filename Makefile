@@ -120,7 +120,7 @@ test-sanitizers: build
 
 .PHONY: bench
 bench: build
-	$(BIN)/python -m bench.peers || echo 'bench: some of the others are absent, the comparison goes on without them'
+	$(BIN)/python -m bench.install_competitors || echo 'bench: some of the others are absent, the comparison goes on without them'
 	$(NETNS) $(BIN)/python -m bench --json $(BENCH_RESULTS) $(BENCH_ARGS)
 
 .PHONY: bench-docs

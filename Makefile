@@ -150,7 +150,7 @@ lint-workflows: $(VENV)/.stamp-group-workflows
 	$(BIN)/actionlint
 
 .PHONY: hooks
-hooks: $(VENV)/.stamp-group-dev
+hooks: $(VENV)/.stamp-group-hooks
 	$(BIN)/pre-commit install
 
 .PHONY: cross-check

@@ -100,8 +100,8 @@ def test_the_version_is_the_distributions() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Reciever'"):
-        getattr(multicast, "Reciever")  # noqa: B009 - a type checker would refuse the plain form
+    with pytest.raises(AttributeError, match="no attribute 'Reciever'"):  # codespell:ignore
+        getattr(multicast, "Reciever")  # codespell:ignore # noqa: B009 - a type checker would refuse the plain form
 
 
 @pytest.mark.parametrize("timeout", ["None", "12.5"])

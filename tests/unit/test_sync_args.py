@@ -235,7 +235,7 @@ class TestOpen:
             tx.send_many([b"good", bytes(65_508)])
 
     @pytest.mark.parametrize(
-        ("groups", "told"),
+        ("groups", "shown"),
         [
             ([], "239.1.2.3"),
             (["239.2.0.0+3"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 239.2.0.2"),
@@ -243,10 +243,10 @@ class TestOpen:
         ],
     )
     def test_receiver_repr_many_groups_shows_the_first_few(
-        self, rx: Receiver, loopback: str, groups: list[str], told: str
+        self, rx: Receiver, loopback: str, groups: list[str], shown: str
     ) -> None:
         rx.join(groups, loopback)
-        assert repr(rx) == f"<Receiver on port {rx.port}: {told}>"
+        assert repr(rx) == f"<Receiver on port {rx.port}: {shown}>"
 
     def test_send_many_error_in_iterable_is_raised(self, tx: Sender) -> None:
         # Messages before the error are sent first: see tests/wire/test_send_many.py.

@@ -1,17 +1,17 @@
-"""Every code block of the README and of docs/ (the FAQ has its own test) is run as it stands.
+"""Run every code block of the README and of docs/ unchanged. (The FAQ has its own test.)
 
-What stands after the language on a block's opening fence says how:
+The words after the language on the opening fence of a block control how it runs:
 
-- nothing: it runs to its end, which has to be a good one;
-- ``pair=NAME``: the blocks of that name in a document run together, in their order. Each but the last has to be
-  ready (a UDP socket bound) before the next begins, and has to print something;
-- ``endless``: the block of a pair that ends by Ctrl-C only;
-- ``ci``: too large for a test; each of its commands has to be one that ``.ci/run`` calls;
-- ``notest``: it would fetch from a package index, or change or watch the reader's own machine: not to be run. It has to
-  be one of a few such commands, and well formed.
+- none: the block runs and must exit with 0;
+- ``pair=NAME``: the blocks of that name in a document run together, in order. Each but the last must be ready (it
+  has bound a UDP socket) before the next starts, and must print something;
+- ``endless``: a block of a pair that runs until Ctrl-C;
+- ``ci``: too large for a test; ``.ci/run`` must contain each of its commands;
+- ``notest``: it would use a package index, or change or watch the reader's own machine, so it does not run. It must be
+  one of a few such commands, and its syntax must be valid.
 
-A block of text with ``output=NAME`` is what the first block of that pair prints, to the letter. What is in another
-language is looked at too: containers' files are read by ``test_manifests.py``.
+A text block with ``output=NAME`` is the exact output of the first block of that pair. ``test_manifests.py`` checks the
+container files.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 FOUND = [block for path in documents() if path.name != "faq.md" for block in runnable_blocks(path)]
 BLOCKS = [block for block in FOUND if "notest" not in block.options]
-UNTRIED = [block for block in FOUND if "notest" in block.options]
-# What cannot be tried: a package index, or the reader's own machine, would be needed.
-CANNOT_BE_TRIED = re.compile(
+NOT_RUN = [block for block in FOUND if "notest" in block.options]
+# Commands that would need a package index or the reader's own machine.
+NOT_RUNNABLE = re.compile(
     r"pip install (--upgrade )?multicast$|sudo sysctl -w |sudo tcpdump "
     r"|make bench(-docs)?( |$)"
 )
-# Of these nothing is run: output, data, diagrams, and the site's own directives.
+# Languages that are not run: output, data, diagrams, and the directives of the site.
 NOT_CODE = {"text", "yaml", "dockerfile", "mermaid", "{eval-rst}", "{toctree}", "{include}"}
 KNOWN = {"name", "pair", "endless", "ci", "notest"}
 
@@ -53,41 +53,41 @@ OUTPUTS = {
 
 
 def start(block: Block) -> Program:
-    # Whoever reads along at a terminal sees each line at once; a pipe would get them in one piece at the end.
+    # Unbuffered, so that each line can be read as soon as it is printed, as at a terminal.
     return Program(argv_for(block.language, block.code), env=environment(PYTHONUNBUFFERED="1"))
 
 
-def test_every_option_is_known() -> None:
+def test_block_options_are_known() -> None:
     assert BLOCKS
     assert {option for block in BLOCKS for option in block.options} <= KNOWN
 
 
-def test_every_block_is_code_that_is_run_or_no_code() -> None:
+def test_block_language_is_runnable_or_not_code() -> None:
     languages = {block.language for path in documents() for block in blocks(path)}
     assert languages <= NOT_CODE | {"python", "bash"}
 
 
-@pytest.mark.parametrize("block", UNTRIED, ids=str)
-def test_what_is_not_run_could_not_be(block: Block) -> None:
+@pytest.mark.parametrize("block", NOT_RUN, ids=str)
+def test_block_marked_notest_holds_only_commands_that_cannot_run(block: Block) -> None:
     assert block.language == "bash"
     for command in block.code.splitlines():
-        assert CANNOT_BE_TRIED.match(command.partition("  #")[0].strip()), command
+        assert NOT_RUNNABLE.match(command.partition("  #")[0].strip()), command
     subprocess.run(["bash", "-n", "-c", block.code], check=True)
 
 
 @pytest.mark.parametrize("block", ALONE, ids=str)
-def test_block_runs(block: Block) -> None:
+def test_block_alone_exits_0(block: Block) -> None:
     with start(block) as program:
         assert program.finish(timeout=50) == 0, program.err
 
 
-def test_every_output_is_that_of_a_pair() -> None:
+def test_output_block_belongs_to_a_pair() -> None:
     assert OUTPUTS
     assert OUTPUTS.keys() <= PAIRS.keys()
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_blocks_work_together(name: str) -> None:
+def test_block_pair_runs_together(name: str) -> None:
     pair = PAIRS[name]
     expected = OUTPUTS.get(name)
     with contextlib.ExitStack() as stack:
@@ -110,7 +110,7 @@ def test_blocks_work_together(name: str) -> None:
                 assert program.finish() == 0, program.err
 
 
-def test_every_example_is_run_by_a_test() -> None:
+def test_example_is_run_by_a_test_and_listed() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*/test_*.py"))
     names = [path.name for path in (ROOT / "examples").glob("*.py")]
     assert [name for name in names if name.removesuffix(".py") not in tests] == []
@@ -119,8 +119,8 @@ def test_every_example_is_run_by_a_test() -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "ci" in block.options], ids=str)
-def test_commands_are_run_by_ci(block: Block) -> None:
+def test_block_marked_ci_holds_commands_of_the_ci_script(block: Block) -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for command in block.code.splitlines():
         words = command.partition("#")[0].strip()
-        assert not words or words in script, f"{words!r} is promised in {block} and not run by .ci/run"
+        assert not words or words in script, f"{words!r} is in {block} but not in .ci/run"

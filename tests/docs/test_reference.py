@@ -1,4 +1,4 @@
-"""The reference tells what the program says of itself: help texts, exit codes, environment variables."""
+"""Test that the reference matches the program: help texts, exit codes, environment variables."""
 
 import os
 import re
@@ -13,12 +13,16 @@ from tests.support.markdown import Block, blocks
 from tests.support.private_network import ROOT
 
 PAGES = ROOT / "docs" / "reference"
+<<<<<<< HEAD
 REWRITE = "bring it up to date by: python scripts/docs/reference.py"
+=======
+REWRITE = "update it with: python scripts/reference.py"
+>>>>>>> tests
 
 
 def words(text: str) -> list[str]:
-    """The words of a help text, as every version of argparse writes them."""
-    # Since Python 3.13 an option's value is written once: "-m, --message ..." and no longer "-m ..., --message ...".
+    """Return the words of a help text in the form common to all versions of argparse."""
+    # Python 3.13 and later print "-m, --message ...", earlier versions "-m ..., --message ...".
     return re.sub(r"(-\w) (\S+), (--[\w-]+) \2", r"\1, \3 \2", text).split()
 
 
@@ -26,34 +30,34 @@ HELP = blocks(PAGES / "command-line.md")
 
 
 @pytest.mark.parametrize("block", HELP, ids=lambda block: block.options["help"])
-def test_help_is_what_the_program_prints(block: Block) -> None:
+def test_reference_help_is_the_help_of_the_program(block: Block) -> None:
     command = block.options["help"].removeprefix("multicast")
     assert words(block.code) == words(reference.help_text(command)), REWRITE
 
 
-def test_every_command_has_its_help() -> None:
-    told = reference.commands()
-    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(told)
-    assert [block.options["help"] for block in HELP] == ["multicast", *told], REWRITE
+def test_reference_help_covers_every_command() -> None:
+    listed = reference.commands()
+    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(listed)
+    assert [block.options["help"] for block in HELP] == ["multicast", *listed], REWRITE
 
 
 def rows(name: str) -> list[list[str]]:
-    """The cells of a page's table, without its head."""
+    """Return the cells of the table on a page, without its header."""
     text = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     found = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip().strip("`") for cell in row] for row in found[2:]]
 
 
-def test_exit_codes_are_those_of_the_package() -> None:
+def test_reference_exit_codes_are_those_of_the_package() -> None:
     found = {int(code): (name, message) for code, message, name in rows("exit-codes")}
     for code, (kind, message) in exceptions.EXIT_CODES.items():
-        name, told = found.pop(code)
-        assert told == message, REWRITE
+        name, listed = found.pop(code)
+        assert listed == message, REWRITE
         assert name.rpartition(".")[2] == ("" if kind is None else kind.__name__), REWRITE
     assert not found
 
 
-def test_environment_is_what_the_package_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reference_environment_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("MULTICAST_")]:
         monkeypatch.delenv(name)
     table = {row[0]: row[2:] for row in rows("environment")}
@@ -83,7 +87,7 @@ def test_environment_is_what_the_package_reads(monkeypatch: pytest.MonkeyPatch) 
     assert table.keys() == {"MULTICAST_BIND_ADDR", "MULTICAST_GROUPS"}
 
 
-def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
+def test_buffer_setting_in_documentation_is_the_one_requested() -> None:
     page = (ROOT / "docs" / "how-to" / "high-rates.md").read_text(encoding="utf-8")
     found = re.search(r"sysctl -w ([\w.]+)=(\d+)", page)
     assert found
@@ -92,7 +96,7 @@ def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
         assert found[1] == _core.receive_buffer_setting()
 
 
-def test_what_is_stale_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reference_check_outdated_page_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "PARTS", {"exit-codes": lambda: "another table\n"})
     monkeypatch.setattr("sys.argv", ["reference.py", "--check"])
     assert reference.main() == 1

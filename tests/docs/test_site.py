@@ -1,4 +1,4 @@
-"""The documentation site: it is built without a warning, and no link inside it is dead."""
+"""Test the documentation site: it builds without a warning, and no link inside it is broken."""
 
 import html.parser
 import os
@@ -14,14 +14,14 @@ from tests.support.markdown import documents
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
-# The site is built first, on a machine that may do much else.
+# The build of the site may take long on a busy machine.
 pytestmark = pytest.mark.timeout(210)
 
 REF = "0123abc"
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what a page links to, and what can be linked to in it."""
+    """Collect the links and the anchors of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -54,10 +54,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
-def test_no_link_is_dead(site: Path) -> None:
+def test_site_internal_links_work(site: Path) -> None:
     pages = {path: Page(path) for path in site.rglob("*.html")}
     assert len(pages) > 20
-    dead = []
+    broken = []
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)
@@ -67,11 +67,11 @@ def test_no_link_is_dead(site: Path) -> None:
             if not target.is_file() or (
                 parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors
             ):
-                dead.append(f"{path.relative_to(site)}: {link}")
-    assert dead == []
+                broken.append(f"{path.relative_to(site)}: {link}")
+    assert broken == []
 
 
-def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> None:
+def test_site_source_links_name_the_requested_commit(site: Path) -> None:
     links = {
         link for path in site.rglob("*.html") for link in Page(path).links if "/reactive-firewall" in link
     }
@@ -88,7 +88,7 @@ def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> N
             assert (ROOT / found[2]).exists(), link
 
 
-def test_the_compiled_classes_are_documented(site: Path) -> None:
+def test_site_documents_the_compiled_classes(site: Path) -> None:
     page = Page(site / "reference" / "python.html")
     for name in (
         "Receiver.recv",
@@ -101,7 +101,7 @@ def test_the_compiled_classes_are_documented(site: Path) -> None:
     assert "multicast.Datagram.timestamp_ns" in page.anchors
 
 
-def test_no_page_needs_another_site(site: Path) -> None:
+def test_site_pages_load_nothing_from_other_sites(site: Path) -> None:
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//", text), path
@@ -113,7 +113,7 @@ TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def anchors(path: Path) -> set[str]:
-    """What can be linked to in a Markdown file, by GitHub's rule."""
+    """Return the anchors of a Markdown file as GitHub names them."""
     titles = TITLE.findall(
         re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     )
@@ -121,7 +121,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", [*documents(), ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
-def test_links_work_where_markdown_is_read(path: Path) -> None:
+def test_markdown_links_work_in_the_repository(path: Path) -> None:
     for link in LINK.findall(path.read_text(encoding="utf-8")):
         target, _, anchor = link.partition("#")
         if "://" in target:

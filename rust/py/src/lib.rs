@@ -46,19 +46,20 @@ mod _core {
     }
 }
 
-/// The version of the workspace as Python writes it: 3.0.0-dev.0 is 3.0.0.dev0.
+/// Returns the version of the workspace in Python's spelling (PEP 440): 3.0.0-beta.1.dev.0 is 3.0.0b1.dev0.
 fn version() -> String {
     let cargo = env!("CARGO_PKG_VERSION");
-    match cargo.split_once('-') {
-        None => cargo.to_owned(),
-        Some((release, stage)) => {
-            let (name, number) = stage.split_once('.').unwrap_or((stage, "0"));
-            match name {
-                "alpha" => format!("{release}a{number}"),
-                "beta" => format!("{release}b{number}"),
-                "rc" => format!("{release}rc{number}"),
-                _ => format!("{release}.{name}{number}"),
-            }
-        }
+    let (release, stages) = cargo.split_once('-').unwrap_or((cargo, ""));
+    let mut version = release.to_owned();
+    let mut parts = stages.split('.');
+    while let Some(name) = parts.next().filter(|name| !name.is_empty()) {
+        version.push_str(match name {
+            "alpha" => "a",
+            "beta" => "b",
+            "dev" => ".dev",
+            other => other,
+        });
+        version.push_str(parts.next().unwrap_or("0"));
     }
+    version
 }

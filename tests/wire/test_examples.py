@@ -61,10 +61,10 @@ def test_a_subscriber_survives_what_is_no_price_and_ends_by_ctrl_c(place: str, t
     with example("subscriber", place) as subscriber:
         subscriber.line_with("listening")
         tx.send(b"what?")
-        subscriber.line_with("5 octets, which is no price")
+        subscriber.line_with("5 bytes, not a price")
         subscriber.interrupt()
         assert subscriber.finish() == 0
-        assert subscriber.out.endswith("ended\n")
+        assert subscriber.out.endswith("stopped\n")
         assert subscriber.err == ""
 
 
@@ -81,7 +81,7 @@ def test_numpy_reads_the_records_of_batches(place: str, tx: multicast.Sender) ->
         tx.send(b"no record")
         tx.send_many(RECORD.pack(number, float(number)) for number in range(1000))
         assert summing.finish() == 0, summing.err
-    assert "1000 in all, between 0.00 and 999.00" in summing.out
+    assert "1000 in total, from 0.00 to 999.00" in summing.out
 
 
 def test_threads_share_the_datagrams(place: str, tx: multicast.Sender) -> None:
@@ -89,10 +89,10 @@ def test_threads_share_the_datagrams(place: str, tx: multicast.Sender) -> None:
         sharing.line_with("listening")
         tx.send_many([b"job"] * 300)
         for _ in range(300):
-            sharing.line_with("3 octets")
+            sharing.line_with("3 bytes")
         sharing.interrupt()
         assert sharing.finish() == 0, sharing.err
-    found = re.search(r"^(\d+) handled, by each thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
+    found = re.search(r"^(\d+) handled, by thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
     assert found
     total, *each = map(int, found.groups())
     assert total == sum(each) == 300
@@ -114,7 +114,7 @@ def test_a_handler_answers_who_asks(free_port: int) -> None:
 
 
 SUMMARY = re.compile(
-    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) on the way; (\d+) late or twice"
+    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) lost in the network; (\d+) late or duplicate"
 )
 
 

@@ -5,14 +5,14 @@
 #   make test           all tests, Rust and Python        (PYTEST_ARGS="-k name" to choose)
 #   make lint           format, style, types, docs of the code
 #   make lint-workflows actionlint on the workflows
-#   make check-ring     the ring of background receivers under loom and ThreadSanitizer
-#   make check-memory   batches and payloads under AddressSanitizer and valgrind
+#   make test-concurrency the ring of background receivers under loom and ThreadSanitizer
+#   make test-sanitizers batches and payloads under AddressSanitizer and valgrind
 #   make wheels         sdist and wheel into dist/, tried in a clean environment without cargo
 #   make wheels-matrix  a release's wheels for this system, tried on each Python there is (MATRIX_ARGS=...)
 #   make wheels-native  the same by cibuildwheel, as the release does; on Linux it needs a container engine
 #   make check-release  what has to hold before anything is published
 #   make bench          the comparison with other libraries (BENCH_ARGS=...); its results go to bench/results/latest.json
-#   make publish-bench  those results into the documentation and the README
+#   make bench-docs     those results into the documentation and the README
 #   make build-docs     the documentation as HTML         (DOCS_BUILD_REF=commit to link to that commit)
 #   make user-install   install this tree for the current user
 #   make cross-check    type-checks the Rust code for other systems (CROSS_ARGS=target ...)
@@ -40,7 +40,7 @@ else
   BIN := $(VENV)/bin
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-NETNS := bash scripts/netns.sh
+NETNS := bash scripts/dev/netns.sh
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 INSTALLED := $(VENV)/.stamp-installed
@@ -71,7 +71,7 @@ build: $(BUILT)
 
 .PHONY: demo
 demo: build
-	$(NETNS) --hosts 2 $(BIN)/python scripts/demo.py
+	$(NETNS) --hosts 2 $(BIN)/python scripts/dev/demo.py
 
 .PHONY: test
 test: test-rust test-python
@@ -93,12 +93,12 @@ lint: build
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
-	for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	for script in scripts/*/*.sh .ci/run; do bash -n "$$script"; done
 	$(BIN)/zizmor --offline --strict-collection --quiet .github
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
-	$(BIN)/python scripts/third_party_licenses.py --check
+	$(BIN)/python scripts/release/third_party_licenses.py --check
 
 # Apart from lint, because its installation fetches a program from beyond the package index.
 .PHONY: lint-workflows
@@ -108,26 +108,26 @@ lint-workflows: $(INSTALLED)
 
 .PHONY: cross-check
 cross-check:
-	bash scripts/cross-check.sh $(CROSS_ARGS)
+	bash scripts/dev/cross-check.sh $(CROSS_ARGS)
 
-.PHONY: check-ring
-check-ring:
-	bash scripts/check-ring.sh
+.PHONY: test-concurrency
+test-concurrency:
+	bash scripts/dev/test-concurrency.sh
 
-.PHONY: check-memory
-check-memory: build
-	bash scripts/check-memory.sh $(BIN)/python
+.PHONY: test-sanitizers
+test-sanitizers: build
+	bash scripts/dev/test-sanitizers.sh $(BIN)/python
 
 .PHONY: bench
 bench: build
-	$(BIN)/python -m bench.peers || echo 'bench: some of the others are absent, the comparison goes on without them'
+	$(BIN)/python -m bench.install_competitors || echo 'bench: some of the others are absent, the comparison goes on without them'
 	$(NETNS) $(BIN)/python -m bench --json $(BENCH_RESULTS) $(BENCH_ARGS)
 
-.PHONY: publish-bench
-publish-bench: $(INSTALLED)
+.PHONY: bench-docs
+bench-docs: $(INSTALLED)
 	$(BIN)/python -m bench.publish $(BENCH_RESULTS) docs/benchmarks.md
 	bench/build/plot/bin/python -m bench.plot $(BENCH_RESULTS) docs/benchmarks.svg
-	$(BIN)/python scripts/speed_table.py $(BENCH_RESULTS)
+	$(BIN)/python scripts/docs/speed_table.py $(BENCH_RESULTS)
 
 .PHONY: build-docs
 build-docs: build
@@ -136,11 +136,11 @@ build-docs: build
 
 .PHONY: wheels
 wheels: $(INSTALLED)
-	bash scripts/wheels.sh $(BIN)/python
+	bash scripts/release/wheels.sh $(BIN)/python
 
 .PHONY: wheels-matrix
 wheels-matrix:
-	bash scripts/wheels-matrix.sh $(MATRIX_ARGS)
+	bash scripts/release/wheels-matrix.sh $(MATRIX_ARGS)
 
 $(RELEASE): $(INSTALLED)
 	$(PIP) install --group release
@@ -152,7 +152,7 @@ wheels-native: $(RELEASE)
 
 .PHONY: check-release
 check-release: $(RELEASE)
-	bash scripts/check-release.sh $(BIN) $(WHEELS)
+	bash scripts/release/check-release.sh $(BIN) $(WHEELS)
 
 .PHONY: user-install
 user-install:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import speed_table
+from scripts.docs import speed_table
 from tests.support.hosts import Host
 from tests.support.markdown import blocks
 from tests.support.private_network import ROOT
@@ -31,10 +31,10 @@ def test_picture_of_ours_is_told_in_words_too(path: Path) -> None:
 
 def test_the_terminals_show_what_is_printed(hosts: list[Host], tmp_path: Path) -> None:
     drawn = tmp_path / "terminal.svg"
-    command = [sys.executable, os.fspath(ROOT / "scripts" / "terminal_picture.py"), os.fspath(drawn)]
+    command = [sys.executable, os.fspath(ROOT / "scripts" / "docs" / "terminal_picture.py"), os.fspath(drawn)]
     subprocess.run(command, check=True, timeout=50)
     assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
-        "draw it anew by: bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py"
+        "draw it anew by: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
     )
 
 

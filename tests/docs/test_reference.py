@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from multicast import _core, env, exceptions, sync
-from scripts import reference
+from scripts.docs import reference
 from tests.support.markdown import Block, blocks
 from tests.support.private_network import ROOT
 
 PAGES = ROOT / "docs" / "reference"
-REWRITE = "bring it up to date by: python scripts/reference.py"
+REWRITE = "bring it up to date by: python scripts/docs/reference.py"
 
 
 def words(text: str) -> list[str]:

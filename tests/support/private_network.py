@@ -1,6 +1,6 @@
 """Puts the test run into a network namespace of its own, so that no datagram leaves the machine.
 
-What the namespace looks like is told in ``scripts/netns.sh``; the hosts in it are in ``hosts.py``.
+What the namespace looks like is told in ``scripts/dev/netns.sh``; the hosts in it are in ``hosts.py``.
 """
 
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_SCRIPT = ROOT / "scripts" / "netns.sh"
+_SCRIPT = ROOT / "scripts" / "dev" / "netns.sh"
 _HOSTS = 3
 
 
 def is_private() -> bool:
-    """Tell whether this process is in a namespace that ``scripts/netns.sh`` made.
+    """Tell whether this process is in a namespace that ``scripts/dev/netns.sh`` made.
 
     The variable alone would not do: it could have come along into an ordinary shell.
     """

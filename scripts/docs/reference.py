@@ -1,4 +1,4 @@
-"""Writes the parts of docs/reference that the program itself knows best: `python scripts/reference.py [--check]`.
+"""Writes the parts of docs/reference that the program itself knows best: `python scripts/docs/reference.py [--check]`.
 
 Those are the help texts and the table of exit codes; each goes between two markers of its page.
 With ``--check`` nothing is written, and a part that is out of date is told and gives exit code 1.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from multicast import exceptions
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 
 def help_text(command: str) -> str:

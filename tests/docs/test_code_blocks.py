@@ -6,15 +6,15 @@ route and a loopback interface without the MULTICAST flag and without a route fo
 Options after the language on the opening fence of a block:
 
 - none: the block runs to its end and succeeds;
-- ``pair=NAME``: the blocks with this name in a document run together, in their order. Each block but the last binds a UDP
-  socket before the next one starts, and prints something;
+- ``pair=NAME``: the blocks with this name in a document run together, in their order. Each block but the last binds a
+  UDP socket before the next one starts, and prints something;
 - ``endless``: the block of a pair runs until Ctrl-C;
 - ``ci``: the block takes too long for a test; ``.ci/run`` calls each of its commands;
 - ``notest``: the block needs a package index or changes or watches the reader's machine, so it cannot run in a test.
   It is one of a few such commands, and its syntax is valid.
 
-A block of text with ``output=NAME`` is the exact output of the first block of that pair. ``test_manifests.py`` reads the
-container files.
+A block of text with ``output=NAME`` is the exact output of the first block of that pair. ``test_manifests.py`` reads
+the container files.
 """
 
 import contextlib
@@ -40,7 +40,16 @@ CANNOT_BE_TRIED = re.compile(
     r"|make bench(-docs)?( |$)"
 )
 # Blocks that are not run: output, data, diagrams, and the site's own directives.
-NOT_CODE = {"text", "yaml", "dockerfile", "mermaid", "{eval-rst}", "{toctree}", "{include}", "{literalinclude}"}
+NOT_CODE = {
+    "text",
+    "yaml",
+    "dockerfile",
+    "mermaid",
+    "{eval-rst}",
+    "{toctree}",
+    "{include}",
+    "{literalinclude}",
+}
 KNOWN = {"name", "pair", "endless", "ci", "notest"}
 
 ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]

@@ -110,7 +110,9 @@ def test_no_page_needs_another_site(site: Path) -> None:
 
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
 # The README is shown on the package index too, so it links to the project's files by full addresses.
-PROJECT = re.compile(r"https://(?:github|raw\.githubusercontent)\.com/reactive-firewall/multicast/(?:blob/)?stable/")
+PROJECT = re.compile(
+    r"https://(?:github|raw\.githubusercontent)\.com/reactive-firewall/multicast/(?:blob/)?stable/"
+)
 TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 

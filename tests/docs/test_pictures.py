@@ -34,11 +34,7 @@ def test_terminal_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -
     command = [sys.executable, os.fspath(ROOT / "scripts" / "docs" / "terminal_picture.py"), os.fspath(drawn)]
     subprocess.run(command, check=True, timeout=50)
     assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
-<<<<<<< HEAD
-        "draw it anew by: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
-=======
-        "draw it again with: bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py"
->>>>>>> tests
+        "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
     )
 
 

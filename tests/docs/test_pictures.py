@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import speed_table
+from scripts.docs import speed_table
 from tests.support.hosts import Host
 from tests.support.markdown import blocks
 from tests.support.private_network import ROOT
@@ -31,10 +31,10 @@ def test_picture_has_title_and_description(path: Path) -> None:
 
 def test_terminal_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> None:
     drawn = tmp_path / "terminal.svg"
-    command = [sys.executable, os.fspath(ROOT / "scripts" / "terminal_picture.py"), os.fspath(drawn)]
+    command = [sys.executable, os.fspath(ROOT / "scripts" / "docs" / "terminal_picture.py"), os.fspath(drawn)]
     subprocess.run(command, check=True, timeout=50)
     assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
-        "draw it again with: bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py"
+        "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
     )
 
 

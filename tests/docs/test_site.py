@@ -1,4 +1,4 @@
-"""Test the documentation site: it builds without a warning, and no link inside it is broken."""
+"""The documentation site: it is built without a warning, and no link inside it is dead."""
 
 import html.parser
 import os
@@ -14,14 +14,14 @@ from tests.support.markdown import documents
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
-# The build of the site may take long on a busy machine.
+# The site is built first, on a machine that may do much else.
 pytestmark = pytest.mark.timeout(210)
 
 REF = "0123abc"
 
 
 class Page(html.parser.HTMLParser):
-    """Collect the links and the anchors of a page."""
+    """Collects what a page links to, and what can be linked to in it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -54,10 +54,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
-def test_site_internal_links_work(site: Path) -> None:
+def test_no_link_is_dead(site: Path) -> None:
     pages = {path: Page(path) for path in site.rglob("*.html")}
     assert len(pages) > 20
-    broken = []
+    dead = []
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)
@@ -67,11 +67,11 @@ def test_site_internal_links_work(site: Path) -> None:
             if not target.is_file() or (
                 parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors
             ):
-                broken.append(f"{path.relative_to(site)}: {link}")
-    assert broken == []
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
 
 
-def test_site_source_links_name_the_requested_commit(site: Path) -> None:
+def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> None:
     links = {
         link for path in site.rglob("*.html") for link in Page(path).links if "/reactive-firewall" in link
     }
@@ -88,7 +88,7 @@ def test_site_source_links_name_the_requested_commit(site: Path) -> None:
             assert (ROOT / found[2]).exists(), link
 
 
-def test_site_documents_the_compiled_classes(site: Path) -> None:
+def test_the_compiled_classes_are_documented(site: Path) -> None:
     page = Page(site / "reference" / "python.html")
     for name in (
         "Receiver.recv",
@@ -101,19 +101,23 @@ def test_site_documents_the_compiled_classes(site: Path) -> None:
     assert "multicast.Datagram.timestamp_ns" in page.anchors
 
 
-def test_site_pages_load_nothing_from_other_sites(site: Path) -> None:
+def test_no_page_needs_another_site(site: Path) -> None:
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//", text), path
         assert not re.search(r"<link[^>]+rel=\"stylesheet\"[^>]+href=\"(?:https?:)?//", text), path
 
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
+# The README is shown on the package index too, so it links to the project's files by full addresses.
+PROJECT = re.compile(
+    r"https://(?:github|raw\.githubusercontent)\.com/reactive-firewall/multicast/(?:blob/)?stable/"
+)
 TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors of a Markdown file as GitHub names them."""
+    """What can be linked to in a Markdown file, by GitHub's rule."""
     titles = TITLE.findall(
         re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     )
@@ -121,11 +125,20 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", [*documents(), ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
-def test_markdown_links_work_in_the_repository(path: Path) -> None:
-    for link in LINK.findall(path.read_text(encoding="utf-8")):
+def test_links_work_where_markdown_is_read(path: Path) -> None:
+    for link in map("".join, LINK.findall(path.read_text(encoding="utf-8"))):
         target, _, anchor = link.partition("#")
-        if "://" in target:
+        if PROJECT.match(target):
+            file = ROOT / PROJECT.sub("", target)
+        elif "://" in target:
             continue
-        file = (path.parent / target).resolve() if target else path
+        else:
+            file = (path.parent / target).resolve() if target else path
         assert file.exists(), link
         assert not anchor or anchor in anchors(file), link
+
+
+def test_readme_links_work_on_the_package_index() -> None:
+    links = ["".join(link) for link in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))]
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []

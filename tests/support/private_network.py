@@ -1,6 +1,6 @@
 """Put the test run into a network namespace of its own, so that no datagram leaves the machine.
 
-``scripts/netns.sh`` describes the namespace, and ``hosts.py`` the hosts in it.
+``scripts/dev/netns.sh`` describes the namespace, and ``hosts.py`` the hosts in it.
 """
 
 import os
@@ -15,7 +15,7 @@ _HOSTS = 3
 
 
 def is_private() -> bool:
-    """Return whether this process is in a namespace made by ``scripts/netns.sh``.
+    """Return whether this process is in a namespace made by ``scripts/dev/netns.sh``.
 
     The variable alone is not enough: an ordinary shell may have inherited it.
     """

@@ -14,7 +14,7 @@ from tests.support import joined, leaks, markdown, private_network
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
-NETNS = ROOT / "scripts" / "netns.sh"
+NETNS = ROOT / "scripts" / "dev" / "netns.sh"
 
 
 def netns(*argv: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":

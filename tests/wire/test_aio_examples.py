@@ -37,7 +37,7 @@ def test_asyncio_service_example_counts_reports_and_ends(free_port: int) -> None
             assert list(totals.values()) == [25]
             service.interrupt(signal.SIGTERM)
             assert service.finish() == 0
-            assert "25 datagrams from 1 senders, 0 lost here" in service.out
+            assert "25 datagrams, senders: 1, dropped here: 0" in service.out
             assert service.err == ""
 
 
@@ -59,7 +59,7 @@ def test_listen_example_prints_datagrams_until_ctrl_c(command: tuple[str, ...], 
         listener.line_with("\\xff")
         listener.interrupt()
         assert listener.finish() == 0
-        assert listener.out.endswith("ended\n")
+        assert listener.out.endswith("stopped\n")
         assert listener.err == ""
 
 

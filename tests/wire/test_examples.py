@@ -63,10 +63,10 @@ def test_subscriber_example_bad_datagram_and_ctrl_c_are_handled(
     with example("subscriber", group_port) as subscriber:
         subscriber.line_with("listening")
         tx.send(b"what?")
-        subscriber.line_with("5 octets, which is no price")
+        subscriber.line_with("5 bytes, not a price")
         subscriber.interrupt()
         assert subscriber.finish() == 0
-        assert subscriber.out.endswith("ended\n")
+        assert subscriber.out.endswith("stopped\n")
         assert subscriber.err == ""
 
 
@@ -83,7 +83,7 @@ def test_numpy_batch_example_sums_the_records(group_port: str, tx: multicast.Sen
         tx.send(b"no record")
         tx.send_many(RECORD.pack(number, float(number)) for number in range(1000))
         assert summing.finish() == 0, summing.err
-    assert "1000 in all, between 0.00 and 999.00" in summing.out
+    assert "1000 in total, from 0.00 to 999.00" in summing.out
 
 
 def test_threads_example_shares_the_datagrams(group_port: str, tx: multicast.Sender) -> None:
@@ -91,10 +91,10 @@ def test_threads_example_shares_the_datagrams(group_port: str, tx: multicast.Sen
         sharing.line_with("listening")
         tx.send_many([b"job"] * 300)
         for _ in range(300):
-            sharing.line_with("3 octets")
+            sharing.line_with("3 bytes")
         sharing.interrupt()
         assert sharing.finish() == 0, sharing.err
-    found = re.search(r"^(\d+) handled, by each thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
+    found = re.search(r"^(\d+) handled, by thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
     assert found
     total, *each = map(int, found.groups())
     assert total == sum(each) == 300
@@ -116,7 +116,7 @@ def test_handler_example_answers_a_question(free_port: int) -> None:
 
 
 SUMMARY = re.compile(
-    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) on the way; (\d+) late or twice"
+    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) lost in the network; (\d+) late or duplicate"
 )
 
 

@@ -1,4 +1,4 @@
-"""Endpoint text to values and back."""
+"""Test that endpoint text is parsed to values and formatted back."""
 
 import ipaddress
 
@@ -55,20 +55,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "expected"), READ.items(), ids=READ.keys())
-def test_is_read(text: str, expected: Endpoint) -> None:
+def test_parse_valid_text_returns_endpoint(text: str, expected: Endpoint) -> None:
     assert parse(text) == expected
 
 
 @pytest.mark.parametrize(("text", "part"), REFUSED.items(), ids=[text[:20] for text in REFUSED])
-def test_is_refused_with_a_message_that_quotes_it(text: str, part: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is looked at below
+def test_parse_invalid_text_raises_value_error_that_quotes_it(text: str, part: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is checked below
         parse(text)
     assert part in str(caught.value)
     assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [None, 5000, b"239.1.2.3", ("239.1.2.3", 5000)])
-def test_what_is_no_text_is_a_type_error(given: object) -> None:
+def test_parse_non_text_raises_type_error(given: object) -> None:
     with pytest.raises(TypeError, match=rf"not {type(given).__name__}$"):
         parse(given)  # type: ignore[arg-type]
 
@@ -85,23 +85,23 @@ ENDPOINTS = st.builds(
 
 
 @given(ENDPOINTS)
-def test_the_text_of_an_endpoint_reads_back_as_it(endpoint: Endpoint) -> None:
+def test_endpoint_str_parses_back_to_equal_endpoint(endpoint: Endpoint) -> None:
     assert parse(str(endpoint)) == endpoint
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_parse_any_text_returns_endpoint_or_raises_value_error(text: str) -> None:
     try:
         endpoint = parse(text)
     except ValueError:
-        # What the messages say is tested above.
+        # The messages are tested above.
         return
     assert endpoint.group
     assert endpoint.port is None or 0 <= endpoint.port <= 65535
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 65535))
-def test_a_bare_ipv6_address_never_loses_its_end_to_a_port(address: ipaddress.IPv6Address, port: int) -> None:
+def test_parse_bare_ipv6_address_is_not_split_at_a_port(address: ipaddress.IPv6Address, port: int) -> None:
     assert parse(str(address)) == Endpoint(str(address))
     assert parse(f"[{address}]:{port}") == Endpoint(str(address), port)
 
@@ -114,7 +114,7 @@ def test_a_bare_ipv6_address_never_loses_its_end_to_a_port(address: ipaddress.IP
             ["10.0.0.1@232.1.1.1", "239.1.1.1", "10.0.0.2@232.1.1.1:5", "10.0.0.3,10.0.0.4@232.1.1.1"],
             ["10.0.0.1,10.0.0.3,10.0.0.4@232.1.1.1", "239.1.1.1", "10.0.0.2@232.1.1.1:5"],
         ),
-        # Not the same, or the same twice: that is for who joins to refuse.
+        # Different interfaces or duplicates are left unchanged: joining them reports the error.
         (["10.0.0.1@232.1.1.1%eth0", "10.0.0.2@232.1.1.1%eth1"], None),
         (["10.0.0.1@232.1.1.1", "10.0.0.1@232.1.1.1"], None),
         (["10.0.0.1@239.1.1.1", "239.1.1.1"], None),
@@ -123,13 +123,13 @@ def test_a_bare_ipv6_address_never_loses_its_end_to_a_port(address: ipaddress.IP
         ([], None),
     ],
 )
-def test_sources_of_one_group_come_together(texts: list[str], merged: list[str] | None) -> None:
+def test_merge_endpoints_of_one_group_combines_sources(texts: list[str], merged: list[str] | None) -> None:
     assert [str(endpoint) for endpoint in merge(list(map(parse, texts)))] == (
         texts if merged is None else merged
     )
 
 
-def test_an_address_is_the_same_however_it_is_spelled() -> None:
+def test_address_different_spellings_compare_equal() -> None:
     assert address("FF15:0::1") == address("ff15::1%eth0") != address("ff15::2")
     with pytest.raises(ValueError, match="group"):
         address("group")

@@ -1,6 +1,6 @@
-"""Arguments that ``Sender`` and ``Receiver`` refuse, before any system call is made.
+"""Test the arguments that ``Sender`` and ``Receiver`` reject before any system call.
 
-What the system refuses is in ``tests/wire/test_open_errors.py``.
+Errors from the operating system are tested in ``tests/wire/test_open_errors.py``.
 """
 
 import contextlib
@@ -18,9 +18,11 @@ GROUP = "239.1.2.3"
 
 
 @contextlib.contextmanager
-def nothing_can_be_opened() -> Iterator[None]:
-    """No descriptor can be had: whoever opens a socket first and looks at the arguments then gets an EMFILE."""
-    resource = pytest.importorskip("resource", reason="needs a limit on descriptors, which Windows has not")
+def no_descriptors_left() -> Iterator[None]:
+    """Allow no new descriptor: code that opens a socket before it checks its arguments gets EMFILE."""
+    resource = pytest.importorskip(
+        "resource", reason="needs a limit on descriptors, which Windows does not have"
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
@@ -141,36 +143,36 @@ CASES: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[E
 ]
 
 
-def written(call: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def format_call(call: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     parts = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
     return f"{call.__name__}({', '.join(parts)})"
 
 
 @pytest.mark.parametrize(
-    ("call", "args", "kwargs", "error", "part"), CASES, ids=[written(*case[:3]) for case in CASES]
+    ("call", "args", "kwargs", "error", "part"), CASES, ids=[format_call(*case[:3]) for case in CASES]
 )
-def test_bad_input_is_refused_before_any_system_call(
+def test_constructor_bad_argument_raises_before_any_system_call(
     call: Callable[..., object],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     error: type[Exception],
     part: str,
 ) -> None:
-    with pytest.raises(error) as caught, nothing_can_be_opened():
+    with pytest.raises(error) as caught, no_descriptors_left():
         call(*args, **kwargs)
-    # Exactly the class: no subclass that says something else.
+    # The exact class: a subclass could mean something else.
     assert type(caught.value) is error
     assert part in str(caught.value)
 
 
-def test_good_input_does_meet_the_system(loopback: str) -> None:
-    with pytest.raises(OSError, match="too many open files") as caught, nothing_can_be_opened():
+def test_constructor_good_argument_reaches_the_system(loopback: str) -> None:
+    with pytest.raises(OSError, match="too many open files") as caught, no_descriptors_left():
         Sender(GROUP, 5000)
     assert caught.value.errno == errno.EMFILE
 
 
 class TestOpen:
-    """Calls on an open object; nothing is ever sent."""
+    """Test calls on an open object. Nothing is sent."""
 
     @pytest.fixture
     def rx(self, loopback: str) -> Iterator[Receiver]:
@@ -182,10 +184,12 @@ class TestOpen:
     def tx(self, loopback: str) -> Iterator[Sender]:
         with Sender(GROUP, 5000, interface=loopback) as tx:
             yield tx
-        assert tx.stats().sent == 0, "something was sent before the arguments were looked at"
+        assert tx.stats().sent == 0, "a datagram was sent before the arguments were checked"
 
     @pytest.mark.parametrize("timeout", [-1, -0.001, -math.inf, math.nan])
-    def test_a_timeout_is_no_negative_number(self, rx: Receiver, tx: Sender, timeout: float) -> None:
+    def test_timeout_negative_or_nan_raises_value_error(
+        self, rx: Receiver, tx: Sender, timeout: float
+    ) -> None:
         refused = "a timeout is a number of seconds from 0, not"
         with pytest.raises(ValueError, match=refused):
             rx.recv(timeout=timeout)
@@ -197,55 +201,55 @@ class TestOpen:
             tx.send_many([b""], timeout=timeout)
 
     @pytest.mark.parametrize("timeout", ["1", [1], b"1"])
-    def test_a_timeout_is_a_number(self, rx: Receiver, timeout: Any) -> None:
+    def test_timeout_non_number_raises_type_error(self, rx: Receiver, timeout: Any) -> None:
         with pytest.raises(TypeError):
             rx.recv(timeout=timeout)
 
     @pytest.mark.parametrize("most", [0, -1])
-    def test_a_batch_has_room_for_one(self, rx: Receiver, most: int) -> None:
+    def test_recv_batch_limit_below_one_raises_value_error(self, rx: Receiver, most: int) -> None:
         with pytest.raises(ValueError, match=rf"a batch holds at least 1 datagram, not {most}"):
             rx.recv_batch(max=most, timeout=0)
 
     @pytest.mark.parametrize("most", [None, "1", 1.5])
-    def test_the_size_of_a_batch_is_a_whole_number(self, rx: Receiver, most: Any) -> None:
+    def test_recv_batch_limit_non_integer_raises_type_error(self, rx: Receiver, most: Any) -> None:
         with pytest.raises(TypeError):
             rx.recv_batch(max=most, timeout=0)
 
     @pytest.mark.parametrize("message", ["text", None, 5, [1, 2], ("a",)])
-    def test_a_message_is_a_buffer(self, tx: Sender, message: Any) -> None:
+    def test_send_non_buffer_raises_type_error(self, tx: Sender, message: Any) -> None:
         name = type(message).__name__
         with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
             tx.send(message)
         with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
             tx.send_many([b"good", message, b"good"])
 
-    @pytest.mark.parametrize("messages", [b"octets", "text", None, 5])
-    def test_messages_are_several_buffers(self, tx: Sender, messages: Any) -> None:
+    @pytest.mark.parametrize("messages", [b"bytes", "text", None, 5])
+    def test_send_many_non_iterable_of_buffers_raises_type_error(self, tx: Sender, messages: Any) -> None:
         with pytest.raises(TypeError):
             tx.send_many(messages)
 
-    def test_a_message_fits_a_datagram(self, tx: Sender) -> None:
+    def test_send_message_beyond_udp_limit_raises_value_error(self, tx: Sender) -> None:
         with pytest.raises(ValueError, match=r"65508 octets .* 239.1.2.3:5000 .*\(65507 at most\)"):
             tx.send(bytes(65_508))
         with pytest.raises(ValueError, match=r"65507 at most"):
             tx.send_many([b"good", bytes(65_508)])
 
     @pytest.mark.parametrize(
-        ("groups", "told"),
+        ("groups", "shown"),
         [
             ([], "239.1.2.3"),
             (["239.2.0.0+3"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 239.2.0.2"),
             (["239.2.0.0+2000"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 1998 more"),
         ],
     )
-    def test_of_many_groups_few_are_shown(
-        self, rx: Receiver, loopback: str, groups: list[str], told: str
+    def test_receiver_repr_many_groups_shows_the_first_few(
+        self, rx: Receiver, loopback: str, groups: list[str], shown: str
     ) -> None:
         rx.join(groups, loopback)
-        assert repr(rx) == f"<Receiver on port {rx.port}: {told}>"
+        assert repr(rx) == f"<Receiver on port {rx.port}: {shown}>"
 
-    def test_an_error_of_the_iterable_comes_through(self, tx: Sender) -> None:
-        # What it gave before goes first: tests/wire/test_send_many.py.
+    def test_send_many_error_in_iterable_is_raised(self, tx: Sender) -> None:
+        # Messages before the error are sent first: see tests/wire/test_send_many.py.
         def messages() -> Iterator[bytes]:
             raise LookupError("no more")
             yield b"never"
@@ -268,7 +272,7 @@ class TestOpen:
             (None, {}, TypeError, "not NoneType"),
         ],
     )
-    def test_a_group_that_cannot_be_joined_changes_nothing(
+    def test_join_rejected_group_changes_nothing(
         self,
         rx: Receiver,
         loopback: str,
@@ -293,7 +297,7 @@ class TestOpen:
             (5, TypeError, "not int"),
         ],
     )
-    def test_a_group_that_cannot_be_left_changes_nothing(
+    def test_leave_rejected_group_changes_nothing(
         self, rx: Receiver, group: Any, error: type[Exception], part: str
     ) -> None:
         before = rx.groups
@@ -303,9 +307,7 @@ class TestOpen:
         assert rx.groups == before
 
     @pytest.mark.parametrize("timeout", [1e10, 1e300, math.inf, None])
-    def test_a_timeout_may_be_longer_than_any_clock(
-        self, rx: Receiver, loopback: str, timeout: float | None
-    ) -> None:
+    def test_recv_huge_timeout_is_accepted(self, rx: Receiver, loopback: str, timeout: float | None) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             plain.sendto(b"here", (loopback, rx.port))
             assert rx.recv(timeout=timeout).data == b"here"

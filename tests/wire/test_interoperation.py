@@ -1,7 +1,6 @@
-"""Other people's senders and listeners and ours, on three hosts of one bridge: socat, iperf 2 and multicat.
+"""Test against socat, iperf 2 and multicat on three hosts of one bridge, in both directions and both IP versions.
 
-Each pair of programs, over both IP versions; with source-specific groups a third host speaks first, to the same group
-and port, and must not be heard.
+With a source-specific group, a third host sends first to the same group and port and must not be received.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +11,6 @@ import pytest
 from multicast.sync import Receiver, Sender
 from tests.support import waiting
 from tests.support.hosts import Host
-from tests.support.joined import until_joined
 from tests.support.programs import Program
 from tests.wire.exchange import PATIENCE
 from tests.wire.foreign import COUNT, KINDS, PROGRAMS, Foreign, Kind
@@ -29,7 +27,7 @@ def numbered(payloads: Iterable[bytes]) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
-def test_they_send_and_we_hear(
+def test_receiver_datagrams_of_other_program_are_received(
     program: Foreign, kind: Kind, tool: Tool, hosts: list[Host], tmp_path: Path
 ) -> None:
     us, wanted, unwanted = hosts
@@ -62,7 +60,7 @@ LISTENING = [(program, kind) for program in PROGRAMS for kind in program.hears]
 @pytest.mark.parametrize(
     ("program", "kind"), LISTENING, ids=[f"{one.name}-{kind}" for one, kind in LISTENING]
 )
-def test_we_send_and_they_hear(
+def test_sender_datagrams_are_received_by_other_program(
     program: Foreign, kind: Kind, tool: Tool, hosts: list[Host], tmp_path: Path, free_port: int
 ) -> None:
     us, wanted, unwanted = hosts
@@ -76,8 +74,7 @@ def test_we_send_and_they_hear(
     with Program(
         us.command(tool(program.name), *program.hear(kind, free_port, us, wanted, tmp_path))
     ) as listener:
-        with on(us):
-            until_joined(kind.group)
+        listener.until_joined(kind.group)
         strangers = [say(unwanted, "unwanted")] if kind.specific else []
         say(wanted, "wanted")
         waiting.until(

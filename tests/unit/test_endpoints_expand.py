@@ -1,4 +1,4 @@
-"""One text that stands for many groups."""
+"""Test ``endpoints.expand``: one text that stands for many groups."""
 
 import re
 
@@ -33,17 +33,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "expected"), MANY.items(), ids=MANY.keys())
-def test_it_stands_for_these(text: str, expected: list[str]) -> None:
+def test_expand_range_returns_every_group(text: str, expected: list[str]) -> None:
     assert [one.group for one in expand(parse(text))] == expected
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.items(), ids=[text[:20] for text in REFUSED])
-def test_what_is_refused_says_why(text: str, why: str) -> None:
+def test_expand_invalid_range_raises_value_error_with_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         expand(parse(text))
 
 
-def test_all_else_of_the_endpoint_is_kept() -> None:
+def test_expand_range_keeps_port_interface_and_sources() -> None:
     assert expand(parse("10.0.0.1@232.1.2.0/31:5000%eth0")) == [
         Endpoint("232.1.2.0", 5000, "eth0", ("10.0.0.1",)),
         Endpoint("232.1.2.1", 5000, "eth0", ("10.0.0.1",)),
@@ -51,6 +51,6 @@ def test_all_else_of_the_endpoint_is_kept() -> None:
     assert expand(parse("[ff15::1%eth0+2]:5000"))[1:] == []
 
 
-def test_as_many_as_there_may_be() -> None:
+def test_expand_largest_range_returns_max_groups() -> None:
     groups = expand(parse("239.1.0.0/16"))
     assert (len(groups), groups[0].group, groups[-1].group) == (MAX_GROUPS, "239.1.0.0", "239.1.255.255")

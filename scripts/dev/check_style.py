@@ -71,8 +71,9 @@ def findings(text: str) -> Iterator[tuple[int, str]]:
         for found in pattern.finditer(text):
             yield _line(text, found.start()), f"{' '.join(found[0].split())!r}: {advice}"
     for found in OPENING.finditer(text):
-        rest = re.search(r"[.?!;]", text[found.end() :])
-        if rest is None or rest[0] != "?":
+        # A heading or a cell of a table has no full stop; a question is a good start.
+        end = re.search(r"[.?!;]|\n\s*\n|\|", text[found.end() :])
+        if end and end[0] in {".", "!", ";"}:
             yield (
                 _line(text, found.start("word")),
                 f"a sentence begins with {found['word']!r}: name the subject",

@@ -182,17 +182,13 @@ CASES = [
     ),
     join("192.0.2.1,192.0.2.3@232.9.5.1", VETH, why=f"232.9.5.1 is joined already on {VETH}$"),
     # limits of the system
+    join(FREE, VETH, source=SOURCES4, number=errno.ENOBUFS, why=r"limit on sources.*net\.ipv4\.igmp_max_msf"),
     join(
-        FREE, VETH, source=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
+        FREE, VETH, exclude=SOURCES4, number=errno.ENOBUFS, why=r"limit on sources.*net\.ipv4\.igmp_max_msf"
     ),
+    join(FREE6, VETH, source=SOURCES6, number=errno.ENOBUFS, why=r"limit on sources.*net\.ipv6\.mld_max_msf"),
     join(
-        FREE, VETH, exclude=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
-    ),
-    join(
-        FREE6, VETH, source=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
-    ),
-    join(
-        FREE6, VETH, exclude=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
+        FREE6, VETH, exclude=SOURCES6, number=errno.ENOBUFS, why=r"limit on sources.*net\.ipv6\.mld_max_msf"
     ),
     join(
         [FREE, "232.9.5.99"],

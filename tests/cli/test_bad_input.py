@@ -75,8 +75,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --group 239.1.2.3+0", USAGE, "stands for 0 groups"),
     ("RECV --group 239.255.255.255+2", USAGE, f"'239.255.255.255+2' {NO_GROUP}"),
     ("RECV --group 10.0.0.0/24", USAGE, f"'10.0.0.0/24' {NO_GROUP}"),
-    ("RECV --group ff02::1", DATA, "name one, as in ff02::1%eth0"),
-    ("SAY --group ff02::1 -m x", DATA, "name one, as in ff02::1%eth0"),
+    ("RECV --group ff02::1", DATA, "interface must be given for the link-local group ff02::1, as in ff02::1%eth0"),
+    ("SAY --group ff02::1 -m x", DATA, "interface must be given for the link-local group ff02::1, as in ff02::1%eth0"),
     ("RECV --group ff02::1%nosuch0", USAGE, "cannot use nosuch0: No such device (interfaces here: lo"),
     # sources
     ("RECV --source", USAGE, "argument --source: expected at least one argument"),
@@ -89,9 +89,9 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --group @232.1.2.3", USAGE, "has an empty source before '@'"),
     ("RECV --group ::@ff35::1", USAGE, "'::' cannot be the source of a datagram"),
     ("RECV --group 10.0.0.1@232.1.2.3 --exclude 10.0.0.2", DATA, "not both"),
-    ("RECV --group 239.1.2.3 --source fd00::1", DATA, "are of different IP versions"),
-    ("HEAR --daemon --group ff35::1 --source 10.0.0.1", DATA, "are of different IP versions"),
-    ("RECV --group 232.1.2.3", DATA, "name its source, as in 10.0.0.1@232.1.2.3"),
+    ("RECV --group 239.1.2.3 --source fd00::1", DATA, "must be of the same IP version as"),
+    ("HEAR --daemon --group ff35::1 --source 10.0.0.1", DATA, "must be of the same IP version as"),
+    ("RECV --group 232.1.2.3", DATA, "source must be given for the source-specific group 232.1.2.3 (RFC 4607), as in 10.0.0.1@232.1.2.3"),
     ("HEAR --daemon --group ff35::1", DATA, "source-specific group (RFC 4607)"),
     ("SAY --source 10.0.0.1 -m x", USAGE, "unrecognized arguments: --source"),
     # interfaces
@@ -169,7 +169,7 @@ def test_listener_port_held_without_sharing_is_reported(command: list[str], free
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", free_port))
         done = run(*command, "--port", str(free_port))
-    check(done, 2, "Address already in use (another program holds this port without sharing it; ")
+    check(done, 2, "Address already in use (another program uses this port and does not share it: ")
 
 
 def test_recv_privileged_port_is_reported(tool: Callable[[str], str]) -> None:

@@ -75,8 +75,16 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --group 239.1.2.3+0", USAGE, "stands for 0 groups"),
     ("RECV --group 239.255.255.255+2", USAGE, f"'239.255.255.255+2' {NO_GROUP}"),
     ("RECV --group 10.0.0.0/24", USAGE, f"'10.0.0.0/24' {NO_GROUP}"),
-    ("RECV --group ff02::1", DATA, "interface must be given for the link-local group ff02::1, as in ff02::1%eth0"),
-    ("SAY --group ff02::1 -m x", DATA, "interface must be given for the link-local group ff02::1, as in ff02::1%eth0"),
+    (
+        "RECV --group ff02::1",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
+    (
+        "SAY --group ff02::1 -m x",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
     ("RECV --group ff02::1%nosuch0", USAGE, "cannot use nosuch0: No such device (interfaces here: lo"),
     # sources
     ("RECV --source", USAGE, "argument --source: expected at least one argument"),
@@ -91,7 +99,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --group 10.0.0.1@232.1.2.3 --exclude 10.0.0.2", DATA, "not both"),
     ("RECV --group 239.1.2.3 --source fd00::1", DATA, "must be of the same IP version as"),
     ("HEAR --daemon --group ff35::1 --source 10.0.0.1", DATA, "must be of the same IP version as"),
-    ("RECV --group 232.1.2.3", DATA, "source must be given for the source-specific group 232.1.2.3 (RFC 4607), as in 10.0.0.1@232.1.2.3"),
+    ("RECV --group 232.1.2.3", DATA, "(RFC 4607), as in 10.0.0.1@232.1.2.3"),
     ("HEAR --daemon --group ff35::1", DATA, "source-specific group (RFC 4607)"),
     ("SAY --source 10.0.0.1 -m x", USAGE, "unrecognized arguments: --source"),
     # interfaces

@@ -38,7 +38,12 @@ REFUSED_BY_BOTH = [
         ValueError,
         "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 10.0.0.1",
     ),
-    (("240.0.0.1", 5000), {}, ValueError, "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 240.0.0.1"),
+    (
+        ("240.0.0.1", 5000),
+        {},
+        ValueError,
+        "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 240.0.0.1",
+    ),
     (("fd00::1", 5000), {}, ValueError, "group must be a multicast address (ff00::/8), got fd00::1"),
     (("group", 5000), {}, ValueError, 'group must be an IPv4 or IPv6 address, got "group"'),
     (("239.1.2", 5000), {}, ValueError, 'group must be an IPv4 or IPv6 address, got "239.1.2"'),
@@ -53,17 +58,57 @@ REFUSED_BY_BOTH = [
     ((f"{GROUP}:99999",), {}, ValueError, "has the port '99999'"),
     ((GROUP, 5000), {"interface": 0}, ValueError, "interface must be an index from 1 to 2147483647, got 0"),
     ((GROUP, 5000), {"interface": -1}, ValueError, "interface must be an index from 1 to 2147483647, got -1"),
-    ((GROUP, 5000), {"interface": 2**32}, ValueError, "interface must be an index from 1 to 2147483647, got 4294967296"),
-    ((GROUP, 5000), {"interface": "99999999999"}, ValueError, "interface must be an index from 1 to 2147483647, got 99999999999"),
+    (
+        (GROUP, 5000),
+        {"interface": 2**32},
+        ValueError,
+        "interface must be an index from 1 to 2147483647, got 4294967296",
+    ),
+    (
+        (GROUP, 5000),
+        {"interface": "99999999999"},
+        ValueError,
+        "interface must be an index from 1 to 2147483647, got 99999999999",
+    ),
     ((GROUP, 5000), {"interface": True}, TypeError, "not bool"),
     ((GROUP, 5000), {"interface": 1.0}, TypeError, "not float"),
     ((GROUP, 5000), {"interface": b"lo"}, TypeError, "not bytes"),
-    ((GROUP, 5000), {"interface": ""}, ValueError, 'interface must be the name, index or address of an interface, got ""'),
-    ((GROUP, 5000), {"interface": "a b"}, ValueError, 'interface must be the name, index or address of an interface, got "a b"'),
-    ((GROUP, 5000), {"interface": "a/b"}, ValueError, 'interface must be the name, index or address of an interface, got "a/b"'),
-    ((GROUP, 5000), {"interface": GROUP}, ValueError, f"interface must be the address of an interface, got the group {GROUP}"),
-    (("ff02::1", 5000), {}, ValueError, "interface must be given for the link-local group ff02::1, as in ff02::1%eth0"),
-    (("ff01::1", 5000), {}, ValueError, "name one, as in ff01::1%eth0"),
+    (
+        (GROUP, 5000),
+        {"interface": ""},
+        ValueError,
+        'interface must be the name, index or address of an interface, got ""',
+    ),
+    (
+        (GROUP, 5000),
+        {"interface": "a b"},
+        ValueError,
+        'interface must be the name, index or address of an interface, got "a b"',
+    ),
+    (
+        (GROUP, 5000),
+        {"interface": "a/b"},
+        ValueError,
+        'interface must be the name, index or address of an interface, got "a/b"',
+    ),
+    (
+        (GROUP, 5000),
+        {"interface": GROUP},
+        ValueError,
+        f"interface must be the address of an interface, got the group {GROUP}",
+    ),
+    (
+        ("ff02::1", 5000),
+        {},
+        ValueError,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
+    (
+        ("ff01::1", 5000),
+        {},
+        ValueError,
+        "interface must be given for the link-local group ff01::1, as in ff01::1%eth0",
+    ),
     ((GROUP, 5000), {"loopback": 1}, TypeError, "not an instance of 'bool'"),
     ((GROUP, 5000), {"colour": "red"}, TypeError, "colour"),
 ]
@@ -76,7 +121,7 @@ REFUSED_BY_RECEIVER = [
     (([None], 5000), {}, TypeError, "not NoneType"),
     (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
     ((["239.1.2.3", "ff15::1:5000"],), {}, ValueError, "as in '[ff15::1]:5000'"),
-    ((GROUP, 5000), {"interface": ["lo", "all"]}, ValueError, '"all" means every interface'),
+    ((GROUP, 5000), {"interface": ["lo", "all"]}, ValueError, 'a single interface here, got "all"'),
     (("ff35::1", 5000), {"source": "::ffff:10.0.0.1"}, ValueError, "must be of the same IP version as"),
     (([f"{GROUP}:5000", "239.1.2.4:5001"],), {}, ValueError, "as 5000 and as 5001"),
     ((GROUP, 5000), {"source": 5}, TypeError, "a source is text, or several of them are, not int"),
@@ -94,9 +139,9 @@ REFUSED_BY_RECEIVER = [
     ((GROUP, 5000), {"source": "0.0.0.0"}, ValueError, "source must be a unicast address, got 0.0.0.0"),
     ((GROUP, 5000), {"source": "255.255.255.255"}, ValueError, "source must be a unicast address, got "),
     ((GROUP, 5000), {"source": "10.0.0.1", "exclude": "10.0.0.2"}, ValueError, "not both"),
-    (("232.1.2.3", 5000), {}, ValueError, "source must be given for the source-specific group 232.1.2.3 (RFC 4607), as in 10.0.0.1@232.1.2.3"),
-    (("232.1.2.3", 5000), {"exclude": "10.0.0.1"}, ValueError, "source-specific group (RFC 4607)"),
-    (("ff35::1", 5000), {}, ValueError, "source-specific group (RFC 4607)"),
+    (("232.1.2.3", 5000), {}, ValueError, "(RFC 4607), as in 10.0.0.1@232.1.2.3"),
+    (("232.1.2.3", 5000), {"exclude": "10.0.0.1"}, ValueError, "(RFC 4607)"),
+    (("ff35::1", 5000), {}, ValueError, "(RFC 4607)"),
     ((GROUP, 5000), {"bind": "here"}, ValueError, '"here" is not an IPv4 or IPv6 address'),
     ((GROUP, 5000), {"bind": 5}, TypeError, "not an instance of 'str'"),
     ((GROUP, 5000), {"recv_buffer": 0}, ValueError, "a number of octets from 1 to 2147483647, not 0"),
@@ -229,9 +274,11 @@ class TestOpen:
             tx.send_many(messages)
 
     def test_send_message_beyond_udp_limit_raises_value_error(self, tx: Sender) -> None:
-        with pytest.raises(ValueError, match=r"data must be at most 65507 bytes to 239\.1\.2\.3:5000.*, got 65508 bytes"):
+        with pytest.raises(
+            ValueError, match=r"data must be at most 65507 bytes to 239\.1\.2\.3:5000.*, got 65508 bytes"
+        ):
             tx.send(bytes(65_508))
-        with pytest.raises(ValueError, match=r"65507 at most"):
+        with pytest.raises(ValueError, match="at most 65507 bytes"):
             tx.send_many([b"good", bytes(65_508)])
 
     @pytest.mark.parametrize(
@@ -261,14 +308,24 @@ class TestOpen:
         ("group", "options", "error", "part"),
         [
             (GROUP, {}, ValueError, "cannot join 239.1.2.3 on "),
-            ("10.0.0.1", {}, ValueError, r"group must be a multicast address .*, got 10.0.0.1"),
+            ("10.0.0.1", {}, ValueError, "group must be a multicast address"),
             ("239.1.2.4:1", {}, ValueError, "the port is given twice"),
-            ("239.1.2.4", {"interface": 0}, ValueError, "interface must be an index from 1 to 2147483647, got 0"),
+            (
+                "239.1.2.4",
+                {"interface": 0},
+                ValueError,
+                "interface must be an index from 1 to 2147483647, got 0",
+            ),
             ("239.1.2.4", {"source": "10.0.0.1", "exclude": "10.0.0.2"}, ValueError, "not both"),
             ("232.1.2.4", {}, ValueError, "source-specific"),
-            ("ff02::114", {}, ValueError, "name one, as in ff02::114%eth0"),
+            (
+                "ff02::114",
+                {},
+                ValueError,
+                "interface must be given for the link-local group ff02::114, as in ff02::114%eth0",
+            ),
             (["239.1.2.4", 5], {}, TypeError, "not int"),
-            (["239.1.2.4", "10.0.0.1"], {}, ValueError, r"group must be a multicast address .*, got 10.0.0.1"),
+            (["239.1.2.4", "10.0.0.1"], {}, ValueError, "group must be a multicast address"),
             (None, {}, TypeError, "not NoneType"),
         ],
     )
@@ -291,7 +348,7 @@ class TestOpen:
         ("group", "error", "part"),
         [
             ("239.1.2.4", ValueError, "cannot leave 239.1.2.4: not joined"),
-            ("10.0.0.1", ValueError, r"group must be a multicast address .*, got 10.0.0.1"),
+            ("10.0.0.1", ValueError, "group must be a multicast address"),
             ("239.1.2.3:1", ValueError, "the port is given twice"),
             ("", ValueError, "names no group"),
             (5, TypeError, "not int"),

@@ -73,7 +73,9 @@ CASES = [
         why="source must be of the same IP version as group 239.9.5.99, got 2001:db8::1",
     ),
     join(
-        f"192.0.2.1@{FREE6}", VETH, why="source must be of the same IP version as group ff15::9:5:99, got 192.0.2.1"
+        f"192.0.2.1@{FREE6}",
+        VETH,
+        why="source must be of the same IP version as group ff15::9:5:99, got 192.0.2.1",
     ),
     join(
         FREE6,
@@ -91,9 +93,14 @@ CASES = [
         [FREE, FREE6],
         VETH,
         source="192.0.2.1",
-        why="source 192.0.2.1 and group ff15::9:5:99 are of different",
+        why="source must be of the same IP version as group ff15::9:5:99, got 192.0.2.1",
     ),
-    join([FREE6, FREE], VETH, exclude="2001:db8::1", why="source must be of the same IP version as group 239.9.5.99, got"),
+    join(
+        [FREE6, FREE],
+        VETH,
+        exclude="2001:db8::1",
+        why="source must be of the same IP version as group 239.9.5.99, got",
+    ),
     # groups that are none
     join("192.0.2.1", VETH, why=r"group must be a multicast address .*, got 192.0.2.1"),
     join("2001:db8::1", VETH, why=r"group must be a multicast address .*, got 2001:db8::1"),
@@ -103,8 +110,8 @@ CASES = [
     join("239.9.5.99/24", VETH, why=r"that is 239\.9\.5\.0/24"),
     join(f"{FREE}:1", VETH, why="the port is given twice"),
     # zones and interfaces
-    join("ff02::9:5", why="name one, as in ff02::9:5%eth0"),
-    join("ff01::9:5", why="name one, as in ff01::9:5%eth0"),
+    join("ff02::9:5", why="interface must be given for the link-local group ff02::9:5, as in ff02::9:5%eth0"),
+    join("ff01::9:5", why="interface must be given for the link-local group ff01::9:5, as in ff01::9:5%eth0"),
     join("ff02::9:5%", why="an empty or a second zone"),
     join("ff02::9:5%0", why="interface must be an index from 1 to 2147483647, got 0"),
     join("ff02::9:5%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
@@ -118,7 +125,9 @@ CASES = [
     join(FREE6, "fd09::9", number=errno.EADDRNOTAVAIL, why=f"with address fd09::9: Cannot assign .* {HERE}"),
     join(FREE, FREE, why="interface must be the address of an interface, got the group 239.9.5.99"),
     join(FREE, "", why='interface must be the name, index or address of an interface, got ""'),
-    join(FREE, [], why="interface must be a list of at least one interface for 239.9.5.99, got an empty list"),
+    join(
+        FREE, [], why="interface must be a list of at least one interface for 239.9.5.99, got an empty list"
+    ),
     join(FREE, ["lo", "all"], why='interface must name a single interface here, got "all"'),
     join(
         FREE,
@@ -129,7 +138,12 @@ CASES = [
     # sources
     join(FREE, VETH, source="239.1.1.1", why="source must be a unicast address, got 239.1.1.1"),
     join(FREE, VETH, source="0.0.0.0", why="source must be a unicast address, got 0.0.0.0"),
-    join(FREE, VETH, source=["192.0.2.1", "255.255.255.255"], why="source must be a unicast address, got 255.255.255.255"),
+    join(
+        FREE,
+        VETH,
+        source=["192.0.2.1", "255.255.255.255"],
+        why="source must be a unicast address, got 255.255.255.255",
+    ),
     join(FREE, VETH, exclude="239.1.1.1", why="source must be a unicast address, got 239.1.1.1"),
     join(FREE6, VETH, source="::", why="source must be a unicast address, got ::"),
     join(FREE6, VETH, source="ff02::1", why="source must be a unicast address, got ff02::1"),
@@ -162,25 +176,23 @@ CASES = [
         exclude="2001:db8::1",
         why=r"source-specific group .* \(RFC 4607\), as in",
     ),
-    join("231.255.255.255+2", VETH, why="232.0.0.0 is a source-specific group"),
+    join("231.255.255.255+2", VETH, why="source must be given for the source-specific group 232.0.0.0"),
     # joined before
-    join("239.9.5.1", VETH, why=f"239.9.5.1 is joined already on {VETH}$"),
-    join("239.9.5.1", "192.0.2.2", why=f"239.9.5.1 is joined already on {VETH}$"),
-    join("ff15::9:5:1", "2001:db8::2", why=f"ff15::9:5:1 is joined already on {VETH}$"),
-    join("FF15:0::9:5:1", VETH, why=f"ff15::9:5:1 is joined already on {VETH}$"),
+    join("239.9.5.1", VETH, why=f"cannot join 239.9.5.1 on {VETH}: already joined$"),
+    join("239.9.5.1", "192.0.2.2", why=f"cannot join 239.9.5.1 on {VETH}: already joined$"),
+    join("ff15::9:5:1", "2001:db8::2", why=f"cannot join ff15::9:5:1 on {VETH}: already joined$"),
+    join("FF15:0::9:5:1", VETH, why=f"cannot join ff15::9:5:1 on {VETH}: already joined$"),
     join("239.9.5.2", why="cannot join 239.9.5.2 on lo: already joined$"),
-    join([FREE, FREE], VETH, why=f"239.9.5.99 is joined already on {VETH}$"),
-    join([FREE, "239.9.5.1"], VETH, why=f"239.9.5.1 is joined already on {VETH}$"),
+    join([FREE, FREE], VETH, why=f"cannot join 239.9.5.99 on {VETH}: already joined$"),
+    join([FREE, "239.9.5.1"], VETH, why=f"cannot join 239.9.5.1 on {VETH}: already joined$"),
     join(
         "239.9.5.1",
         VETH,
         source="192.0.2.1",
         why=r"already joined for other sources \(leave it first",
     ),
-    join(
-        "192.0.2.9@232.9.5.1", VETH, why=r"already joined for other sources \(leave it first"
-    ),
-    join("192.0.2.1,192.0.2.3@232.9.5.1", VETH, why=f"232.9.5.1 is joined already on {VETH}$"),
+    join("192.0.2.9@232.9.5.1", VETH, why=r"already joined for other sources \(leave it first"),
+    join("192.0.2.1,192.0.2.3@232.9.5.1", VETH, why=f"cannot join 232.9.5.1 on {VETH}: already joined$"),
     # limits of the system
     join(FREE, VETH, source=SOURCES4, number=errno.ENOBUFS, why=r"limit on sources.*net\.ipv4\.igmp_max_msf"),
     join(
@@ -202,7 +214,7 @@ CASES = [
     leave(FREE6, why="cannot leave ff15::9:5:99: not joined"),
     leave("239.9.5.1", "lo", why="cannot leave 239.9.5.1 on lo: not joined"),
     leave("ff15::9:5:1%lo", why="cannot leave ff15::9:5:1 on lo: not joined"),
-    leave("239.9.5.1+2", VETH, why=f"239.9.5.2 is not joined on {VETH}, so it cannot be left"),
+    leave("239.9.5.1+2", VETH, why=f"cannot leave 239.9.5.2 on {VETH}: not joined"),
     leave("239.9.5.0/30", why="cannot leave 239.9.5.0: not joined"),
     leave("239.9.5.1", "nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
     leave(
@@ -316,6 +328,8 @@ def test_join_group_joined_by_owner_of_adopted_socket_is_rejected() -> None:
         )
         with Receiver.adopt(sock, "239.9.5.98", interface=VETH) as rx:
             before = State.of(rx)
-            with pytest.raises(ValueError, match=r"cannot join 239\.9\.5\.99.*: already joined on this socket"):
+            with pytest.raises(
+                ValueError, match=r"cannot join 239\.9\.5\.99.*: already joined on this socket"
+            ):
                 rx.join(FREE, VETH)
             assert State.of(rx) == before

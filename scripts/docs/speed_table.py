@@ -1,21 +1,22 @@
-"""Writes the README's speed figures from a run of `make bench`: ``python scripts/docs/speed_table.py RESULTS.json``.
+"""Write the README's speed table from a run of `make bench`: ``python scripts/docs/speed_table.py RESULTS.json``.
 
-What is measured, and how, is told in docs/benchmarks.md; here a few lines are chosen.
+The table is a selection; docs/benchmarks.md has all results and explains the method.
 """
 
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 SIZE = 100
-# The name in the results, and what it is called here.
+# Names in the results, and in the table.
 LINES = {
     "floor: recvmmsg": "C, a bare `recvmmsg` loop",
-    "recv_batch columns, lean": "**`rx.recv_batch()`**, columns, told nothing but the sender",
+    "recv_batch columns, lean": "**`rx.recv_batch()`**, columns, lean",
     "recv_batch columns": "**`rx.recv_batch()`**, columns",
     "for msg in rx": "**`for msg in rx`**",
     "async for msg in rx": "**`async for msg in rx`**",
@@ -24,35 +25,54 @@ LINES = {
     "multicast_expert": "multicast_expert",
     "asyncio protocol": "asyncio protocol",
 }
+# Headings of the columns, with the scenario and whether the sender coalesces.
+COLUMNS = {
+    "Drain": ("drain", False),
+    "Flood": ("flood", False),
+    "Drain, coalesced": ("drain", True),
+    "Flood, coalesced": ("flood", True),
+}
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the lines and their conditions, in Markdown.
+    """Return the table and its conditions, in Markdown.
 
     Raises:
-        KeyError: The run lacks one of the lines.
+        KeyError: The run lacks a line of the table, in the drain.
     """
     found = {
-        (row["contestant"], row["coalesced"]): row["median"]["cpu_ns"]
+        (row["contestant"], row["scenario"], row["coalesced"]): row["median"]
         for row in results["rows"]
-        if row["scenario"] == "drain" and row["bytes"] == SIZE
+        if row["bytes"] == SIZE
     }
+    lines = [f"| Receiving {SIZE} bytes | {' | '.join(COLUMNS)} |", "|---|--:|--:|--:|--:|"]
+    for name, shown in LINES.items():
+        found[name, "drain", False]  # a line that was not measured is an error, not an empty row
+        cells = [
+            _cell(found.get((name, *column), found.get((f"{name} + UDP_GRO", *column))))
+            for column in COLUMNS.values()
+        ]
+        lines.append(f"| {shown} | {' | '.join(cells)} |")
     machine = results["machine"]
     system = "-".join(machine["system"].split("-")[:2]).replace("-", " ")
-    lines = ["| Receiving, CPU time a datagram | sent singly | sent coalesced |", "|---|--:|--:|"]
-    for name, shown in LINES.items():
-        plain = f"{found[name, False]:,.0f} ns"
-        coalesced = found.get((name, True), found.get((f"{name} + UDP_GRO", True)))
-        lines.append(f"| {shown} | {plain} | {'' if coalesced is None else f'{coalesced:,.0f} ns'} |")
-    return "\n".join(lines) + (
-        f"\n\nDatagrams of {SIZE} bytes taken from a full receive buffer; user and system time of the process, "
-        f"median of {results['plan']['rounds']} rounds.\n"
+    conditions = (
+        f"CPU time for each datagram (user and system), median of {results['plan']['rounds']} rounds. *Drain* reads a "
+        "full receive buffer. *Flood* sends and receives at the same time. *Coalesced*: the sender hands several "
+        "datagrams to the kernel at once. *Lean*: no metadata but the sender. "
         f"{system}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
     )
+    return "\n".join([*lines, "", *textwrap.wrap(conditions, 100)])
+
+
+def _cell(median: dict[str, float] | None) -> str:
+    if median is None:
+        return ""
+    lost = f"{median.get('lost_share', 0):.1%}"
+    return f"{median['cpu_ns']:,.0f} ns" + ("" if lost == "0.0%" else f", {lost} lost")
 
 
 def publish(results: dict[str, Any], page: str) -> str:
-    """Return ``page`` with the figures of ``results`` between its markers.
+    """Return ``page`` with the table of ``results`` between its markers.
 
     Raises:
         ValueError: A marker is missing.
@@ -62,9 +82,9 @@ def publish(results: dict[str, Any], page: str) -> str:
 
 
 def main() -> int:
-    """Write the figures; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Writes the README's speed figures.")
-    parser.add_argument("results", type=Path, help="the JSON of a run of `make bench`")
+    """Write the table; return the exit code."""
+    parser = argparse.ArgumentParser(description="Write the README's speed table.")
+    parser.add_argument("results", type=Path, help="results of `make bench`, in JSON")
     results = json.loads(parser.parse_args().results.read_text(encoding="utf-8"))
     README.write_text(publish(results, README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

@@ -65,6 +65,8 @@ def test_speed_table_shows_the_figures_of_the_run() -> None:
         for name in speed_table.LINES
     ]
     rows.append({**rows[2], "coalesced": True, "median": {"cpu_ns": 56.0}})
+    rows.append({**rows[2], "scenario": "flood", "median": {"cpu_ns": 2000.0, "lost_share": 0.0004}})
+    rows.append({**rows[5], "scenario": "flood", "median": {"cpu_ns": 3000.0, "lost_share": 0.0061}})
     machine = {"system": "Linux-6.1-x", "processor": "x86_64", "cores": 2, "python": "3.11.7"}
     page = speed_table.publish(
         {"rows": rows, "machine": machine, "plan": {"rounds": 5}},
@@ -73,9 +75,11 @@ def test_speed_table_shows_the_figures_of_the_run() -> None:
     assert page.startswith("before\n")
     assert page.endswith("\nafter")
     assert "stale" not in page
-    assert "**, columns | 1,234 ns | 56 ns |" in page
-    assert "Linux 6.1, x86_64, 2 cores, Python 3.11.7" in page
-    assert "median of 5 rounds" in page
+    assert "**, columns | 1,234 ns | 2,000 ns | 56 ns |  |" in page
+    assert "recvfrom` | 1,234 ns | 3,000 ns, 0.6% lost |  |  |" in page
+    prose = " ".join(page.split())
+    assert "Linux 6.1, x86_64, 2 cores, Python 3.11.7" in prose
+    assert "median of 5 rounds" in prose
 
 
 def test_readme_has_the_speed_table() -> None:

@@ -164,6 +164,6 @@ def test_each_bad_value_of_the_configuration_warns_once(monkeypatch: pytest.Monk
         "buffer_size": 1316,
     }
     # MULTICAST_GROUPS has two bad entries, and each is left out with a warning of its own.
-    assert sorted(text.split(":")[0] for text in told) == sorted(
+    assert sorted(text.split()[0] for text in told) == sorted(
         [*(f"MULTICAST_{name}" for name in VARIABLES), "MULTICAST_GROUPS"]
     )

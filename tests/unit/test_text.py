@@ -53,7 +53,7 @@ def test_what_is_sent_for_each_kind_of_data(data: str | bytes, payload: bytes) -
 
 @pytest.mark.parametrize("data", [5, None, [1, 2], [b"a"]])
 def test_other_kinds_are_refused(data: str) -> None:
-    with pytest.raises(TypeError, match="data is text, bytes or words, not "):
+    with pytest.raises(TypeError, match="data must be text, bytes or a sequence of words, got "):
         text_module.payload_of(data)
 
 

@@ -31,7 +31,7 @@ def help_text(command: str) -> str:
 
 def commands() -> list[str]:
     """Return the names of the commands, as the program's own help lists them."""
-    return re.findall(r"^    ([A-Z]+) ", help_text(""), re.MULTILINE)
+    return re.findall(r"^    ([A-Za-z]+) ", help_text(""), re.MULTILINE)
 
 
 def command_line() -> str:

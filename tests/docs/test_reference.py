@@ -33,7 +33,7 @@ def test_help_is_what_the_program_prints(block: Block) -> None:
 
 def test_every_command_has_its_help() -> None:
     told = reference.commands()
-    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(told)
+    assert {"SAY", "RECV", "HEAR", "NOOP", "interfaces", "help"} <= set(told)
     assert [block.options["help"] for block in HELP] == ["multicast", *told], REWRITE
 
 

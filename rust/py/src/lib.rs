@@ -1,20 +1,24 @@
 //! The compiled module `multicast._core`: conversion, the GIL and errors around `multicast-core`.
 //!
-//! No networking is decided here, and no policy: that is the core's business below and Python's above. The only
-//! unsafe code is in `column`, where the buffer protocol is unsafe by its nature, and in `exit`.
+//! Networking is decided in the core below, and policy in Python above. The only unsafe code is in `column`, because the
+//! buffer protocol is unsafe by its nature, and in `exit`. Doc comments of classes and methods are docstrings of Python.
 
 #![deny(unsafe_code)]
+#![allow(rustdoc::invalid_rust_codeblocks, reason = "the examples are Python")]
 
+mod backend;
 mod batch;
 mod column;
 mod convert;
 mod datagram;
+mod descriptor;
 mod errors;
-mod events;
 mod exit;
+mod interner;
+mod log;
 mod receiver;
+mod receiving;
 mod sender;
-mod source;
 mod wait;
 
 use pyo3::prelude::*;
@@ -29,36 +33,31 @@ mod _core {
     #[pymodule_export]
     use super::column::Column;
     #[pymodule_export]
-    use super::convert::{interfaces, receive_buffer_setting};
+    use super::convert::{_interfaces, _receive_buffer_setting};
     #[pymodule_export]
     use super::datagram::Datagram;
     #[pymodule_export]
-    use super::errors::{ClosedError, UnsupportedError};
-    #[pymodule_export]
-    use super::receiver::Receiver;
+    use super::receiver::{BatchStream, Receiver};
     #[pymodule_export]
     use super::sender::Sender;
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, PyModule>) -> PyResult<()> {
         super::exit::install()?;
+        super::batch::register_as_sequence(module.py())?;
         module.add("__version__", super::version())
     }
 }
 
-/// The version of the workspace as Python writes it: 3.0.0-dev.0 is 3.0.0.dev0.
+/// Returns the version of the workspace as Python writes it: 3.0.0-beta.1.dev.0 becomes 3.0.0b1.dev0.
 fn version() -> String {
     let cargo = env!("CARGO_PKG_VERSION");
-    match cargo.split_once('-') {
-        None => cargo.to_owned(),
-        Some((release, stage)) => {
-            let (name, number) = stage.split_once('.').unwrap_or((stage, "0"));
-            match name {
-                "alpha" => format!("{release}a{number}"),
-                "beta" => format!("{release}b{number}"),
-                "rc" => format!("{release}rc{number}"),
-                _ => format!("{release}.{name}{number}"),
-            }
-        }
-    }
+    let Some((release, stage)) = cargo.split_once('-') else { return cargo.to_owned() };
+    let stage = stage.split('.').map(|part| match part {
+        "alpha" => "a",
+        "beta" => "b",
+        "dev" => ".dev",
+        other => other,
+    });
+    std::iter::once(release).chain(stage).collect()
 }

@@ -5,10 +5,12 @@ the documented tools. Importing the package opens nothing, prints nothing and ch
 the settings and the exceptions is loaded when first asked for.
 """
 
+from __future__ import annotations
+
 import logging
 
 from . import env, exceptions
-from ._defaults import (
+from ._common.constants import (
     _BLANK,
     _MCAST_DEFAULT_BIND_IP,
     _MCAST_DEFAULT_BUFFER_SIZE,
@@ -23,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio, hear, recv, send, skt
     from ._core import Batch, ClosedError, Datagram, UnsupportedError, __version__
-    from ._mtool import mtool
+    from ._legacy.tool import mtool
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
     from .skt import endSocket, genSocket
     from .sync import Receiver, Sender, interfaces
@@ -76,7 +78,7 @@ _LATER = {
     "genSocket": "skt",
     "hear": "hear",
     "interfaces": "sync",
-    "mtool": "_mtool",
+    "mtool": "_legacy.tool",
     "recv": "recv",
     "send": "send",
     "skt": "skt",

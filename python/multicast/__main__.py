@@ -1,8 +1,10 @@
 """The entry point, ``python3 -m multicast``, and the documented names that stand for it.
 
-What they are is in ``_commands``, loaded when first asked for: NOOP, which monitors run every few seconds to see
+What they are is in ``_legacy.dispatch``, loaded when first asked for: NOOP, which monitors run every few seconds to see
 whether the package is well, should not pay for tools that it does not use.
 """
+
+from __future__ import annotations
 
 import sys
 
@@ -10,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from ._commands import (
+    from ._legacy.dispatch import (
         TASK_OPTIONS,
         McastDispatch,
         McastNope,
@@ -25,17 +27,17 @@ _NOTHING_TO_DO = ["NOOP"]
 _INTERRUPTED = 130
 
 
-def run() -> "NoReturn":
+def run() -> NoReturn:
     """End this process as its command line says: what ``python3 -m multicast`` and the console script call."""
     if sys.argv[1:] == _NOTHING_TO_DO:
         sys.exit(0)
-    from . import _commands  # noqa: PLC0415 - see the head of this file
+    from ._legacy import dispatch  # noqa: PLC0415 - see the head of this file
 
-    code = _commands.cli()
+    code = dispatch.cli()
     if code == _INTERRUPTED:
-        from .cli import die_of_ctrl_c  # noqa: PLC0415 - rarely needed
+        from .cli.signals import reraise_sigint  # noqa: PLC0415 - rarely needed
 
-        die_of_ctrl_c()
+        reraise_sigint()
     sys.exit(code)
 
 
@@ -44,9 +46,9 @@ if not TYPE_CHECKING:  # a type checker is told the names above, and shall know 
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _commands  # noqa: PLC0415 - see the head of this file
+        from ._legacy import dispatch  # noqa: PLC0415 - see the head of this file
 
-        return getattr(_commands, name)
+        return getattr(dispatch, name)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-MOST = 65536
+MAX_GROUPS = 65536
 """Groups that one text may stand for."""
 
 
@@ -68,7 +68,7 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
             (all that begin with these bits).
 
     Raises:
-        ValueError: it is no address, or stands for none or for more than `MOST`; says which.
+        ValueError: it is no address, or stands for none or for more than `MAX_GROUPS`; says which.
     """
     group = endpoint.group
     if "+" in group:
@@ -88,8 +88,8 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
             raise ValueError(f"{group!r} does not begin where its {bits} bits do: that is {start}/{bits}")
     else:
         return [endpoint]
-    if not 1 <= number <= MOST:
-        raise ValueError(f"{group!r} stands for {number} groups; one text may stand for 1 to {MOST}")
+    if not 1 <= number <= MAX_GROUPS:
+        raise ValueError(f"{group!r} stands for {number} groups; one text may stand for 1 to {MAX_GROUPS}")
     if int(first) + number > 2**first.max_prefixlen:
         raise ValueError(f"{group!r} goes beyond the last address there is")
     return [endpoint._replace(group=str(first + offset)) for offset in range(number)]

@@ -5,6 +5,8 @@ a bad value costs one warning, which says what is used instead, and never an err
 should not die of a stray setting.
 """
 
+from __future__ import annotations
+
 import os
 import warnings
 
@@ -81,7 +83,7 @@ def load_port() -> int:
     return _load("MULTICAST_PORT", DEFAULT_PORT, _integer, validate_port, "a port in 49152-65535")
 
 
-def load_group() -> "IPv4Address":
+def load_group() -> IPv4Address:
     """Return ``MULTICAST_GROUP``, or the default 224.0.0.1 with a warning where it is no multicast address."""
     # Taken in here only: the module would be a good part of what importing this package costs.
     from ipaddress import IPv4Address  # noqa: PLC0415
@@ -105,7 +107,7 @@ def load_buffer_size() -> int:
     )
 
 
-def load_config() -> "Config":
+def load_config() -> Config:
     """Return all settings: ``port``, ``group``, ``groups``, ``ttl``, ``bind_addr`` and ``buffer_size``.
 
     ``groups`` is sorted and holds the primary group, the groups of ``MULTICAST_GROUPS`` (separated by spaces; a bad
@@ -138,8 +140,8 @@ def _load_group() -> str:
 
 
 def _load(
-    name: str, default: "Value", read: "Callable[[str], Value]", valid: "Callable[[Value], bool]", wanted: str
-) -> "Value":
+    name: str, default: Value, read: Callable[[str], Value], valid: Callable[[Value], bool], wanted: str
+) -> Value:
     """Return what variable ``name`` holds, or ``default`` where it is not set or, with a warning, not ``wanted``."""
     text = os.environ.get(name)
     if text is None:

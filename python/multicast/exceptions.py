@@ -10,6 +10,8 @@ The errors of the network itself are plain ``OSError`` and its subclasses. ``EXI
 are made when first asked for: one entry is a class of ``argparse``, which a program that only sends need not load.
 """
 
+from __future__ import annotations
+
 import functools
 
 TYPE_CHECKING = False
@@ -129,14 +131,14 @@ def get_exit_code_from_exception(exc: object) -> int:
     return next((codes[kind] for kind in type(exc).__mro__ if kind in codes), _INTERNAL_EXIT_CODE)
 
 
-def exit_on_exception(func: "Callable[Parameters, Result]") -> "Callable[Parameters, Result]":
+def exit_on_exception(func: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Wrap ``func`` so that any exception it raises becomes ``SystemExit`` with that exception's exit code.
 
     A ``SystemExit`` keeps its code where that is an integer and gets 2 where it is not.
     """
 
     @functools.wraps(func)
-    def wrapper(*args: "Parameters.args", **kwargs: "Parameters.kwargs") -> "Result":
+    def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return func(*args, **kwargs)
         except SystemExit as problem:
@@ -150,7 +152,7 @@ def exit_on_exception(func: "Callable[Parameters, Result]") -> "Callable[Paramet
 
 
 @functools.cache
-def _exit_codes() -> "dict[int, tuple[type[BaseException] | None, str]]":
+def _exit_codes() -> dict[int, tuple[type[BaseException] | None, str]]:
     """Make the table: sysexits of BSD in 64-78, shell conventions from 125 up."""
     import argparse  # noqa: PLC0415 - see the head of this file
 
@@ -178,7 +180,7 @@ def _exit_codes() -> "dict[int, tuple[type[BaseException] | None, str]]":
 
 
 @functools.cache
-def _exception_exit_codes() -> "dict[type[BaseException], int]":
+def _exception_exit_codes() -> dict[type[BaseException], int]:
     return {kind: code for code, (kind, _) in _exit_codes().items() if kind is not None}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from multicast import _core
+from . import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ LOOK = 0.1
 """Seconds after which a loop that receives nothing looks whether it is to stop."""
 
 
-class Course:
+class HandlerLoop:
     """One run of a loop: whether it goes on, how long it waits, what becomes of a handler's error.
 
     Args:
@@ -51,7 +51,7 @@ class Course:
             raise ValueError(f"on_error is 'log' or 'raise', not {on_error!r}")
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"a timeout is a number of seconds from 0, not {timeout}")
-        self.stopped = _question(stop)
+        self.stopped = _as_predicate(stop)
         self._raises = on_error == "raise"
         self._timeout = float("inf") if timeout is None else timeout
         self._idle = 0.0
@@ -64,7 +64,7 @@ class Course:
         """Seconds to wait for the next datagram, at most."""
         return min(self._look, self._timeout - self._idle)
 
-    def missed(self) -> None:
+    def record_timeout(self) -> None:
         """Notes that none came in the time of `wait`.
 
         Raises:
@@ -113,21 +113,21 @@ def run(
     timeout: float | None = None,
 ) -> int:
     """Hands each datagram to a function; see `multicast.Receiver.run`."""
-    course = Course(stop, on_error, timeout)
-    while not course.stopped():
+    handler_loop = HandlerLoop(stop, on_error, timeout)
+    while not handler_loop.stopped():
         try:
-            msg = receiver.recv(course.wait)
+            msg = receiver.recv(handler_loop.wait)
         except _core.ClosedError:
             break
         except TimeoutError:
-            course.missed()
+            handler_loop.record_timeout()
             continue
-        with course.handing(msg):
+        with handler_loop.handing(msg):
             handler(msg)
-    return course.handled
+    return handler_loop.handled
 
 
-def _question(stop: Stop) -> Callable[[], bool]:
+def _as_predicate(stop: Stop) -> Callable[[], bool]:
     if stop is None:
         return _never
     if callable(stop):

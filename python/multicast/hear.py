@@ -3,15 +3,19 @@
 The server itself is in ``_server``, whom the handler answers in ``_replies``.
 """
 
+from __future__ import annotations
+
 import logging
 import socketserver
 import sys
 
-from . import _console, _replies, _text
-from ._defaults import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
-from ._mtool import mtool
-from ._server import McastServer
-from ._targets import is_group, named
+from ._common import console
+from ._common.constants import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
+from ._common.text import decode_for_display
+from ._legacy import replies
+from ._legacy.join_options import is_group, named
+from ._legacy.server import McastServer
+from ._legacy.tool import mtool
 from .exceptions import ShutdownCommandReceived
 
 TYPE_CHECKING = False
@@ -27,7 +31,7 @@ module_logger = logging.getLogger(__name__)
 
 _STOP = "STOP"
 # Answers of handlers whose server keeps no count of its own.
-_answers = _replies.TokenBucket(_replies.RATE, _replies.BURST)
+_answers = replies.TokenBucket(replies.RATE, replies.BURST)
 
 
 class HearUDPHandler(socketserver.BaseRequestHandler):
@@ -51,24 +55,26 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
         except UnicodeDecodeError:
             module_logger.debug("Let pass %d bytes that are no text.", len(payload))
             return
-        module_logger.info("%s SAID %s", _replies.place(self.client_address), text)
+        module_logger.info("%s SAID %s", replies.format_address(self.client_address), text)
         if getattr(self.server, "reply", True):
             self._answer(text, sock)
         if _STOP in text and getattr(self.server, "stop", True):
-            raise ShutdownCommandReceived(f"{_STOP} from {_replies.place(self.client_address)}")
+            raise ShutdownCommandReceived(f"{_STOP} from {replies.format_address(self.client_address)}")
 
-    def _answer(self, text: str, sock: "socket.socket") -> None:
-        if not _replies.may_answer(text, self.client_address):
+    def _answer(self, text: str, sock: socket.socket) -> None:
+        if not replies.may_answer(text, self.client_address):
             return
         if not getattr(self.server, "answers", _answers).take():
-            module_logger.debug("Too many answers: none for %s.", _replies.place(self.client_address))
+            module_logger.debug("Too many answers: none for %s.", replies.format_address(self.client_address))
             return
         try:
-            message = _replies.answer(text, self.client_address, sock.getsockname())
+            message = replies.answer(text, self.client_address, sock.getsockname())
             sock.sendto(message.encode("utf-8"), self.client_address)
         except OSError as problem:
             # The answer is a courtesy: a sender that cannot be reached must not end the listening.
-            module_logger.warning("No answer for %s: %s", _replies.place(self.client_address), problem)
+            module_logger.warning(
+                "No answer for %s: %s", replies.format_address(self.client_address), problem
+            )
 
 
 class _PrintingHandler(HearUDPHandler):
@@ -77,14 +83,14 @@ class _PrintingHandler(HearUDPHandler):
     def handle(self) -> None:
         payload, sock = self.request
         if payload is not None and sock is not None:
-            _console.show(_text.shown(payload))
+            console.show(decode_for_display(payload))
         super().handle()
 
 
 class _ListeningServer(McastServer):
     """The server of HEAR, which ends on an error: its handlers fail only where the output does."""
 
-    def handle_error(self, request: "Any", client_address: "Any") -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         problem = sys.exc_info()[1]
         if problem is not None and not isinstance(problem, ShutdownCommandReceived):
             raise problem
@@ -101,7 +107,7 @@ class McastHEAR(mtool):
     __epilogue__ = "Anybody on the network can stop a listener by sending STOP, unless --no-stop is given."
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add the options of HEAR to ``parser``."""
         if parser is None:
             return
@@ -117,15 +123,15 @@ class McastHEAR(mtool):
 
     def doStep(
         self,
-        *args: "Any",  # noqa: ARG002 - the shape that every tool is called in
+        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
         group: str | None = None,
-        groups: "Iterable[str] | None" = None,
+        groups: Iterable[str] | None = None,
         port: int | None = None,
         iface: str | int | None = None,
         is_daemon: bool = True,  # noqa: ARG002 - part of the options that listeners share
         is_std: bool = False,
-        source: "str | Iterable[str] | None" = None,
-        exclude: "str | Iterable[str] | None" = None,
+        source: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
         reply: bool = True,
         stop: bool = True,
         **extra: object,

@@ -4,20 +4,24 @@
 socket. What listens for longer is in ``hear``.
 """
 
+from __future__ import annotations
+
 import errno
 import logging
 import socket
 import warnings
 
-from . import _console, _text, skt
-from ._defaults import (
+from . import skt
+from ._common import console
+from ._common.constants import (
     _BLANK,
     _MCAST_DEFAULT_BIND_IP,
     _MCAST_DEFAULT_GROUPS,
     _MCAST_DEFAULT_PORT,
 )
-from ._mtool import mtool
-from ._targets import listening, named
+from ._common.text import decode_for_display
+from ._legacy.join_options import named, receiver_kwargs
+from ._legacy.tool import mtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ _DEFAULT_TIMEOUT = 1.0
 
 
 def joinstep(
-    groups: "Sequence[str] | None",
+    groups: Sequence[str] | None,
     port: int,
     iface: str | int | None = None,
     bind_group: str | None = None,
@@ -67,7 +71,7 @@ def joinstep(
             fd=None if isock is None else isock.fileno(),
             gro=False,  # whoever reads the socket by himself expects one datagram a call
             timestamps=False,
-            **listening(wanted, bind_group, iface),
+            **receiver_kwargs(wanted, bind_group, iface),
         ) as receiver:
             return socket.socket(fileno=receiver.detach())
     except ValueError as problem:
@@ -75,7 +79,7 @@ def joinstep(
         raise OSError(errno.EINVAL, f"cannot join: {problem}") from problem
 
 
-def _warn_of_default(groups: "list[str]") -> None:
+def _warn_of_default(groups: list[str]) -> None:
     """Warn a caller of `joinstep` who named no bind group of what that may not be meant."""
     if not groups:
         warnings.warn("No group to join was given; joining the default group.", SyntaxWarning, stacklevel=3)
@@ -88,7 +92,7 @@ def _warn_of_default(groups: "list[str]") -> None:
         )
 
 
-def tryrecv(msgbuffer: "Buffer", chunk: bytes | None, sock: socket.socket) -> "Buffer":  # noqa: ARG001
+def tryrecv(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buffer:  # noqa: ARG001
     """Receive one datagram from ``sock`` and return ``msgbuffer`` with its text appended.
 
     Args:
@@ -100,14 +104,14 @@ def tryrecv(msgbuffer: "Buffer", chunk: bytes | None, sock: socket.socket) -> "B
         TimeoutError: the socket has a timeout and nothing came in that time.
         OSError: receiving failed; ``errno`` tells why.
     """
-    text = _text.shown(sock.recv(_LARGEST_DATAGRAM))
+    text = decode_for_display(sock.recv(_LARGEST_DATAGRAM))
     if isinstance(msgbuffer, list):
         msgbuffer.append(text)
         return msgbuffer
     return msgbuffer + text
 
 
-def recvstep(msgbuffer: "Buffer", chunk: bytes | None, sock: socket.socket) -> "Buffer":
+def recvstep(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buffer:
     """Do as `tryrecv` does, and close ``sock`` whatever comes of it."""
     try:
         return tryrecv(msgbuffer, chunk, sock)
@@ -134,17 +138,19 @@ class McastRECV(mtool):
     )
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add the options of RECV to ``parser``."""
         if parser is None:
             return
-        from . import _options  # noqa: PLC0415 - loads argparse, which only the command line needs
+        # Loads argparse, which only the command line needs.
+        from ._common import argument_types  # noqa: PLC0415
+        from ._legacy import options  # noqa: PLC0415
 
-        _options.add_port(parser, "the port to listen on")
-        _options.add_listening(parser, _MCAST_DEFAULT_GROUPS)
+        options.add_port(parser, "the port to listen on")
+        options.add_listening(parser, _MCAST_DEFAULT_GROUPS)
         parser.add_argument(
             "--timeout",
-            type=_options.seconds,
+            type=argument_types.seconds,
             default=_DEFAULT_TIMEOUT,
             metavar="SECONDS",
             help="how long to wait for one message (default: %(default)s)",
@@ -152,18 +158,18 @@ class McastRECV(mtool):
 
     def doStep(
         self,
-        *args: "Any",  # noqa: ARG002 - the shape that every tool is called in
-        groups: "Iterable[str] | None" = None,
+        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
+        groups: Iterable[str] | None = None,
         port: int | None = None,
         iface: str | int | None = None,
         group: str | None = None,
         is_std: bool = False,
         is_daemon: bool = False,  # noqa: ARG002 - part of the options that listeners share
         timeout: float | None = _DEFAULT_TIMEOUT,
-        source: "str | Iterable[str] | None" = None,
-        exclude: "str | Iterable[str] | None" = None,
+        source: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
         **extra: object,
-    ) -> "tuple[bool, str | None]":
+    ) -> tuple[bool, str | None]:
         """Receive one datagram: ``(True, text)``, or ``(False, None)`` where nothing came.
 
         Args:
@@ -199,26 +205,26 @@ class McastRECV(mtool):
             return False, None
         if is_std:
             module_logger.debug("Will Print to Console.")
-            _console.show(text)
+            console.show(text)
         module_logger.info("Success")
         return True, str(text)
 
     @staticmethod
     def _hearstep(
-        groups: "Iterable[str]",
+        groups: Iterable[str],
         port: int,
         iface: str | int | None,
         bind_group: str | None,
         timeout: float | None = _DEFAULT_TIMEOUT,
         *,
-        source: "str | Iterable[str] | None" = None,
-        exclude: "str | Iterable[str] | None" = None,
+        source: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
     ) -> str:
         """Return the text of one datagram; what is false stands for nothing having come."""
         from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
 
-        with Receiver(port=port, **listening(groups, bind_group, iface, source, exclude)) as receiver:
+        with Receiver(port=port, **receiver_kwargs(groups, bind_group, iface, source, exclude)) as receiver:
             try:
-                return _Heard(_text.shown(receiver.recv(timeout).data))
+                return _Heard(decode_for_display(receiver.recv(timeout).data))
             except TimeoutError:
                 return _BLANK

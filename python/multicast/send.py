@@ -1,17 +1,20 @@
 """``McastSAY``: the documented tool that sends. The sockets are ``sync.Sender``'s."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 
-from . import _console, _text
-from ._defaults import (
+from ._common import console
+from ._common.constants import (
     _MCAST_DEFAULT_BUFFER_SIZE,
     _MCAST_DEFAULT_GROUP,
     _MCAST_DEFAULT_PORT,
     _MCAST_DEFAULT_TTL,
 )
-from ._mtool import mtool
-from ._targets import named
+from ._common.text import chunks, payload_of
+from ._legacy.join_options import named
+from ._legacy.tool import mtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,17 +43,19 @@ class McastSAY(mtool):
     )
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add the options of SAY to ``parser``."""
         if parser is None:
             return
-        from . import _options  # noqa: PLC0415 - loads argparse, which only the command line needs
+        # Loads argparse, which only the command line needs.
+        from ._common import argument_types  # noqa: PLC0415
+        from ._legacy import options  # noqa: PLC0415
 
-        _options.add_port(parser, "the port to send to")
-        _options.add_destinations(parser, _MCAST_DEFAULT_GROUP)
+        options.add_port(parser, "the port to send to")
+        options.add_destinations(parser, _MCAST_DEFAULT_GROUP)
         parser.add_argument(
             "--ttl",
-            type=_options.ttl,
+            type=argument_types.ttl,
             default=_MCAST_DEFAULT_TTL,
             metavar="HOPS",
             help="hops the message may make, 0-255 (the hop limit of IPv6); 1 crosses no router (default: %(default)s)",
@@ -67,7 +72,7 @@ class McastSAY(mtool):
             "--message",
             dest="data",
             nargs="...",
-            action=_options.Words,
+            action=options.Words,
             default=_DEFAULT_MESSAGE,
             metavar="WORD",
             help="the rest of the line is the message; a lone - stands for standard input",
@@ -82,12 +87,12 @@ class McastSAY(mtool):
 
     def doStep(
         self,
-        *args: "Any",  # noqa: ARG002 - the shape that every tool is called in
+        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
         group: str | None = None,
         port: int | None = None,
         ttl: int | None = None,
-        data: "str | bytes | Sequence[str]" = _DEFAULT_MESSAGE,
-        groups: "Iterable[str] | None" = None,
+        data: str | bytes | Sequence[str] = _DEFAULT_MESSAGE,
+        groups: Iterable[str] | None = None,
         iface: str | int | None = None,
         loopback: bool = True,
         **extra: object,
@@ -137,9 +142,9 @@ class McastSAY(mtool):
         return True, None
 
     @staticmethod
-    def _say(senders: "list[Sender]", data: "str | bytes | Sequence[str]") -> None:
+    def _say(senders: list[Sender], data: str | bytes | Sequence[str]) -> None:
         if data == _STANDARD_INPUT:
-            for piece in _text.chunks(_console.standard_input(), _MCAST_DEFAULT_BUFFER_SIZE):
+            for piece in chunks(console.standard_input(), _MCAST_DEFAULT_BUFFER_SIZE):
                 for sender in senders:
                     sender.send(piece)
             return
@@ -147,5 +152,5 @@ class McastSAY(mtool):
             message = data
             if message == _DEFAULT_MESSAGE:
                 message = _DEFAULT_MESSAGE.format(name=__package__, group=sender.group, port=sender.port)
-            sent = sender.send(_text.payload_of(message))
+            sent = sender.send(payload_of(message))
             module_logger.debug("Sent %d bytes to %s, port %d.", sent, sender.group, sender.port)

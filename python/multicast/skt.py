@@ -3,11 +3,13 @@
 Joining a group is not done here: ``recv.joinstep`` does that.
 """
 
+from __future__ import annotations
+
 import logging
 import socket
 import sys
 
-from ._defaults import _MCAST_DEFAULT_TTL
+from ._common.constants import _MCAST_DEFAULT_TTL
 
 __all__ = ["endSocket", "genSocket"]
 

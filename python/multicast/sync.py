@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from multicast import _core, endpoints, handlers
-from multicast.types import Interface, Membership, ReceiverStats, SenderStats
+from . import _core, endpoints, handlers
+from .types import Interface, Membership, ReceiverStats, SenderStats
 
 if TYPE_CHECKING:
     import socket
@@ -32,7 +32,7 @@ AUTO_RECV_BUFFER = 8 * 1024 * 1024
 """Octets of receive buffer that ``recv_buffer="auto"`` asks for. The kernel takes the memory only while
 datagrams wait; with its bookkeeping this holds some 20,000 small datagrams."""
 
-RING_MOST = 1 << 24
+MAX_RING_CAPACITY = 1 << 24
 """Datagrams that a ring may have room for: their payloads may take 32 GiB. A larger number is a slip, such as octets
 for datagrams, and as good as no bound: the system would end the program when the memory is used up."""
 
@@ -413,10 +413,10 @@ def _groups(
     exclude: str | Iterable[str],
 ) -> tuple[list[_core._Group], int | None]:
     """The groups as the core takes them, and the one port of them all."""
-    parsed = [endpoints.parse(text) for text in _several(group, "a group")]
+    parsed = [endpoints.parse(text) for text in _as_list(group, "a group")]
     for endpoint in parsed:
         port = _one_port(port, endpoint.port)
-    only, without = _several(source, "a source"), _several(exclude, "an excluded source")
+    only, without = _as_list(source, "a source"), _as_list(exclude, "an excluded source")
     groups: list[_core._Group] = []
     for endpoint in endpoints.merge(parsed):
         on = interface if endpoint.interface is None else endpoint.interface
@@ -440,17 +440,17 @@ def _without_zones(sources: list[str], on: Interfaces) -> tuple[list[str], Inter
             continue
         if on is None:
             on = zone
-        elif on != zone and _meant(on).isdisjoint(_meant(zone)):
+        elif on != zone and _interface_indexes(on).isdisjoint(_interface_indexes(zone)):
             raise ValueError(
                 f"the source {source} is on {zone}, and its group joined on {on}: it is never heard there"
             )
     return plain, on
 
 
-def _meant(interface: Interfaces) -> set[int]:
+def _interface_indexes(interface: Interfaces) -> set[int]:
     """The indexes of the interfaces that these words mean now."""
     if not isinstance(interface, (str, int)) and interface is not None:
-        return set().union(*map(_meant, interface))
+        return set().union(*map(_interface_indexes, interface))
     return {
         here.index
         for here in interfaces()
@@ -464,7 +464,7 @@ def _one_port(port: int | None, named: int | None) -> int | None:
     return named if port is None else port
 
 
-def _several(texts: str | Iterable[str], what: str) -> list[str]:
+def _as_list(texts: str | Iterable[str], what: str) -> list[str]:
     if isinstance(texts, str):
         return [texts]
     # Octets would iterate as numbers.
@@ -476,7 +476,7 @@ def _several(texts: str | Iterable[str], what: str) -> list[str]:
 def _no_port(group: str | Iterable[str]) -> ValueError:
     """The error where nothing names a port."""
     example = "239.1.2.3:5000"
-    for text in _several(group, "a group"):
+    for text in _as_list(group, "a group"):
         address, colon, digits = text.rpartition(":")
         if colon and digits.isdigit() and "[" not in text:
             # Read as a part of the address, which it may be.
@@ -504,8 +504,8 @@ def _ring(capacity: int | None) -> int | None:
         return None
     if isinstance(capacity, bool) or not isinstance(capacity, int):
         raise TypeError(f"a ring has a number of datagrams (int) or is None, not {type(capacity).__name__}")
-    if not 1 <= capacity <= RING_MOST:
-        raise ValueError(f"a ring has room for 1 to {RING_MOST} datagrams, not {capacity}")
+    if not 1 <= capacity <= MAX_RING_CAPACITY:
+        raise ValueError(f"a ring has room for 1 to {MAX_RING_CAPACITY} datagrams, not {capacity}")
     return capacity
 
 

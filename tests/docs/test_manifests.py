@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with myst-parser; its stubs would be one package more
 
-from multicast import cli
+from multicast.cli import parser
 from tests.support.markdown import Block, blocks, documents
 
 BLOCKS = [block for path in documents() for block in blocks(path)]
@@ -33,7 +33,7 @@ def test_manifest_is_read_and_its_commands_are_commands(block: Block) -> None:
     data = yaml.safe_load(block.code)
     assert {"services", "apiVersion"} & data.keys()
     for words in commands(data):
-        assert cli.parse(words).command == "HEAR"
+        assert parser.parse(words).command == "HEAR"
 
 
 @pytest.mark.parametrize("block", of("dockerfile"), ids=str)
@@ -42,6 +42,6 @@ def test_image_starts_the_program(block: Block) -> None:
     assert {instruction for instruction, _, _ in lines} <= INSTRUCTIONS
     rest = {instruction: yaml.safe_load(words) for instruction, _, words in lines}
     assert rest["ENTRYPOINT"] == ["multicast"]
-    assert cli.parse(rest["CMD"]).command == "HEAR"
+    assert parser.parse(rest["CMD"]).command == "HEAR"
     version = rest["FROM"].removeprefix("python:").removesuffix("-slim")
     assert tuple(map(int, version.split("."))) >= (3, 10)

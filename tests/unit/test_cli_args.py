@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multicast import cli
+from multicast.cli import errors, output, parser
 
 COMMON: dict[str, Any] = {"is_std": False, "is_daemon": False}
 WHERE = {"port": 59595, "group": None, "groups": None, "iface": None}
@@ -15,8 +15,8 @@ SAY: dict[str, Any] = {**COMMON, **WHERE, "ttl": 1, "loopback": True}
 
 
 def keywords(*words: str) -> tuple[str, dict[str, Any]]:
-    options = cli.parse(words)
-    return options.command, cli.keywords(options)
+    options = parser.parse(words)
+    return options.command, parser.keywords(options)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_the_message_keeps_its_words_apart() -> None:
 
 def test_only_say_has_a_message() -> None:
     with pytest.raises(SystemExit):
-        cli.parse(["RECV", "-m", "hello"])
+        parser.parse(["RECV", "-m", "hello"])
 
 
 def test_debug_is_the_command_lines_own() -> None:
-    assert cli.parse(["NOOP", "--debug"]).debug is True
-    assert cli.parse(["--debug", "NOOP"]).debug is True
-    assert cli.parse(["NOOP"]).debug is False
+    assert parser.parse(["NOOP", "--debug"]).debug is True
+    assert parser.parse(["--debug", "NOOP"]).debug is True
+    assert parser.parse(["NOOP"]).debug is False
     assert "debug" not in keywords("--debug", "NOOP")[1]
 
 
@@ -120,7 +120,7 @@ def test_debug_is_the_command_lines_own() -> None:
 def test_a_failure_is_one_line(
     capsys: pytest.CaptureFixture[str], problem: BaseException, line: str, code: int
 ) -> None:
-    assert cli.report(problem, cli.parse(["RECV"])) == code
+    assert errors.report(problem, parser.parse(["RECV"])) == code
     assert capsys.readouterr().err == f"multicast RECV: {line}\n"
 
 
@@ -131,19 +131,19 @@ def test_a_failure_is_one_line(
 def test_an_end_from_outside_is_no_failure(
     capsys: pytest.CaptureFixture[str], problem: BaseException, code: int
 ) -> None:
-    assert cli.report(problem, cli.parse(["RECV"])) == code
+    assert errors.report(problem, parser.parse(["RECV"])) == code
     assert capsys.readouterr().err == ""
 
 
 def test_debug_shows_the_way_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.report(ValueError("bad"), cli.parse(["RECV", "--debug"])) == 65
+    assert errors.report(ValueError("bad"), parser.parse(["RECV", "--debug"])) == 65
     err = capsys.readouterr().err
     assert err.startswith("ValueError: bad\nmulticast RECV: bad")
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit):
-        cli.parse([command, "--help"])
+        parser.parse([command, "--help"])
     return " ".join(capsys.readouterr().out.split())
 
 
@@ -173,7 +173,7 @@ def test_the_help_fits_the_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     with pytest.raises(SystemExit) as caught:
-        cli.parse(["--help"])
+        parser.parse(["--help"])
     assert caught.value.code == 0
     widths = [len(line) for line in capsys.readouterr().out.splitlines()]
     assert 0 < max(widths) <= int(columns)
@@ -190,7 +190,7 @@ def test_an_output_that_cannot_be_written_is_told(
     with full.open("w") as out:
         monkeypatch.setattr("sys.stdout", out)
         out.write("lost")
-        assert cli.settle_output(0) == 2
+        assert output.flush_stdout(0) == 2
         # What is left now goes nowhere: closing the file writes it.
         assert os.fstat(out.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
     assert (

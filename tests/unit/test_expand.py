@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from multicast.endpoints import MOST, Endpoint, expand, parse
+from multicast.endpoints import MAX_GROUPS, Endpoint, expand, parse
 
 MANY = {
     "239.1.2.3": ["239.1.2.3"],
@@ -25,7 +25,7 @@ REFUSED = {
     "239.1.2.0/33": "more than the 32 bits",
     "ff15::/129": "more than the 128 bits",
     "239.1.2.3/24": "that is 239.1.2.0/24",
-    "239.0.0.0/8": f"stands for 16777216 groups; one text may stand for 1 to {MOST}",
+    "239.0.0.0/8": f"stands for 16777216 groups; one text may stand for 1 to {MAX_GROUPS}",
     "group+2": "does not begin with an IPv4 or IPv6 address",
     "255.255.255.255+2": "goes beyond the last address",
     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff+2": "goes beyond the last address",
@@ -53,4 +53,4 @@ def test_all_else_of_the_endpoint_is_kept() -> None:
 
 def test_as_many_as_there_may_be() -> None:
     groups = expand(parse("239.1.0.0/16"))
-    assert (len(groups), groups[0].group, groups[-1].group) == (MOST, "239.1.0.0", "239.1.255.255")
+    assert (len(groups), groups[0].group, groups[-1].group) == (MAX_GROUPS, "239.1.0.0", "239.1.255.255")

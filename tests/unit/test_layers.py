@@ -1,4 +1,6 @@
-"""A layer imports only downwards, as the sources tell: an import inside a function counts too."""
+"""Every module imports only from the layers below its own. An import inside a function counts too."""
+
+from __future__ import annotations
 
 import ast
 import sys
@@ -8,92 +10,122 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 
-# The lowest layer first; a module may import those of the layers below its own. The picture is in docs/architecture.md.
-# The lowest stands beside the stack and so imports the standard library only.
+# The lowest layer first. The picture is in docs/architecture.md. The lowest layer imports the standard library only.
+# A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
-    {"exceptions", "types", "endpoints", "env", "_console", "_replies", "_select_thread", "_text"},
-    {"_core", "_defaults", "_readiness"},
-    {"handlers"},
-    {"sync", "skt", "_mtool", "_targets"},
-    {"_aio_base"},
-    {"aio", "_options"},
-    {"_server", "recv", "send"},
+    {"_common", "_legacy", "cli", "exceptions", "types", "endpoints", "env"},
+    {"_core", "_common.text", "_common.console", "_common.constants", "_common.argument_types"},
+    {"handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
+    {"sync", "skt", "aio.readiness", "_legacy.join_options", "_legacy.options"},
+    {"aio.endpoint"},
+    {"aio.receiver", "aio.sender"},
+    {"aio", "_legacy.server", "recv", "send"},
     {"hear"},
-    {"__init__"},
-    {"cli"},
-    {"_commands"},
+    {""},
+    {"cli.output", "cli.signals"},
+    {"cli.errors"},
+    {"cli.parser"},
+    {"_legacy.dispatch"},
     {"__main__"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+COMPILED = {"_core"}
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = sorted(module_name(path) for path in PACKAGE.rglob("*.py"))
+PATHS = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def for_types_only(node: ast.AST) -> bool:
+def is_type_checking_block(node: ast.AST) -> bool:
     """Whether ``node`` is an ``if TYPE_CHECKING:``, whose imports never run."""
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def imported_names(name: str, *, at_run_time: bool = False) -> set[str]:
-    """Every absolute name that module ``name`` of the package imports, wherever in the file it does."""
-    tree: ast.AST = ast.parse((PACKAGE / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+def imports(source: str, package: str, *, at_run_time: bool = False) -> set[str]:
+    """Return the absolute names that ``source``, a module of the subpackage ``package``, imports."""
     found: set[str] = set()
-    waiting = [tree]
+    waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
-        if at_run_time and for_types_only(node):
+        if at_run_time and is_type_checking_block(node):
             continue
         waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = "multicast" if node.level else ""
-            source = ".".join(part for part in (base, node.module) if part)
-            # `from multicast import env` names a module, `from multicast.env import x` a value in one.
-            found |= {f"{source}.{alias.name}" for alias in node.names} if source == "multicast" else {source}
+            base: list[str] = []
+            if node.level:
+                base = ["multicast", *filter(None, package.split("."))]
+                base = base[: len(base) - node.level + 1]
+            head = ".".join([*base, *filter(None, [node.module])])
+            found |= {f"{head}.{alias.name}" for alias in node.names}
     return found
 
 
-def own_modules(names: set[str]) -> set[str]:
-    """The package's modules among imported ``names``; a value in the package counts as ``__init__``."""
+def modules_among(names: set[str]) -> set[str]:
+    """Return the package's modules that imported ``names`` stand for; a value counts as the module it is in."""
     found = set()
     for name in names:
         head, _, rest = name.partition(".")
-        if head == "multicast":
-            first = rest.partition(".")[0]
-            found.add(first if first in RANKS else "__init__")
+        if head != "multicast":
+            continue
+        while rest not in RANKS:
+            rest = rest.rpartition(".")[0]
+        found.add(rest)
     return found
 
 
-def test_every_module_has_a_rank() -> None:
-    assert MODULES, "the package has no modules: the paths in this test are wrong"
-    assert [name for name in MODULES if name.partition(".")[0] not in RANKS] == []
+def imports_of(name: str, *, at_run_time: bool = False) -> set[str]:
+    path = PATHS[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return imports(path.read_text(encoding="utf-8"), package, at_run_time=at_run_time)
 
 
-@pytest.mark.parametrize("name", MODULES)
+def upward(name: str, imported: set[str]) -> set[str]:
+    """Return the modules among ``imported`` that module ``name`` must not import."""
+    return {other for other in modules_among(imported) if RANKS[other] >= RANKS[name]}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert PATHS.keys() | COMPILED == RANKS.keys()
+
+
+@pytest.mark.parametrize("name", PATHS)
 def test_module_imports_only_downwards(name: str) -> None:
-    rank = RANKS[name.partition(".")[0]]
-    upward = {other for other in own_modules(imported_names(name)) if RANKS[other] >= rank}
-    assert not upward, f"multicast.{name} imports from its own layer or a higher one: {sorted(upward)}"
+    wrong = upward(name, imports_of(name))
+    assert not wrong, f"multicast.{name} imports from its own layer or a higher one: {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_nothing_but_the_standard_library_is_needed(name: str) -> None:
+@pytest.mark.parametrize("name", PATHS)
+def test_module_needs_nothing_but_the_standard_library(name: str) -> None:
     allowed = sys.stdlib_module_names | {"multicast"}
-    foreign = {
-        full for full in imported_names(name, at_run_time=True) if full.partition(".")[0] not in allowed
-    }
+    foreign = {full for full in imports_of(name, at_run_time=True) if full.partition(".")[0] not in allowed}
     assert not foreign, f"multicast.{name} needs a package from elsewhere: {sorted(foreign)}"
 
 
-def test_an_upward_import_would_be_seen() -> None:
-    assert own_modules({"multicast.cli", "multicast.sync.Receiver", "multicast.__version__", "socket"}) == {
-        "cli",
-        "sync",
-        "__init__",
-    }
+@pytest.mark.parametrize(
+    ("name", "line", "wrong"),
+    [
+        ("sync", "from .cli import parser", {"cli.parser"}),
+        ("sync", "def later():\n    from .aio.receiver import Receiver", {"aio.receiver"}),
+        ("aio.receiver", "from .. import hear", {"hear"}),
+        ("aio.receiver", "from . import sender", {"aio.sender"}),
+        ("aio.endpoint", "from .receiver import Receiver", {"aio.receiver"}),
+        ("_legacy.tool", "import multicast.recv", {"recv"}),
+        ("recv", "from . import Receiver", {""}),
+    ],
+)
+def test_upward_import_is_found(name: str, line: str, wrong: set[str]) -> None:
+    package = name.rpartition(".")[0]
+    assert upward(name, imports(line, package)) == wrong
+
+
+def test_downward_import_is_accepted() -> None:
+    assert (
+        upward("aio.receiver", imports("from .. import sync\nfrom .endpoint import AsyncEndpoint", "aio"))
+        == set()
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multicast._replies import TokenBucket, answer, may_answer, place
+from multicast._legacy.replies import TokenBucket, answer, format_address, may_answer
 
 
 class Clock:
@@ -64,5 +64,5 @@ def test_an_answer_is_not_answered() -> None:
 
 
 def test_places_read_as_they_are_written() -> None:
-    assert place(("192.0.2.1", 5000)) == "192.0.2.1:5000"
-    assert place(("fe80::1", 5000)) == "[fe80::1]:5000"
+    assert format_address(("192.0.2.1", 5000)) == "192.0.2.1:5000"
+    assert format_address(("fe80::1", 5000)) == "[fe80::1]:5000"

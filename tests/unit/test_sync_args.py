@@ -1,6 +1,6 @@
 """Arguments that ``Sender`` and ``Receiver`` refuse, before any system call is made.
 
-What the system refuses is in ``tests/wire/test_refusals.py``.
+What the system refuses is in ``tests/wire/test_open_errors.py``.
 """
 
 import contextlib

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multicast import _text
+from multicast._common import text as text_module
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ from multicast import _text
     ],
 )
 def test_what_is_no_utf_8_is_shown_escaped(payload: bytes, text: str) -> None:
-    assert _text.shown(payload) == text
+    assert text_module.decode_for_display(payload) == text
 
 
 @given(st.binary().filter(lambda payload: b"\\x" not in payload))
 def test_any_bytes_can_be_shown(payload: bytes) -> None:
-    text = _text.shown(payload).encode()
+    text = text_module.decode_for_display(payload).encode()
     # Undoing the escapes of what was no UTF-8 gives back every byte.
     assert re.sub(rb"\\x([0-9a-f]{2})", lambda code: bytes.fromhex(code[1].decode()), text) == payload
 
@@ -48,13 +48,13 @@ def test_any_bytes_can_be_shown(payload: bytes) -> None:
     ],
 )
 def test_what_is_sent_for_each_kind_of_data(data: str | bytes, payload: bytes) -> None:
-    assert _text.payload_of(data) == payload
+    assert text_module.payload_of(data) == payload
 
 
 @pytest.mark.parametrize("data", [5, None, [1, 2], [b"a"]])
 def test_other_kinds_are_refused(data: str) -> None:
     with pytest.raises(TypeError, match="data is text, bytes or words, not "):
-        _text.payload_of(data)
+        text_module.payload_of(data)
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_other_kinds_are_refused(data: str) -> None:
     ],
 )
 def test_pieces_end_between_characters(stream: bytes, size: int, pieces: list[bytes]) -> None:
-    assert list(_text.chunks(io.BytesIO(stream), size)) == pieces
+    assert list(text_module.chunks(io.BytesIO(stream), size)) == pieces
 
 
 @given(st.text(), st.integers(4, 20))
 def test_text_arrives_in_whole_characters_within_the_size(text: str, size: int) -> None:
-    pieces = list(_text.chunks(io.BytesIO(text.encode()), size))
+    pieces = list(text_module.chunks(io.BytesIO(text.encode()), size))
     assert "".join(piece.decode() for piece in pieces) == text
     assert all(0 < len(piece) <= size for piece in pieces)
 
 
 @given(st.binary(), st.integers(1, 20))
 def test_nothing_is_lost_of_any_bytes(data: bytes, size: int) -> None:
-    pieces = list(_text.chunks(io.BytesIO(data), size))
+    pieces = list(text_module.chunks(io.BytesIO(data), size))
     assert b"".join(pieces) == data
     # A character that is longer than the size is a piece of its own: four bytes at most.
     assert all(0 < len(piece) <= max(size, 4) for piece in pieces)
@@ -104,4 +104,4 @@ class Dribble(io.RawIOBase):
 
 
 def test_a_piece_is_filled_from_several_reads() -> None:
-    assert list(_text.chunks(Dribble(b"abcdefg"), 5)) == [b"abcde", b"fg"]
+    assert list(text_module.chunks(Dribble(b"abcdefg"), 5)) == [b"abcde", b"fg"]

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from multicast import _aio_base, aio
+from multicast import aio
 from multicast._core import ClosedError, Datagram
+from multicast.aio import endpoint
 from multicast.sync import Sender
 from tests.support import loops
 from tests.wire.exchange import LOOPBACK, PATIENCE
@@ -447,7 +448,7 @@ def test_nobody_waits_nothing_is_watched() -> None:
 def test_what_is_there_costs_no_future_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = loops.Watched()
     # On a busy machine this program is away for longer than a slice, gives way, and is watched for anew.
-    monkeypatch.setattr(_aio_base, "SLICE", PATIENCE)
+    monkeypatch.setattr(endpoint, "SLICE", PATIENCE)
 
     async def main() -> None:
         tx, rx = pair()

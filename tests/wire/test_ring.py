@@ -13,9 +13,9 @@ import pytest
 
 from multicast import _core, aio
 from multicast._core import ClosedError
-from multicast.sync import RING_MOST, Receiver, Sender
+from multicast.sync import MAX_RING_CAPACITY, Receiver, Sender
 from tests.support import waiting
-from tests.wire.accounts import accounted, settled
+from tests.wire.counters import accounted, settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
 
 POLICIES = ["drop-oldest", "drop-newest", "block"]
@@ -279,7 +279,7 @@ def test_it_stands_behind_a_socket_of_others_and_gives_it_back() -> None:
 REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"ring": 0}, ValueError),
     ({"ring": -1}, ValueError),
-    ({"ring": RING_MOST + 1}, ValueError),
+    ({"ring": MAX_RING_CAPACITY + 1}, ValueError),
     ({"ring": 1 << 70}, ValueError),
     ({"ring": True}, TypeError),
     ({"ring": 10.0}, TypeError),
@@ -294,14 +294,14 @@ def test_what_is_no_ring_is_refused(options: dict[str, Any], error: type[Excepti
         LOOPBACK.receiver(**options)
 
 
-@pytest.mark.parametrize("capacity", [0, RING_MOST + 1])
+@pytest.mark.parametrize("capacity", [0, MAX_RING_CAPACITY + 1])
 def test_the_core_keeps_to_the_same_bounds(capacity: int) -> None:
     with pytest.raises(ValueError, match="room for 1 to 16777216 datagrams, not"):
         _core.Receiver([(LOOPBACK.group, LOOPBACK.interface, [], [])], 0, ring=capacity)
 
 
 def test_the_largest_ring_takes_its_memory_only_as_it_fills() -> None:
-    with LOOPBACK.pair(ring=RING_MOST) as (tx, rx):
+    with LOOPBACK.pair(ring=MAX_RING_CAPACITY) as (tx, rx):
         tx.send(b"x")
         assert rx.recv(timeout=PATIENCE).data == b"x"
 

@@ -12,7 +12,7 @@ import pytest
 
 from multicast._core import UnsupportedError
 from multicast.sync import Receiver, Sender
-from tests.wire.accounts import settled
+from tests.wire.counters import settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more
 from tests.wire.test_fork import in_child
 

@@ -12,7 +12,7 @@ import pytest
 
 from multicast.types import ReceiverStats
 from tests.support.programs import Program
-from tests.wire.accounts import accounted
+from tests.wire.counters import accounted
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
 RATE = 50_000

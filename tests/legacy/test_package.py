@@ -122,7 +122,7 @@ def test_importing_opens_starts_and_changes_nothing() -> None:
         "            logging.root.level, warnings.filters[:], dict(os.environ), sys.excepthook,\n"
         "            [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)])\n"
         "before = state()\n"
-        "import multicast, multicast.sync, multicast.cli\n"
+        "import multicast, multicast.sync, multicast.cli.parser\n"
         "assert state() == before\n"
     )
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)

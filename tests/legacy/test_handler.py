@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from multicast._replies import TokenBucket
+from multicast._legacy.replies import TokenBucket
 from multicast.exceptions import ShutdownCommandReceived
 from multicast.hear import HearUDPHandler, McastServer
-from tests.documented.serving import GROUP, PATIENCE, Keeping, KeepingServer, say, serving
+from tests.legacy.serving import GROUP, PATIENCE, Keeping, KeepingServer, say, serving
 
 CLIENT = ("192.0.2.99", 5000)
 

@@ -4,6 +4,8 @@ They come from ``sync.Receiver``, many at a time, on the server's own socket. It
 tool around it are in ``hear``, which is where users know all of them from.
 """
 
+from __future__ import annotations
+
 import collections
 import errno
 import logging
@@ -13,17 +15,17 @@ import socketserver
 import sys
 import threading
 
-from . import _replies
-from ._defaults import _MCAST_DEFAULT_GROUP
-from ._targets import is_group, listening
-from .exceptions import ShutdownCommandReceived
+from .._common.constants import _MCAST_DEFAULT_GROUP
+from ..exceptions import ShutdownCommandReceived
+from . import replies
+from .join_options import is_group, receiver_kwargs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from .sync import Receiver
+    from ..sync import Receiver
 
 # Datagrams taken at a time: enough to spread the cost of a system call thin, few enough to stay in the caches.
 _BATCH = 256
@@ -67,14 +69,14 @@ class McastServer(socketserver.UDPServer):
 
     def __init__(
         self,
-        server_address: "tuple[str | None, int]",
-        RequestHandlerClass: "Callable[[Any, Any, McastServer], socketserver.BaseRequestHandler]",  # noqa: N803
+        server_address: tuple[str | None, int],
+        RequestHandlerClass: Callable[[Any, Any, McastServer], socketserver.BaseRequestHandler],
         bind_and_activate: bool = True,
         *,
-        groups: "Iterable[str]" = (),
+        groups: Iterable[str] = (),
         iface: str | int | None = None,
-        source: "str | Iterable[str] | None" = None,
-        exclude: "str | Iterable[str] | None" = None,
+        source: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
         reply: bool = True,
         stop: bool = True,
     ) -> None:
@@ -92,7 +94,7 @@ class McastServer(socketserver.UDPServer):
         self._serving_thread: int | None = None
         self.reply = reply
         self.stop = stop
-        self.answers = _replies.TokenBucket(_replies.RATE, _replies.BURST)
+        self.answers = replies.TokenBucket(replies.RATE, replies.BURST)
         shown_host = _MCAST_DEFAULT_GROUP if host is None else host
         self.logger = logging.getLogger(f"multicast.hear.McastServer.{shown_host}")
         if ":" in shown_host:
@@ -101,7 +103,7 @@ class McastServer(socketserver.UDPServer):
 
     def server_bind(self) -> None:
         """Bind the socket, join the groups, and set ``server_address`` to what it is bound to."""
-        from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
+        from ..sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
 
         if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT"):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -112,7 +114,7 @@ class McastServer(socketserver.UDPServer):
             gro=False,  # a handler that reads the socket by itself expects one datagram a call
             timestamps=False,
             ttl=False,
-            **listening(self._groups, _numeric(self._host), self._iface, self._source, self._exclude),
+            **receiver_kwargs(self._groups, _numeric(self._host), self._iface, self._source, self._exclude),
         )
         self.server_address = self.socket.getsockname()
 
@@ -122,7 +124,7 @@ class McastServer(socketserver.UDPServer):
             return self._receiver.fileno()
         return super().fileno()
 
-    def get_request(self) -> "tuple[tuple[bytes, socket.socket], Any]":  # type: ignore[override]
+    def get_request(self) -> tuple[tuple[bytes, socket.socket], Any]:  # type: ignore[override]
         """Return the next datagram as ``((payload, socket), sender)``.
 
         Raises:
@@ -210,7 +212,7 @@ class McastServer(socketserver.UDPServer):
                 handle()
             act()
 
-    def _readability(self) -> "Callable[[float | None], object]":
+    def _readability(self) -> Callable[[float | None], object]:
         """Return a function that waits up to so many seconds (None: for ever), and tells whether to look at what came.
 
         Ready-made selectors cost more than the system call that they wrap.
@@ -244,7 +246,7 @@ class McastServer(socketserver.UDPServer):
         if self._serving_thread != threading.get_ident():
             self._idle.wait()
 
-    def handle_error(self, request: "Any", client_address: "Any") -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Shut down where ``request`` holds ``STOP`` (and ``stop`` is on); else do as every ``socketserver``."""
         payload = request[0] if request else None
         if not (self.stop and isinstance(payload, bytes) and _STOP in payload):
@@ -253,7 +255,7 @@ class McastServer(socketserver.UDPServer):
         problem = sys.exc_info()[1]
         if problem is not None and not isinstance(problem, ShutdownCommandReceived):
             self.logger.error("A handler failed on a datagram that holds STOP.", exc_info=problem)
-        self.logger.warning("STOP from %s: shutting down.", _replies.place(client_address))
+        self.logger.warning("STOP from %s: shutting down.", replies.format_address(client_address))
         self.shutdown()
 
     def server_close(self) -> None:

@@ -12,8 +12,8 @@ import functools
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
 
-from multicast import sync
-from multicast._readiness import Readiness
+from .. import sync
+from .readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,19 +35,19 @@ _MOST = 512
 """The most datagrams between two looks at the clock."""
 
 
-def like(
+def with_signature_of(
     twin: Callable[Concatenate[Any, P], object],
 ) -> Callable[[Callable[..., Result]], Callable[Concatenate[Any, P], Result]]:
     """Gives a method that passes its arguments on the signature of the method that it passes them to."""
     return functools.wraps(twin, assigned=(), updated=())
 
 
-class Endpoint(Generic[Core]):
+class AsyncEndpoint(Generic[Core]):
     """What a receiver and a sender share: trying, waiting in turn, giving way, closing."""
 
-    def __init__(self, core: Core, in_vain: str, *, writing: bool) -> None:
+    def __init__(self, core: Core, timeout_message: str, *, writing: bool) -> None:
         self._core: Core = core
-        self._in_vain = in_vain
+        self._timeout_message = timeout_message
         self._ready = Readiness(core.fileno, writing=writing)
         # When to give way, and how many datagrams to handle before the next look at the clock.
         self._due = 0.0
@@ -120,7 +120,7 @@ class Endpoint(Generic[Core]):
         await self._ready.wait(timeout, again=again)
         self._begin()
 
-    async def _until(self, attempt: Callable[[], Result], timeout: float | None) -> Result:
+    async def _retry_until_ready(self, attempt: Callable[[], Result], timeout: float | None) -> Result:
         """Tries, waits and tries again. Nothing is awaited after an attempt that succeeded."""
         deadline = _deadline(timeout)
         if monotonic() >= self._due:
@@ -132,7 +132,7 @@ class Endpoint(Generic[Core]):
             except TimeoutError:
                 remaining = deadline - monotonic()
             if remaining <= 0:
-                raise TimeoutError(f"{self._in_vain} within {timeout:g} s")
+                raise TimeoutError(f"{self._timeout_message} within {timeout:g} s")
             await self._wait(remaining, again=again)
             again = True
 

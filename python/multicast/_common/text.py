@@ -1,5 +1,7 @@
 """Payloads as text and text as payloads. Pure: nothing is sent, received or printed here."""
 
+from __future__ import annotations
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,12 +14,12 @@ if TYPE_CHECKING:
             """Return up to ``size`` bytes, and none only at the end."""
 
 
-def shown(payload: bytes) -> str:
+def decode_for_display(payload: bytes) -> str:
     r"""Return ``payload`` as text: UTF-8, with a backslash escape (``\xff``) for each byte that is none."""
     return payload.decode("utf-8", "backslashreplace")
 
 
-def payload_of(data: "str | bytes | Sequence[str]") -> bytes:
+def payload_of(data: str | bytes | Sequence[str]) -> bytes:
     """Return what to send for ``data``: bytes as they are, text as UTF-8, words joined by a space.
 
     A word of the command line that was no valid text comes in with lone surrogates and goes out as the bytes it was.
@@ -35,7 +37,7 @@ def payload_of(data: "str | bytes | Sequence[str]") -> bytes:
     return data.encode("utf-8", "surrogateescape")
 
 
-def chunks(stream: "Readable", size: int) -> "Iterator[bytes]":
+def chunks(stream: Readable, size: int) -> Iterator[bytes]:
     """Yield all of ``stream`` in pieces of at most ``size`` bytes (from 1), none of which ends inside a character.
 
     What is no UTF-8 is cut at ``size``. A character of more than ``size`` bytes is a piece of its own.

@@ -4,6 +4,8 @@ A listener that answers is a tool for whoever forges sender addresses: each forg
 victim. So it answers single hosts only, at a bounded rate, and never an answer.
 """
 
+from __future__ import annotations
+
 import socket
 import threading
 import time
@@ -28,7 +30,7 @@ class TokenBucket:
         clock: seconds, monotonic.
     """
 
-    def __init__(self, rate: float, burst: float, clock: "Callable[[], float]" = time.monotonic) -> None:
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = burst
         self._clock = clock
@@ -48,7 +50,7 @@ class TokenBucket:
             return True
 
 
-def may_answer(text: str, sender: "tuple[str, int]") -> bool:
+def may_answer(text: str, sender: tuple[str, int]) -> bool:
     """Tell whether a message ``text`` of ``sender`` (host, port) may be answered at all.
 
     Not where the sender is a group, broadcast, unspecified or no address, nor at port 0: none of these is where a
@@ -59,12 +61,12 @@ def may_answer(text: str, sender: "tuple[str, int]") -> bool:
     return port != 0 and _is_host(host) and not text.startswith(_OPENING)
 
 
-def answer(text: str, sender: "tuple[str, int]", me: "tuple[str, int]") -> str:
+def answer(text: str, sender: tuple[str, int], me: tuple[str, int]) -> str:
     """Return the answer to ``text`` of ``sender`` from ``me``, each (host, port)."""
-    return f"{_OPENING}{text.upper()} SAID {place(sender)} ] from {place(me)}"
+    return f"{_OPENING}{text.upper()} SAID {format_address(sender)} ] from {format_address(me)}"
 
 
-def place(address: "tuple[str, int]") -> str:
+def format_address(address: tuple[str, int]) -> str:
     """Return ``address`` (host, port) as text."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -3,11 +3,16 @@
 Words become options, and failures exit codes, in ``cli``.
 """
 
+from __future__ import annotations
+
 import sys
 
-from . import cli as _cli
-from . import hear, recv, send
-from ._mtool import mtool
+from .. import hear, recv, send
+from ..cli.errors import USAGE_ERROR, report, report_silence
+from ..cli.output import flush_stdout
+from ..cli.parser import add_options, keywords, parse
+from ..cli.signals import ending_on_signals
+from .tool import mtool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TASK_OPTIONS", "McastDispatch", "McastNope", "McastRecvHearDispatch", "cli", "main"]
 
-_USAGE_ERROR = 2
 # "Internal software error" of BSD's sysexits: what a receiver that heard nothing has ended with ever since.
 _NOTHING_CAME = 70
 
@@ -28,10 +32,10 @@ class McastNope(mtool):
     __prologue__ = "Does nothing, successfully."
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add nothing: there is nothing to choose."""
 
-    def doStep(self, *args: "Any", **kwargs: "Any") -> tuple[bool, None]:  # noqa: ARG002
+    def doStep(self, *args: Any, **kwargs: Any) -> tuple[bool, None]:  # noqa: ARG002
         """Return ``(True, None)``."""
         return True, None
 
@@ -44,11 +48,11 @@ class McastRecvHearDispatch(mtool):
     __epilogue__ = hear.McastHEAR.__epilogue__
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add the options of both."""
         hear.McastHEAR.setupArgs(parser)
 
-    def doStep(self, *args: "Any", is_daemon: bool = False, **kwargs: "Any") -> "tuple[bool, Any]":
+    def doStep(self, *args: Any, is_daemon: bool = False, **kwargs: Any) -> tuple[bool, Any]:
         """Do as ``McastHEAR`` does, or as ``McastRECV``, each with the keywords that concern it."""
         if is_daemon:
             kwargs.pop("timeout", None)
@@ -58,7 +62,7 @@ class McastRecvHearDispatch(mtool):
         return recv.McastRECV()(*args, **kwargs)
 
 
-TASK_OPTIONS: "dict[str, mtool]" = {
+TASK_OPTIONS: dict[str, mtool] = {
     "NOOP": McastNope(),
     "RECV": McastRecvHearDispatch(),
     "SAY": send.McastSAY(),
@@ -73,25 +77,25 @@ class McastDispatch(mtool):
     __prologue__ = "Sends and receives UDP multicast."
 
     @classmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add all commands with their options."""
         if parser is not None:
-            _cli.add_options(parser)
+            add_options(parser)
 
     @staticmethod
-    def useTool(tool: str, **kwargs: "Any") -> "tuple[bool, Any]":
+    def useTool(tool: str, **kwargs: Any) -> tuple[bool, Any]:
         """Do what the tool of that name does, ``(False, None)`` where there is none."""
         if tool not in TASK_OPTIONS:
             return False, None
         return TASK_OPTIONS[tool](**kwargs)
 
-    def doStep(self, *args: "Any", **kwargs: "Any") -> "tuple[bool, Any]":  # noqa: ARG002
+    def doStep(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:  # noqa: ARG002
         """Do what the words in ``args`` say, and let its errors through."""
-        options = _cli.parse(_words(args))
-        return self.useTool(options.command, **_cli.keywords(options))
+        options = parse(_words(args))
+        return self.useTool(options.command, **keywords(options))
 
 
-def main(*argv: "Any") -> "tuple[int, tuple[bool, Any]]":
+def main(*argv: Any) -> tuple[int, tuple[bool, Any]]:
     """Do what the words in ``argv`` say and return ``(exit_code, (bool, result))``.
 
     Whatever fails has been told on standard error by then; nothing is raised. The words may come one by one or as a
@@ -99,27 +103,27 @@ def main(*argv: "Any") -> "tuple[int, tuple[bool, Any]]":
     """
     words = _words(argv)
     try:
-        options = _cli.parse(words)
+        options = parse(words)
     except SystemExit as told:
-        return (told.code if isinstance(told.code, int) else _USAGE_ERROR), (told.code == 0, None)
+        return (told.code if isinstance(told.code, int) else USAGE_ERROR), (told.code == 0, None)
     try:
-        outcome = McastDispatch.useTool(options.command, **_cli.keywords(options))
+        outcome = McastDispatch.useTool(options.command, **keywords(options))
     except BaseException as problem:  # noqa: BLE001 - this is where a process ends
-        return _cli.report(problem, options), (False, None)
+        return report(problem, options), (False, None)
     if not outcome[0]:
-        _cli.report_silence(options)
+        report_silence(options)
         return _NOTHING_CAME, outcome
     return 0, outcome
 
 
 def cli() -> int:
     """Do what the command line of this process says and return its exit code."""
-    with _cli.ending_on_signals():
+    with ending_on_signals():
         code, _ = main(sys.argv[1:])
-        return _cli.settle_output(code)
+        return flush_stdout(code)
 
 
-def _words(args: "tuple[Any, ...]") -> list[str]:
+def _words(args: tuple[Any, ...]) -> list[str]:
     if len(args) == 1 and isinstance(args[0], (list, tuple)):
         return list(args[0])
     return list(args)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from multicast import _targets
-from multicast._targets import is_group, listening
+from multicast._legacy import join_options
+from multicast._legacy.join_options import is_group, receiver_kwargs
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_and_what_is_none(text: str) -> None:
 
 
 def test_a_lone_group_is_joined_strictly() -> None:
-    assert listening([], "239.1.2.3", "eth0") == {
+    assert receiver_kwargs([], "239.1.2.3", "eth0") == {
         "group": ["239.1.2.3"],
         "bind": None,
         "interface": "eth0",
@@ -56,17 +56,23 @@ def test_a_lone_group_is_joined_strictly() -> None:
 
 
 def test_the_primary_group_comes_first_and_nothing_comes_twice() -> None:
-    assert listening(["239.2.2.2", "239.2.2.2"], "239.1.1.1", None)["group"] == ["239.1.1.1", "239.2.2.2"]
-    assert listening(["239.2.2.2", "239.1.1.1"], "239.1.1.1", None)["group"] == ["239.2.2.2", "239.1.1.1"]
+    assert receiver_kwargs(["239.2.2.2", "239.2.2.2"], "239.1.1.1", None)["group"] == [
+        "239.1.1.1",
+        "239.2.2.2",
+    ]
+    assert receiver_kwargs(["239.2.2.2", "239.1.1.1"], "239.1.1.1", None)["group"] == [
+        "239.2.2.2",
+        "239.1.1.1",
+    ]
 
 
 def test_nothing_named_is_the_default_group() -> None:
-    assert listening([], None, None)["group"] == ["224.0.0.1"]
+    assert receiver_kwargs([], None, None)["group"] == ["224.0.0.1"]
 
 
 @pytest.mark.parametrize(("host", "interface"), [("0.0.0.0", None), ("192.0.2.2", "192.0.2.2"), ("::", None)])
 def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interface: str | None) -> None:
-    assert listening(["239.1.2.3"], host, None) == {
+    assert receiver_kwargs(["239.1.2.3"], host, None) == {
         "group": ["239.1.2.3"],
         "bind": host,
         "interface": interface,
@@ -81,15 +87,15 @@ def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interf
     [(None, []), ((), []), ("10.0.0.1", ["10.0.0.1"]), (("10.0.0.1", "10.0.0.2"), ["10.0.0.1", "10.0.0.2"])],
 )
 def test_senders_are_one_or_several(given: "str | tuple[str, ...] | None", wanted: list[str]) -> None:
-    assert listening([], "239.1.2.3", None, given)["source"] == wanted
-    assert listening([], "0.0.0.0", None, exclude=given)["exclude"] == wanted
+    assert receiver_kwargs([], "239.1.2.3", None, given)["source"] == wanted
+    assert receiver_kwargs([], "0.0.0.0", None, exclude=given)["exclude"] == wanted
 
 
 def test_a_named_interface_goes_before_the_bound_address() -> None:
-    assert listening([], "192.0.2.2", "eth0")["interface"] == "eth0"
+    assert receiver_kwargs([], "192.0.2.2", "eth0")["interface"] == "eth0"
 
 
 def test_a_bind_address_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_targets, "_MCAST_DEFAULT_BIND_IP", "0.0.0.0")
-    assert listening(["239.1.2.3"], None, None)["bind"] == "0.0.0.0"
-    assert listening(["239.1.2.3"], "239.1.2.3", None)["bind"] is None
+    monkeypatch.setattr(join_options, "_MCAST_DEFAULT_BIND_IP", "0.0.0.0")
+    assert receiver_kwargs(["239.1.2.3"], None, None)["bind"] == "0.0.0.0"
+    assert receiver_kwargs(["239.1.2.3"], "239.1.2.3", None)["bind"] is None

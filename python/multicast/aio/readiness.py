@@ -11,7 +11,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from multicast._select_thread import SelectThread
+from .select_thread import SelectThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ import pytest
 
 from multicast import Sender, hear
 from multicast.hear import McastServer
-from tests.documented.serving import GROUP, OTHER, PATIENCE, Keeping, KeepingServer, say, serving
+from tests.legacy.serving import GROUP, OTHER, PATIENCE, Keeping, KeepingServer, say, serving
 from tests.support.programs import environment
 
 

@@ -1,35 +1,25 @@
-"""The modern face for asyncio: ``Receiver`` and ``Sender`` with the names of `multicast.sync`.
-
-What is not here: how they wait, give way to other tasks and close, which is in `_aio_base`.
-"""
+"""``Receiver`` for asyncio. How it waits, gives way to other tasks and closes is in ``endpoint``."""
 
 from __future__ import annotations
 
 import collections
 import functools
 import inspect
-import itertools
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from multicast import _core, handlers, sync
-from multicast._aio_base import FOREVER, Endpoint, like
+from .. import _core, handlers, sync
+from .endpoint import FOREVER, AsyncEndpoint, with_signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
-    from multicast.types import Membership, ReceiverStats, SenderStats
-
-__all__ = ["Receiver", "Sender"]
+    from ..types import Membership, ReceiverStats
 
 
-def __dir__() -> list[str]:
-    return __all__
-
-
-class Receiver(Endpoint[sync.Receiver]):
+class Receiver(AsyncEndpoint[sync.Receiver]):
     """Receives the datagrams of one or more groups on one port, in an event loop.
 
     It is opened at once, with the arguments and errors of `multicast.Receiver`, and is an asynchronous iterator of
@@ -40,7 +30,7 @@ class Receiver(Endpoint[sync.Receiver]):
     The event loop runs in one thread, and so does all of this; only `close` may be called in others.
     """
 
-    @like(sync.Receiver.__new__)
+    @with_signature_of(sync.Receiver.__new__)
     def __init__(self, *args: Any, **options: Any) -> None:
         core = sync.Receiver(*args, **options)
         super().__init__(core, f"nothing was received on port {core.port}", writing=False)
@@ -59,7 +49,7 @@ class Receiver(Endpoint[sync.Receiver]):
             TimeoutError: nothing came in that time.
             ClosedError: the receiver is closed, or was closed meanwhile.
         """
-        msg = await self._until(self._take, timeout)
+        msg = await self._retry_until_ready(self._take, timeout)
         self._hand_on()
         return msg
 
@@ -74,7 +64,7 @@ class Receiver(Endpoint[sync.Receiver]):
             TimeoutError: nothing came in that time.
             ClosedError: the receiver is closed, or was closed meanwhile.
         """
-        batch = await self._until(functools.partial(self._take_batch, max), timeout)
+        batch = await self._retry_until_ready(functools.partial(self._take_batch, max), timeout)
         self._hand_on()
         return batch
 
@@ -113,12 +103,12 @@ class Receiver(Endpoint[sync.Receiver]):
         """The next datagram; see `recv`."""
         return await self.recv()
 
-    @like(sync.Receiver.join)
+    @with_signature_of(sync.Receiver.join)
     def join(self, *args: Any, **options: Any) -> None:
         """Joins more groups; see `multicast.Receiver.join`."""
         self._core.join(*args, **options)
 
-    @like(sync.Receiver.leave)
+    @with_signature_of(sync.Receiver.leave)
     def leave(self, *args: Any, **options: Any) -> None:
         """Leaves groups; see `multicast.Receiver.leave`."""
         self._core.leave(*args, **options)
@@ -170,20 +160,20 @@ class Receiver(Endpoint[sync.Receiver]):
             TimeoutError: nothing came in that time.
             Exception: what the handler raised, with ``on_error="raise"``.
         """
-        course = handlers.Course(stop, on_error, timeout)
-        while not course.stopped():
+        handler_loop = handlers.HandlerLoop(stop, on_error, timeout)
+        while not handler_loop.stopped():
             try:
-                msg = await self.recv(course.wait)
+                msg = await self.recv(handler_loop.wait)
             except _core.ClosedError:
                 break
             except TimeoutError:
-                course.missed()
+                handler_loop.record_timeout()
                 continue
-            with course.handing(msg):
+            with handler_loop.handing(msg):
                 result = handler(msg)
                 if inspect.isawaitable(result):
                     await result
-        return course.handled
+        return handler_loop.handled
 
     def _take(self) -> _core.Datagram:
         for msg in self._rest:
@@ -232,102 +222,3 @@ class _Batches:
 
     async def __anext__(self) -> _core.Batch:
         return await self._receiver.recv_batch(self._most)
-
-
-class Sender(Endpoint[sync.Sender]):
-    """Sends datagrams to one group, in an event loop.
-
-    It is opened at once, with the arguments and errors of `multicast.Sender`, and is an asynchronous context manager
-    that closes it. Where the kernel's send buffer is full, a task waits until there is room, and others run: this is
-    the back-pressure of a slow network.
-
-    The event loop runs in one thread, and so does all of this; only `close` may be called in others.
-    """
-
-    @like(sync.Sender.__new__)
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(sync.Sender(*args, **options), "the send buffer stayed full", writing=True)
-
-    @property
-    def group(self) -> str:
-        """The group's address."""
-        return self._core.group
-
-    @property
-    def ttl(self) -> int:
-        """Hops."""
-        return self._core.ttl
-
-    def stats(self) -> SenderStats:
-        """The counters, also after closing."""
-        return self._core.stats()
-
-    async def send(self, data: Buffer, timeout: float | None = None) -> int:
-        """Sends one datagram. Cancelled, or out of time, it has not been sent.
-
-        Args:
-            data: the payload, any buffer: 0 to 65,507 octets over IPv4, 65,527 over IPv6.
-            timeout: seconds to wait while the kernel's send buffer is full; None waits for ever.
-
-        Returns:
-            The octets sent.
-
-        Raises:
-            ValueError: the payload is too long for a datagram.
-            TimeoutError: the send buffer stayed full.
-            ClosedError: the sender is closed, or was closed meanwhile.
-            OSError: the system refused; ``errno`` says why.
-        """
-        sent = await self._until(functools.partial(self._core.send, data, 0), timeout)
-        # There may be room for one more.
-        self._ready.wake()
-        return sent
-
-    async def send_many(self, messages: Iterable[Buffer], timeout: float | None = None) -> int:
-        """Sends many datagrams, in order, in as few system calls as can be.
-
-        Messages are taken from the iterable as they go out, some at a time. When it does not get to the end
-        (cancelled, out of time, refused), ``stats().sent`` tells how many went: always the first ones.
-
-        Args:
-            messages: an iterable of payloads.
-            timeout: seconds to wait each time the kernel's send buffer is full; None waits for ever.
-
-        Returns:
-            How many were sent: all of them.
-
-        Raises:
-            ValueError: a payload is too long for a datagram; a few before it may not have been sent either.
-            TimeoutError: the send buffer stayed full.
-            ClosedError: the sender is closed, or was closed meanwhile.
-            OSError: the system refused; ``errno`` says why.
-        """
-        source, total = iter(messages), 0
-        while chunk := list(itertools.islice(source, self._some())):
-            total += len(chunk)
-            while chunk:
-                sent = await self._until(functools.partial(self._send_some, chunk), timeout)
-                del chunk[:sent]
-        self._ready.wake()
-        return total
-
-    async def _wait(self, timeout: float, *, again: bool) -> None:
-        pause = self._core.pause
-        if pause:
-            # For the rate, and not for the socket, which could be written all the time.
-            await self._ready.rest(min(pause, timeout))
-            self._begin()
-        else:
-            await super()._wait(timeout, again=again)
-
-    def _send_some(self, messages: list[Buffer]) -> int:
-        """Sends from the first message on; tells how many went, which is one at least."""
-        before = self._core.stats().sent
-        try:
-            return self._core.send_many(messages, 0)
-        except OSError:
-            sent = self._core.stats().sent - before
-            if not sent:
-                raise
-            # What stopped it is met again with the rest.
-            return sent

@@ -4,7 +4,9 @@ They stand beside ``__init__``, which re-exports them, so that the tools can hav
 that they are part of.
 """
 
-from .env import load_config
+from __future__ import annotations
+
+from ..env import load_config
 
 _config = load_config()
 

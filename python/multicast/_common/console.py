@@ -1,5 +1,7 @@
 """Standard output and standard input, as the tools use them. What is printed and sent is decided elsewhere."""
 
+from __future__ import annotations
+
 import errno
 import io
 import sys
@@ -36,7 +38,7 @@ def show(text: str) -> None:
         raise OSError(problem.errno, f"cannot write standard output: {problem.strerror}") from problem
 
 
-def standard_input() -> "BinaryIO":
+def standard_input() -> BinaryIO:
     """Return standard input as a stream of bytes.
 
     Raises:

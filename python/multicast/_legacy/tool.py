@@ -4,6 +4,8 @@
 has no use for it.
 """
 
+from __future__ import annotations
+
 import abc
 import logging
 
@@ -33,12 +35,12 @@ class mtool(abc.ABC):
         __epilogue__: what its help text ends with.
     """
 
-    __proc__: "str | None" = None
-    __prologue__: "str | None" = None
-    __epilogue__: "str | None" = None
+    __proc__: str | None = None
+    __prologue__: str | None = None
+    __epilogue__: str | None = None
 
     @classmethod
-    def buildArgs(cls, calling_parser_group: "argparse.ArgumentParser | None") -> "argparse.ArgumentParser":
+    def buildArgs(cls, calling_parser_group: argparse.ArgumentParser | None) -> argparse.ArgumentParser:
         """Return a parser with this tool's options: the given one with them added, or a new one for None."""
         parser = calling_parser_group
         if parser is None:
@@ -54,7 +56,7 @@ class mtool(abc.ABC):
         return parser
 
     @classmethod
-    def parseArgs(cls, arguments: "Sequence[str] | None" = None) -> "tuple[argparse.Namespace, list[str]]":
+    def parseArgs(cls, arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
         """Return what the words in ``arguments`` say (None: no words), and those that are none of this tool's options.
 
         Raises:
@@ -64,23 +66,23 @@ class mtool(abc.ABC):
         return cls.buildArgs(None).parse_known_args(words)
 
     @classmethod
-    def checkToolArgs(cls, args: "Sequence[Any] | None") -> "list[Any]":
+    def checkToolArgs(cls, args: Sequence[Any] | None) -> list[Any]:
         """Return ``args`` as a list; None stands for the one argument None."""
         return [None] if args is None else list(args)
 
     @classmethod
     @abc.abstractmethod
-    def setupArgs(cls, parser: "argparse.ArgumentParser | None") -> None:
+    def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
         """Add this tool's options to ``parser``; None is left alone."""
 
     @abc.abstractmethod
-    def doStep(self, *args: "Any", **kwargs: "Any") -> "tuple[bool, Any]":
+    def doStep(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
         """Do what the tool is for and return whether there was something, and what."""
 
-    def __call__(self, *args: "Any", **kwargs: "Any") -> "tuple[bool, Any]":
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
         return self.doStep(*args, **kwargs)
 
-    def _tell_ignored(self, keywords: "Mapping[str, object]") -> None:
+    def _tell_ignored(self, keywords: Mapping[str, object]) -> None:
         """Log the keywords of a call that this tool has no use for: they may be another tool's, or misspelt."""
         unused = sorted(keywords.keys() - _SHARED)
         if unused:

@@ -1,7 +1,9 @@
 """What a receiving tool joins and binds, out of the groups and addresses that it was given. No socket is opened."""
 
-from ._defaults import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUP
-from .env import validate_multicast_address
+from __future__ import annotations
+
+from .._common.constants import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUP
+from ..env import validate_multicast_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,18 +31,18 @@ def is_group(text: str) -> bool:
     return validate_multicast_address(host) or (":" in host and host[:2].lower() == "ff")
 
 
-def named(texts: "str | Iterable[str] | None") -> list[str]:
+def named(texts: str | Iterable[str] | None) -> list[str]:
     """Return ``texts``, which may be one or none, as a list."""
     return [texts] if isinstance(texts, str) else list(texts or ())
 
 
-def listening(
-    groups: "Iterable[str]",
+def receiver_kwargs(
+    groups: Iterable[str],
     host: str | None,
     interface: str | int | None,
-    source: "str | Iterable[str] | None" = None,
-    exclude: "str | Iterable[str] | None" = None,
-) -> "Listening":
+    source: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
+) -> Listening:
     """Return how to receive ``groups`` and what ``host`` stands for, of the senders that are wanted.
 
     A ``host`` that is a group is one group more. An address of this machine, or the wildcard, is bound to, and then

@@ -1,0 +1,1 @@
+"""The command line: grammar, output, signals and errors. No networking."""

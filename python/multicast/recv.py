@@ -66,13 +66,13 @@ def joinstep(
     from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
 
     try:
-        with Receiver(
-            port=port,
-            fd=None if isock is None else isock.fileno(),
-            gro=False,  # whoever reads the socket by himself expects one datagram a call
-            timestamps=False,
-            **receiver_kwargs(wanted, bind_group, iface),
-        ) as receiver:
+        options = receiver_kwargs(wanted, bind_group, iface)
+        if isock is None:
+            # Code that reads the socket by itself expects one datagram a call.
+            receiver = Receiver(port=port, gro=False, timestamps=False, **options)
+        else:
+            receiver = Receiver.adopt(isock, port=port, timestamps=False, **options)
+        with receiver:
             return socket.socket(fileno=receiver.detach())
     except ValueError as problem:
         # Callers of this function know one kind of error, as those of the socket functions do.

@@ -123,7 +123,7 @@ class McastSAY(mtool):
 
         port = _MCAST_DEFAULT_PORT if port is None else port
         texts = [*([] if group is None else [group]), *named(groups)] or [_MCAST_DEFAULT_GROUP]
-        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.parse(text))]
+        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.Endpoint.parse(text))]
         with contextlib.ExitStack() as opened:
             # All are opened before anything is sent, so that a bad group among good ones leaves nothing half done.
             senders = [

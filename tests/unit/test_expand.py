@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from multicast.endpoints import MAX_GROUPS, Endpoint, expand, parse
+from multicast.endpoints import MAX_GROUPS, Endpoint, expand
 
 MANY = {
     "239.1.2.3": ["239.1.2.3"],
@@ -34,23 +34,23 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "expected"), MANY.items(), ids=MANY.keys())
 def test_it_stands_for_these(text: str, expected: list[str]) -> None:
-    assert [one.group for one in expand(parse(text))] == expected
+    assert [one.group for one in expand(Endpoint.parse(text))] == expected
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.items(), ids=[text[:20] for text in REFUSED])
 def test_what_is_refused_says_why(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
-        expand(parse(text))
+        expand(Endpoint.parse(text))
 
 
 def test_all_else_of_the_endpoint_is_kept() -> None:
-    assert expand(parse("10.0.0.1@232.1.2.0/31:5000%eth0")) == [
+    assert expand(Endpoint.parse("10.0.0.1@232.1.2.0/31:5000%eth0")) == [
         Endpoint("232.1.2.0", 5000, "eth0", ("10.0.0.1",)),
         Endpoint("232.1.2.1", 5000, "eth0", ("10.0.0.1",)),
     ]
-    assert expand(parse("[ff15::1%eth0+2]:5000"))[1:] == []
+    assert expand(Endpoint.parse("[ff15::1%eth0+2]:5000"))[1:] == []
 
 
 def test_as_many_as_there_may_be() -> None:
-    groups = expand(parse("239.1.0.0/16"))
+    groups = expand(Endpoint.parse("239.1.0.0/16"))
     assert (len(groups), groups[0].group, groups[-1].group) == (MAX_GROUPS, "239.1.0.0", "239.1.255.255")

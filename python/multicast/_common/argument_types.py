@@ -43,7 +43,7 @@ def destination(text: str) -> str:
 
 def _endpoint(text: str) -> endpoints.Endpoint:
     try:
-        endpoint = endpoints.parse(text)
+        endpoint = endpoints.Endpoint.parse(text)
         groups = endpoints.expand(endpoint)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from problem

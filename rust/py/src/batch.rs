@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use multicast_core::net::{self, DatagramRef, Origin};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyMemoryView, PySlice, PyTuple};
 
 use crate::column::{Column, Content};
+use crate::convert;
 use crate::datagram::Datagram;
 use crate::interner::Interner;
 
@@ -172,9 +174,8 @@ impl Batch {
         Ok(false)
     }
 
-    fn __reversed__(slf: Py<Self>) -> BatchIterator {
-        let length = slf.get().core.len();
-        BatchIterator { batch: slf, taken: 0.into(), length, reversed: true }
+    fn __reversed__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.__getitem__(py, PySlice::new(py, isize::MAX, isize::MIN, -1).as_any())?.try_iter()
     }
 
     fn __len__(&self) -> usize {
@@ -208,7 +209,7 @@ impl Batch {
 
     fn __iter__(slf: Py<Self>) -> BatchIterator {
         let length = slf.get().core.len();
-        BatchIterator { batch: slf, taken: 0.into(), length, reversed: false }
+        BatchIterator { batch: Some(slf), length, taken: 0.into() }
     }
 
     fn __repr__(&self) -> String {
@@ -218,25 +219,50 @@ impl Batch {
     }
 }
 
-/// Iterates over a batch, forwards or backwards.
+/// Iterates over a batch. Any thread may use it; each datagram goes to one of them.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct BatchIterator {
-    batch: Py<Batch>,
-    taken: AtomicUsize,
+    batch: Option<Py<Batch>>,
     length: usize,
-    reversed: bool,
+    taken: AtomicUsize,
+}
+
+impl BatchIterator {
+    /// Takes at most so many at once; the range is empty if nothing is left.
+    fn advance(&self, limit: usize) -> Range<usize> {
+        let step = |taken: usize| Some(taken.saturating_add(limit).min(self.length));
+        match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
+            Ok(taken) | Err(taken) => taken..taken.saturating_add(limit).min(self.length),
+        }
+    }
 }
 
 #[pymethods]
 impl BatchIterator {
+    /// Return an iterator over nothing.
+    #[new]
+    fn new() -> Self {
+        Self { batch: None, length: 0, taken: 0.into() }
+    }
+
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
     fn __next__(&self, py: Python<'_>) -> Option<PyResult<Py<Datagram>>> {
-        let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        let left = self.length.checked_sub(taken)?;
-        self.batch.get().datagram(py, if self.reversed { left.checked_sub(1)? } else { taken })
+        let next = self.advance(1);
+        if next.is_empty() { None } else { self.batch.as_ref()?.get().datagram(py, next.start) }
+    }
+
+    fn __length_hint__(&self) -> usize {
+        self.length - self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Take at most `limit` datagrams as a batch; None if nothing is left.
+    fn _take(&self, #[pyo3(from_py_with = convert::limit)] limit: usize) -> Option<Batch> {
+        let next = self.advance(limit);
+        let batch = self.batch.as_ref().filter(|_| !next.is_empty())?.get();
+        Some(Batch::new(batch.core.slice(next), Arc::clone(&batch.interner)))
     }
 }
 

@@ -49,15 +49,20 @@ mod _core {
     }
 }
 
-/// Returns the version of the workspace as Python writes it: 3.0.0-beta.1.dev.0 becomes 3.0.0b1.dev0.
+/// Returns the version of the workspace in Python's spelling (PEP 440): 3.0.0-beta.1.dev.0 is 3.0.0b1.dev0.
 fn version() -> String {
     let cargo = env!("CARGO_PKG_VERSION");
-    let Some((release, stage)) = cargo.split_once('-') else { return cargo.to_owned() };
-    let stage = stage.split('.').map(|part| match part {
-        "alpha" => "a",
-        "beta" => "b",
-        "dev" => ".dev",
-        other => other,
-    });
-    std::iter::once(release).chain(stage).collect()
+    let (release, stages) = cargo.split_once('-').unwrap_or((cargo, ""));
+    let mut version = release.to_owned();
+    let mut parts = stages.split('.');
+    while let Some(name) = parts.next().filter(|name| !name.is_empty()) {
+        version.push_str(match name {
+            "alpha" => "a",
+            "beta" => "b",
+            "dev" => ".dev",
+            other => other,
+        });
+        version.push_str(parts.next().unwrap_or("0"));
+    }
+    version
 }

@@ -1,5 +1,7 @@
 //! `multicast._core.Receiver`: the base class of `multicast.Receiver`.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,7 +46,8 @@ impl Receiver {
         Self { opened: OnceLock::new() }
     }
 
-    /// Open the sockets and join the groups. `fd` is the descriptor of a socket to adopt.
+    /// Open the sockets and join the groups. `fd` is the descriptor of a socket to adopt; only then `port` may be None,
+    /// and only if the socket is bound.
     #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=None,
                         recv_buffer=None, timestamps=true, receive_ttl=true, gro=true, rejoin=None,
                         ring=None, ring_policy="drop-oldest"))]
@@ -53,7 +56,7 @@ impl Receiver {
         &self,
         py: Python<'_>,
         groups: Vec<GroupArgument<'_>>,
-        port: u16,
+        port: Option<u16>,
         bind: Option<&str>,
         fd: Option<i64>,
         share: bool,
@@ -72,7 +75,7 @@ impl Receiver {
         }
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
         let config = ReceiverConfig {
-            port,
+            port: port.unwrap_or(0),
             bind: bind.map(convert::bind_address).transpose()?,
             share,
             strict,
@@ -88,7 +91,7 @@ impl Receiver {
         let (backend, port) = py
             .detach(|| -> multicast_core::Result<_> {
                 let core = match fd {
-                    Some(fd) => net::Receiver::adopt(net::duplicate(fd)?, config, &groups)?,
+                    Some(fd) => net::Receiver::adopt(to_adopt(fd, port)?, config, &groups)?,
                     None => net::Receiver::open(config, &groups)?,
                 };
                 let port = core.port();
@@ -152,12 +155,28 @@ impl Receiver {
         Ok(BatchStream { receiver: slf.unbind(), limit, timeout, linger })
     }
 
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let Some(opened) = slf.get().opened.get() else { return Ok(format!("<{name}, not opened>")) };
+        let state = match opened.backend.receiver() {
+            _ if opened.backend.is_closed() => "closed".to_owned(),
+            Ok(receiver) => shortened(receiver.groups().into_iter().map(|membership| membership.group)),
+            Err(_) => "inherited by a fork".to_owned(),
+        };
+        Ok(format!("<{name} on port {}: {state}>", opened.port))
+    }
+
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
         until_closed(py, self.opened()?.one(py, None))
+    }
+
+    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending.
+    fn _gather(&self, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
+        self.opened()?.backend.gather(limit).map_err(to_python)
     }
 
     /// Join more groups, all or none of them.
@@ -257,6 +276,21 @@ impl Receiver {
     }
 }
 
+/// The groups, each once; of more than four, only the first three.
+fn shortened(groups: impl Iterator<Item = IpAddr>) -> String {
+    let mut seen = HashSet::new();
+    let mut each: Vec<String> = groups.filter(|group| seen.insert(*group)).map(|group| group.to_string()).collect();
+    if each.is_empty() {
+        return "nothing".to_owned();
+    }
+    if each.len() > 4 {
+        let more = format!("{} more", each.len() - 3);
+        each.truncate(3);
+        each.push(more);
+    }
+    each.join(", ")
+}
+
 /// Iterates over the batches of a receiver until it is closed.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct BatchStream {
@@ -285,6 +319,18 @@ fn until_closed<T>(py: Python<'_>, received: PyResult<T>) -> PyResult<Option<T>>
         Err(error) if error.is_instance_of::<ClosedError>(py) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A socket of our own for the descriptor of one that is open already.
+fn to_adopt(fd: i64, port: Option<u16>) -> multicast_core::Result<multicast_core::Socket> {
+    let socket = net::duplicate(fd)?;
+    let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+    if port.is_none() && local.is_some_and(|address| address.port() == 0) {
+        return Err(multicast_core::Error::Invalid(
+            "port must be given for a socket that is not bound (0 takes a free one)".into(),
+        ));
+    }
+    Ok(socket)
 }
 
 fn already_open() -> PyErr {

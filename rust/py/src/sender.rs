@@ -1,6 +1,7 @@
 //! `multicast._core.Sender`: the base class of `multicast.Sender`.
 
 use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use multicast_core::net::{self, SenderConfig};
@@ -24,7 +25,7 @@ pub(crate) struct Sender {
 
 struct OpenSender {
     core: net::Sender,
-    group: String,
+    group: IpAddr,
     port: u16,
     ttl: u8,
 }
@@ -97,9 +98,9 @@ impl Sender {
         if rate.is_some() && bit_rate.is_some() {
             return Err(PyValueError::new_err("rate and bit_rate must not both be given"));
         }
-        let address = parse_group(group).map_err(to_python)?;
+        let group = parse_group(group).map_err(to_python)?;
         let config = SenderConfig {
-            group: address,
+            group,
             port,
             interface: self::interface(interface)?,
             ttl,
@@ -109,7 +110,7 @@ impl Sender {
             rate: rate.map(Rate::Datagrams).or(bit_rate.map(Rate::Bits)),
         };
         let core = py.detach(|| net::Sender::open(&config)).map_err(to_python)?;
-        self.opened.set(OpenSender { core, group: group.to_owned(), port, ttl }).map_err(|_| already_open())
+        self.opened.set(OpenSender { core, group, port, ttl }).map_err(|_| already_open())
     }
 
     /// Send one datagram.
@@ -175,6 +176,13 @@ impl Sender {
         Ok(total + chunk.len())
     }
 
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let Some(opened) = slf.get().opened.get() else { return Ok(format!("<{name}, not opened>")) };
+        let destination = SocketAddr::new(opened.group, opened.port);
+        Ok(format!("<{name} to {destination}{}>", if opened.core.is_closed() { ", closed" } else { "" }))
+    }
+
     /// Return the fields of `multicast.SenderStats`.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.opened()?.core.stats();
@@ -187,8 +195,8 @@ impl Sender {
 
     /// The group's address.
     #[getter]
-    fn group(&self) -> PyResult<&str> {
-        Ok(&self.opened()?.group)
+    fn group(&self) -> PyResult<String> {
+        Ok(self.opened()?.group.to_string())
     }
 
     /// The UDP port that the sender sends to.

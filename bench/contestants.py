@@ -7,14 +7,14 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench import places
+from bench import paths
 from bench.process import Child, options
 
 GROUP = "239.1.2.3"
 # A port of its own for every child: two contestants never share a datagram.
 _ports = itertools.count(50000)
 
-Role = Literal["recv", "send", "busy", "memory"]
+Role = Literal["recv", "send", "gil_contention", "memory"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Contestant:
     """
 
     name: str
-    home: places.Home | Literal["floor"]
+    home: paths.Home | Literal["floor"]
     kind: str = ""
     slow: bool = False
     values: dict[str, object] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Contestant:
     @property
     def present(self) -> bool:
         """False where the environment that would run it has not been installed."""
-        return self.home == "floor" or places.interpreter(self.home) is not None
+        return self.home == "floor" or paths.interpreter(self.home) is not None
 
     def start(self, role: Role, port: int, core: int | None, **values: object) -> Child:
         """Start it as `role` on `port`, pinned to `core`, with further options.
@@ -49,8 +49,8 @@ class Contestant:
         """
         merged = {"group": GROUP, "port": port} | self.values | values
         if self.home == "floor":
-            return Child([str(places.floor()), role, *options(merged)], core)
-        python = places.interpreter(self.home)
+            return Child([str(paths.floor()), role, *options(merged)], core)
+        python = paths.interpreter(self.home)
         if python is None:
             raise FileNotFoundError(f"{self.name} is not installed")
         return Child([str(python), "-m", "bench.worker", role, *options({"kind": self.kind} | merged)], core)
@@ -69,8 +69,8 @@ FLOOR_GRO = Contestant("floor: recvmmsg + UDP_GRO", "floor", values={"gro": 1, "
 STDLIB = Contestant("stdlib recvfrom(65535)", "here", "receivers.calls:whole")
 STDLIB_SMALL = Contestant("stdlib recvfrom(2048)", "here", "receivers.calls:small")
 ASYNCIO = Contestant("asyncio protocol", "here", "receivers.loops:plain", slow=True)
-UVLOOP = Contestant("uvloop protocol", "peers", "receivers.uv:receiver", slow=True)
-EXPERT = Contestant("multicast_expert", "peers", "receivers.expert:receiver", slow=True)
+UVLOOP = Contestant("uvloop protocol", "competitors", "receivers.uv:receiver", slow=True)
+EXPERT = Contestant("multicast_expert", "competitors", "receivers.expert:receiver", slow=True)
 PUBLISHED_SERVER = Contestant("multicast 2.1.1 McastServer", "published", "receivers.server:Server")
 COLUMNS = Contestant("recv_batch columns", "here", "receivers.ours:Columns")
 PAYLOADS = Contestant("recv_batch payloads()", "here", "receivers.ours:Payloads")
@@ -96,7 +96,7 @@ FLOOR_MIXED = Contestant("floor: sendmmsg, mixed sizes", "floor", values={"kind"
 FLOOR_GSO = Contestant("floor: sendmmsg + UDP_SEGMENT", "floor", values={"kind": "gso"})
 FLOOR_SENDTO = Contestant("floor: sendto", "floor", values={"kind": "sendto"})
 STDLIB_SENDTO = Contestant("stdlib sendto", "here", "senders.calls:stdlib")
-EXPERT_SENDTO = Contestant("multicast_expert sendto", "peers", "senders.expert:sender")
+EXPERT_SENDTO = Contestant("multicast_expert sendto", "competitors", "senders.expert:sender")
 SEND = Contestant("tx.send()", "here", "senders.ours:send")
 SEND_MANY = Contestant("tx.send_many(), equal sizes", "here", "senders.ours:equal")
 SEND_MANY_MIXED = Contestant("tx.send_many(), mixed sizes", "here", "senders.ours:mixed")
@@ -113,7 +113,7 @@ SENDERS = (
 )
 
 # A program with a receiver in it.
-BUSY_COLUMNS = Contestant("beside columns", "here", "beside:BesideColumns")
-BUSY_PAYLOADS = Contestant("beside payloads()", "here", "beside:BesidePayloads")
-BUSY_STDLIB = Contestant("beside stdlib recvfrom", "here", "beside:BesideStdlib")
-WEIGHED = Contestant("receiver at its default settings", "here", "residence:Scale")
+BUSY_COLUMNS = Contestant("beside columns", "here", "gil_contention:BesideColumns")
+BUSY_PAYLOADS = Contestant("beside payloads()", "here", "gil_contention:BesidePayloads")
+BUSY_STDLIB = Contestant("beside stdlib recvfrom", "here", "gil_contention:BesideStdlib")
+WEIGHED = Contestant("receiver at its default settings", "here", "memory:MemoryProbe")

@@ -1,6 +1,6 @@
 """`python -m bench.plot RESULTS.json PICTURE`: CPU time a datagram, a bar a contestant. Needs matplotlib.
 
-`python -m bench.peers` makes an environment that has it: `bench/build/plot`.
+`python -m bench.install_competitors` makes an environment that has it: `bench/build/plot`.
 """
 
 import json

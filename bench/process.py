@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from typing_extensions import Self
 
-from bench.places import ROOT
+from bench.paths import ROOT
 
 _UDP_TABLES = ("/proc/net/udp", "/proc/net/udp6")
 

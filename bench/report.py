@@ -71,7 +71,10 @@ def verdicts(book: Book) -> str:
 
 def remarks(book: Book) -> str:
     """Who was absent and what failed, a line each."""
-    lines = [f"absent: {name} (python -m bench.peers installs the neighbours)" for name in book.absent]
+    lines = [
+        f"absent: {name} (python -m bench.install_competitors installs the neighbours)"
+        for name in book.absent
+    ]
     return "\n".join([*lines, *(f"failed {count} times: {what}" for what, count in book.failures.items())])
 
 

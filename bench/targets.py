@@ -143,20 +143,20 @@ TARGETS: list[Target] = [
     Target("latency of for msg in rx at 1,000/s, p99", "C blocking recv", 1.15, _lag(who.ITERATE, "p99_ns")),
     Target(
         "a computing thread beside columns at 100,000/s", "of its lone speed", 0.9,
-        _value("busy", who.BUSY_COLUMNS.name, 100, "share"), least=True, unit="",
+        _value("gil_contention", who.BUSY_COLUMNS.name, 100, "share"), least=True, unit="",
     ),
     Target(
         "a computing thread beside payloads() at 100,000/s", "of its lone speed", 0.9,
-        _value("busy", who.BUSY_PAYLOADS.name, 100, "share"), least=True, unit="",
+        _value("gil_contention", who.BUSY_PAYLOADS.name, 100, "share"), least=True, unit="",
     ),
     # A receiver that falls behind is no burden on anyone: the two lines above count where this one is reached too.
     Target(
         "received as columns beside a computing thread", "of 100,000/s", 0.9,
-        _value("busy", who.BUSY_COLUMNS.name, 100, "received_share"), least=True, unit="",
+        _value("gil_contention", who.BUSY_COLUMNS.name, 100, "received_share"), least=True, unit="",
     ),
     Target(
         "received as payloads() beside a computing thread", "of 100,000/s", 0.9,
-        _value("busy", who.BUSY_PAYLOADS.name, 100, "received_share"), least=True, unit="",
+        _value("gil_contention", who.BUSY_PAYLOADS.name, 100, "received_share"), least=True, unit="",
     ),
     Target("import multicast", "import socket, logging", 1.5, _start("import multicast", "import socket, logging")),
     Target(

@@ -66,7 +66,7 @@ def send(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Comm
     return {}, {"send": lambda count: timed(lambda: write(count))}
 
 
-def busy(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
+def gil_contention(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
     """The role of a computing thread: `alone MS`, `beside MS`."""
     company = make(values["group"], int(values["port"]))
     return {}, {"alone": company.alone, "beside": company.beside}
@@ -74,11 +74,11 @@ def busy(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Comm
 
 def memory(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
     """The role of a receiver that is weighed: `added`, `watch N`."""
-    scale = make(values["group"], int(values["port"]))
-    return {}, {"added": scale.added, "watch": scale.watch}
+    probe = make(values["group"], int(values["port"]))
+    return {}, {"added": probe.added, "watch": probe.watch}
 
 
-ROLES = {"recv": receive, "send": send, "busy": busy, "memory": memory}
+ROLES = {"recv": receive, "send": send, "gil_contention": gil_contention, "memory": memory}
 
 
 def main(argv: list[str]) -> None:

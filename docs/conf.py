@@ -1,6 +1,6 @@
-"""How Sphinx makes HTML of this folder: `make build-docs`.
+"""The Sphinx configuration: `make build-docs` builds HTML from this folder.
 
-DOCS_BUILD_REF names the branch, tag or commit that links to sources lead to; `stable` where it is not set.
+DOCS_BUILD_REF is the branch, tag or commit that links to sources lead to (default: `stable`).
 """
 
 import builtins
@@ -36,7 +36,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
-# What docstrings put into single backticks is a name, and a link where it leads to something.
+# A name in single backticks in a docstring becomes a link if it is documented.
 default_role = "py:obj"
 
 myst_heading_anchors = 3
@@ -45,7 +45,7 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
-# The signatures of some 20 keywords, a line each.
+# Signatures with many parameters get one line for each.
 maximum_signature_line_length = 88
 
 html_theme = "furo"
@@ -66,10 +66,10 @@ _DIAGRAM = re.compile(r"^```mermaid picture=(?P<path>\S+)\n.*?^```$", re.MULTILI
 
 
 def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Lead links out of this folder to the repository, at the version that these pages are built for.
+    """Point links that leave this folder to the repository, at the version that the pages are built for.
 
     Raises:
-        ExtensionError: There is no such file.
+        ExtensionError: A link leads to a missing file.
     """
 
     def link(match: re.Match[str]) -> str:
@@ -77,7 +77,7 @@ def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
         if target.is_relative_to(HERE):
             return match[0]
         if not target.exists():
-            raise ExtensionError(f"{docname}: there is no {match['path']}")
+            raise ExtensionError(f"{docname}: a link leads to the missing file {match['path']}")
         kind = "tree" if target.is_dir() else "blob"
         return f"]({REPOSITORY}/{kind}/{REF}/{target.relative_to(ROOT).as_posix()}{match['anchor'] or ''})"
 
@@ -85,7 +85,7 @@ def link_to_sources(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def show_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put its picture where a diagram's text is: only where Markdown itself is shown is that drawn."""
+    """Replace the text of a diagram by its picture. GitHub draws the text, Sphinx does not."""
 
     def picture(match: re.Match[str]) -> str:
         drawn = ((HERE / docname).parent / match["path"]).read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def show_pictures(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def compiled(found: object) -> str | None:
-    """Return where the Rust source of a compiled class or method is; None where it is neither."""
+    """Return the address of the Rust source of a compiled class or method, or None for other objects."""
     owner = getattr(found, "__objclass__", found)
     if not isinstance(owner, type) or owner.__module__ not in {"multicast", "multicast._core"}:
         return None
@@ -110,7 +110,7 @@ def compiled(found: object) -> str | None:
 
 
 def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
-    """Return where the source of a documented name is; None where there is none to show."""
+    """Return the address of the source of a documented name, or None if there is none."""
     if domain != "py" or not info["module"]:
         return None
     try:
@@ -119,7 +119,7 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
         lines, first = inspect.getsourcelines(plain)
         path = Path(inspect.getsourcefile(plain) or "").resolve()
     except AttributeError:
-        return None  # it is on instances only
+        return None  # exists on instances only
     except (TypeError, OSError):
         return compiled(found)
     if not path.is_relative_to(ROOT / "python"):
@@ -129,21 +129,21 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
 
 
 class PlainBuiltins(SphinxPostTransform):
-    """Leaves the names of Python's own types alone, which would be links to fields of that name (`bytes`)."""
+    """Unlinks the names of built-in types, which would link to attributes with the same name."""
 
     default_priority = 5  # before references are resolved
 
-    def run(self, **kwargs: object) -> None:  # noqa: ARG002 - Sphinx calls with what it calls with
-        """Replace such a link by what it shows."""
+    def run(self, **kwargs: object) -> None:  # noqa: ARG002 - the signature is Sphinx's
+        """Replace each such link by its text."""
         for node in list(self.document.findall(addnodes.pending_xref)):
             if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
                 node.replace_self(node.children)
 
 
 def setup(app: Sphinx) -> None:
-    """Add what our pages need beyond the extensions."""
+    """Register the hooks above."""
     app.add_post_transform(PlainBuiltins)
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
-    # Known to Sphinx, so that pages are made anew when it changes.
+    # A configuration value of Sphinx, so that pages are rebuilt when it changes.
     app.add_config_value("docs_build_ref", REF, "env")

@@ -1,10 +1,10 @@
-"""A service on asyncio: it counts what each sender sends to a group, and tells the totals to another group.
+"""Count the datagrams of each sender in a group, and send the totals to another group.
 
     python3 examples/asyncio_service.py
     python3 examples/asyncio_service.py 239.1.2.3:5000 239.1.2.4:5001 eth0
 
-Ctrl-C or SIGTERM ends it. Several tasks share one event loop here, and none of them keeps the others from their work,
-however fast the datagrams come.
+Press Ctrl-C or send SIGTERM to stop. The tasks share one event loop, and each of them gets its turn, no
+matter how fast datagrams arrive.
 """
 
 import argparse
@@ -17,25 +17,25 @@ from multicast import aio
 
 
 async def count(rx: aio.Receiver, totals: Counter[str]) -> None:
-    """Count datagrams by their sender's address."""
+    """Count datagrams by the address of their sender."""
     async for msg in rx:
         totals[msg.sender[0]] += 1
 
 
 async def announce(tx: aio.Sender, totals: Counter[str], seconds: float) -> None:
-    """Tell the totals every so many seconds."""
+    """Send the totals every `seconds` seconds."""
     while True:
         await asyncio.sleep(seconds)
         await tx.send(json.dumps(totals).encode())
 
 
-async def serve(listen: str, tell: str, interface: str | None, seconds: float) -> Counter[str]:
-    """Serve until a signal says stop, or a task fails; return the totals."""
+async def serve(listen: str, report: str, interface: str, seconds: float) -> Counter[str]:
+    """Serve until a signal arrives or a task fails, and return the totals."""
     totals: Counter[str] = Counter()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with aio.Receiver(listen, interface=interface) as rx, aio.Sender(tell, interface=interface) as tx:
+    async with aio.Receiver(listen, interface=interface) as rx, aio.Sender(report, interface=interface) as tx:
         jobs = [count(rx, totals), announce(tx, totals, seconds), stop.wait()]
         tasks = [asyncio.ensure_future(job) for job in jobs]
         print(f"counting on {listen}", flush=True)
@@ -44,29 +44,40 @@ async def serve(listen: str, tell: str, interface: str | None, seconds: float) -
             task.cancel()
         await asyncio.wait(tasks)
         for task in done:
-            task.result()  # raises what made the task fail
-        lost = rx.stats().kernel_drops
-        print(f"{sum(totals.values())} datagrams from {len(totals)} senders, {lost} lost here", flush=True)
+            task.result()  # raises the error of a task that failed
+        dropped = rx.stats().kernel_drops
+        print(
+            f"{sum(totals.values())} datagrams, senders: {len(totals)}, dropped here: {dropped}", flush=True
+        )
     return totals
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(
-        description="Counts what comes to a group and tells the totals to another."
+        description="Count the datagrams of each sender in a group, and send the totals to another group."
     )
     parser.add_argument(
-        "listen", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT to count (%(default)s)"
+        "listen", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT to count (default: %(default)s)"
     )
     parser.add_argument(
-        "tell", nargs="?", default="239.1.2.4:5001", help="GROUP:PORT to tell the totals to (%(default)s)"
+        "report",
+        nargs="?",
+        default="239.1.2.4:5001",
+        help="GROUP:PORT to send totals to (default: %(default)s)",
     )
     parser.add_argument(
-        "interface", nargs="?", default="127.0.0.1", help="name, index or address (%(default)s)"
+        "interface", nargs="?", default="127.0.0.1", help="name, index or address (default: %(default)s)"
     )
-    parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS")
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.listen, arguments.tell, arguments.interface, arguments.every))
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between reports (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    asyncio.run(serve(options.listen, options.report, options.interface, options.every))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A gap detector, as for market data: which numbers of a feed are missing, and who lost them.
+"""Find the gaps in a numbered feed, such as market data, and where the missing datagrams were lost.
 
     python3 examples/gap_detector.py
     python3 examples/publisher.py --count 1000 --rate 500 --leave-out 100
 
-What this machine dropped is counted by the receiver. What is missing beyond that was lost on the way here, or never
-sent: more buffer would not help. Ctrl-C ends it, as does silence with ``--timeout``.
+The receiver counts the datagrams that this machine dropped. Others that are missing were lost in the
+network or never sent; a larger buffer would not help. Press Ctrl-C to stop.
 """
 
 import argparse
@@ -18,18 +18,18 @@ NUMBER = struct.Struct("!Q")
 
 @dataclass
 class Feed:
-    """What one sender's numbers say."""
+    """The numbers of one sender."""
 
     expected: int
     received: int = 0
     missing: int = 0
     late: int = 0
 
-    def take(self, number: int) -> int:
-        """Note a number; returns how many are missing just before it."""
+    def record(self, number: int) -> int:
+        """Record a received number and return how many are missing directly before it."""
         self.received += 1
         if number < self.expected:
-            # It was counted as missing before, or it is a copy.
+            # Already counted as missing, or a duplicate.
             self.late += 1
             return 0
         gap = number - self.expected
@@ -39,7 +39,7 @@ class Feed:
 
 
 def watch(rx: multicast.Receiver, feeds: dict[tuple[str, int], Feed], timeout: float | None) -> None:
-    """Note every datagram, and tell about each gap, until nothing comes for ``timeout`` seconds."""
+    """Record every datagram and print each gap, until nothing arrives for `timeout` seconds."""
     while True:
         try:
             msg = rx.recv(timeout)
@@ -49,43 +49,49 @@ def watch(rx: multicast.Receiver, feeds: dict[tuple[str, int], Feed], timeout: f
             continue
         (number,) = NUMBER.unpack_from(msg.data)
         feed = feeds.setdefault(msg.sender, Feed(expected=number))
-        gap = feed.take(number)
+        gap = feed.record(number)
         if gap:
             print(f"{msg.sender[0]}: {gap} missing before #{number}", flush=True)
 
 
 def summary(rx: multicast.Receiver, feeds: dict[tuple[str, int], Feed]) -> str:
-    """Tell how many are missing, and how many of them this machine dropped."""
+    """Return how many datagrams are missing, and how many of them this machine dropped."""
     stats = rx.stats()
-    here = (stats.kernel_drops or 0) + stats.ring_drops
+    dropped = (stats.kernel_drops or 0) + stats.ring_drops
     missing = sum(feed.missing for feed in feeds.values())
     late = sum(feed.late for feed in feeds.values())
     received = sum(feed.received for feed in feeds.values())
     return (
-        f"{received} received, {missing} missing: {here} dropped here, {max(0, missing - here)} on the way; "
-        f"{late} late or twice"
+        f"{received} received, {missing} missing: {dropped} dropped here, "
+        f"{max(0, missing - dropped)} lost in the network; {late} late or duplicate"
     )
 
 
 def main() -> None:
-    """Read the command line and watch."""
-    parser = argparse.ArgumentParser(description="Finds the gaps in a numbered feed.")
-    parser.add_argument("group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (%(default)s)")
-    parser.add_argument("--interface", default="127.0.0.1", help="name, index or address (%(default)s)")
-    parser.add_argument("--recv-buffer", type=int, metavar="OCTETS", help="a buffer to try it with")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after so much silence (never)")
-    arguments = parser.parse_args()
+    """Parse the command line and watch the feed."""
+    parser = argparse.ArgumentParser(description="Find the gaps in a numbered feed.")
+    parser.add_argument(
+        "group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--interface", default="127.0.0.1", help="name, index or address (default: %(default)s)"
+    )
+    parser.add_argument("--recv-buffer", type=int, metavar="BYTES", help="receive buffer (default: large)")
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="stop after this much silence (default: never)"
+    )
+    options = parser.parse_args()
     feeds: dict[tuple[str, int], Feed] = {}
-    # A coalesced buffer that the kernel drops would count as one, whatever was in it: without, the count is exact.
+    # With gro=True, the kernel counts a dropped buffer of coalesced datagrams as one drop.
     with multicast.Receiver(
-        arguments.group,
-        interface=arguments.interface,
-        recv_buffer=arguments.recv_buffer or "auto",
+        options.group,
+        interface=options.interface,
+        recv_buffer=options.recv_buffer or "auto",
         gro=False,
     ) as rx:
-        print(f"watching {arguments.group}", flush=True)
+        print(f"watching {options.group}", flush=True)
         try:
-            watch(rx, feeds, arguments.timeout)
+            watch(rx, feeds, options.timeout)
         finally:
             print(summary(rx, feeds))
 
@@ -94,4 +100,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("ended")
+        print("stopped")

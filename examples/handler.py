@@ -1,9 +1,9 @@
-"""A handler of one's own in the documented server: it answers a question about the time, and leaves the rest alone.
+"""Use a custom handler with `McastServer`: reply to questions about the time and print everything else.
 
     python3 examples/handler.py
     python3 -m multicast SAY --port 59595 --iface 127.0.0.1 --message what time is it
 
-The server is one of the standard library's socketserver family. Ctrl-C ends it; nobody can end it from afar.
+`McastServer` is a `socketserver.UDPServer` of the 2.x tools. Press Ctrl-C to stop; no message can.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from multicast.hear import HearUDPHandler, McastServer
 
 
 class TimeHandler(HearUDPHandler):
-    """Prints each message, and sends the time to whoever asks for it."""
+    """Print each message, and send the time to the sender if the message contains "time"."""
 
     def handle(self) -> None:
-        """Handle one datagram: ``self.request`` is its payload and the server's socket."""
+        """Handle one datagram. `self.request` is its payload and the server's socket."""
         payload, sock = self.request
         text = payload.decode("utf-8", "backslashreplace")
         print(self.client_address[0], text, flush=True)
@@ -26,15 +26,17 @@ class TimeHandler(HearUDPHandler):
 
 
 def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description="Tells the time to whoever asks a group for it.")
-    parser.add_argument("group", nargs="?", default="224.0.0.1", help="the group (%(default)s)")
-    parser.add_argument("--port", type=int, default=59595, help="UDP port (%(default)s)")
-    parser.add_argument("--interface", default="127.0.0.1", help="name, index or address (%(default)s)")
-    arguments = parser.parse_args()
-    place = (arguments.group, arguments.port)
-    with McastServer(place, TimeHandler, iface=arguments.interface, stop=False) as server:
-        print(f"serving on {arguments.group}, port {arguments.port}", flush=True)
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(description="Reply to questions about the time.")
+    parser.add_argument("group", nargs="?", default="224.0.0.1", help="group address (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=59595, help="UDP port (default: %(default)s)")
+    parser.add_argument(
+        "--interface", default="127.0.0.1", help="name, index or address (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    address = (options.group, options.port)
+    with McastServer(address, TimeHandler, iface=options.interface, stop=False) as server:
+        print(f"serving on {options.group}, port {options.port}", flush=True)
         server.serve_forever()
 
 
@@ -42,4 +44,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("ended")
+        print("stopped")

@@ -1,10 +1,10 @@
-"""A publisher: sends numbered prices to a group, evenly spread over time.
+"""Send numbered prices to a group at a steady rate.
 
     python3 examples/publisher.py
     python3 examples/publisher.py 239.1.2.3:5000 --interface eth0 --count 100 --rate 20
 
-It keeps to this machine unless another interface is named. `subscriber.py`, `threads.py`, `numpy_batch.py` and
-`gap_detector.py` understand what it sends: 16 octets, a number from 0 and a price.
+Each datagram has 16 bytes: a number, counted from 0, and a price. `subscriber.py`, `threads.py`,
+`numpy_batch.py` and `gap_detector.py` receive these datagrams.
 """
 
 import argparse
@@ -18,7 +18,7 @@ RECORD = struct.Struct("!Qd")
 
 
 def records(count: int, leave_out: int) -> Iterator[bytes]:
-    """The messages; of every ``leave_out`` one is missing, as if the network had lost it (0: none)."""
+    """Yield `count` records. Skip one of every `leave_out`, as if the network had lost it (0: none)."""
     for number in range(count):
         if leave_out and number % leave_out == leave_out - 1:
             continue
@@ -26,16 +26,22 @@ def records(count: int, leave_out: int) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Read the command line and publish."""
-    parser = argparse.ArgumentParser(description="Sends numbered prices to a group.")
-    parser.add_argument("group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (%(default)s)")
-    parser.add_argument("--interface", default="127.0.0.1", help="name, index or address (%(default)s)")
-    parser.add_argument("--count", type=int, default=50, help="how many (%(default)s)")
-    parser.add_argument("--rate", type=float, default=10.0, help="how many a second (%(default)s)")
-    parser.add_argument("--leave-out", type=int, default=0, metavar="N", help="one of every N (none)")
-    arguments = parser.parse_args()
-    with multicast.Sender(arguments.group, interface=arguments.interface, rate=arguments.rate) as tx:
-        tx.send_many(records(arguments.count, arguments.leave_out))
+    """Parse the command line and publish."""
+    parser = argparse.ArgumentParser(description="Send numbered prices to a group.")
+    parser.add_argument(
+        "group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--interface", default="127.0.0.1", help="name, index or address (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=int, default=50, help="number of records (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=10.0, help="records per second (default: %(default)s)")
+    parser.add_argument(
+        "--leave-out", type=int, default=0, metavar="N", help="skip one of every N (default: none)"
+    )
+    options = parser.parse_args()
+    with multicast.Sender(options.group, interface=options.interface, rate=options.rate) as tx:
+        tx.send_many(records(options.count, options.leave_out))
         print(tx.stats().sent, "sent")
 
 
@@ -43,4 +49,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print("ended")
+        print("stopped")

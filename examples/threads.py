@@ -1,9 +1,10 @@
-"""Threads that share one receiver: each datagram goes to exactly one of them.
+"""Share one receiver among threads: each datagram goes to exactly one of them.
 
     python3 examples/threads.py
     python3 examples/publisher.py --count 200 --rate 100
 
-Ctrl-C ends it: the main thread leaves the `with` block, which closes the receiver, and that ends every thread's wait.
+Press Ctrl-C to stop. The main thread then leaves the `with` block, which closes the receiver and ends
+the loop of every thread.
 """
 
 import argparse
@@ -14,40 +15,41 @@ import multicast
 
 def work(rx: multicast.Receiver, handled: list[int], place: int) -> None:
     """Handle datagrams until the receiver is closed."""
-    try:
-        for msg in rx:
-            handled[place] += 1
-            # In one piece: lines of several threads would get mixed.
-            print(f"thread {place}: {len(msg)} octets\n", end="", flush=True)
-    except multicast.ClosedError:
-        return
+    for msg in rx:
+        handled[place] += 1
+        # One string with the line feed, so that the lines of two threads cannot mix.
+        print(f"thread {place}: {len(msg)} bytes\n", end="", flush=True)
 
 
 def main() -> None:
-    """Read the command line, start the threads, and wait for Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Shares one receiver among threads.")
-    parser.add_argument("group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (%(default)s)")
-    parser.add_argument("--interface", default="127.0.0.1", help="name, index or address (%(default)s)")
-    parser.add_argument("--threads", type=int, default=4, help="how many (%(default)s)")
-    arguments = parser.parse_args()
-    handled = [0] * arguments.threads
+    """Parse the command line, start the threads, and wait for Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Share one receiver among threads.")
+    parser.add_argument(
+        "group", nargs="?", default="239.1.2.3:5000", help="GROUP:PORT (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--interface", default="127.0.0.1", help="name, index or address (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=4, help="number of threads (default: %(default)s)")
+    options = parser.parse_args()
+    handled = [0] * options.threads
     threads: list[threading.Thread] = []
     try:
-        with multicast.Receiver(arguments.group, interface=arguments.interface) as rx:
+        with multicast.Receiver(options.group, interface=options.interface) as rx:
             threads = [
-                threading.Thread(target=work, args=(rx, handled, place)) for place in range(arguments.threads)
+                threading.Thread(target=work, args=(rx, handled, place)) for place in range(options.threads)
             ]
             for thread in threads:
                 thread.start()
-            print(f"listening on {arguments.group}", flush=True)
+            print(f"listening on {options.group}", flush=True)
             for thread in threads:
                 thread.join()
     except KeyboardInterrupt:
-        # The receiver is closed by now, so whoever waited on it is about to end.
+        # The receiver is closed, so every thread that was started is about to end.
         for thread in threads:
             if thread.is_alive():
                 thread.join()
-    print(f"{sum(handled)} handled, by each thread: {handled}")
+    print(f"{sum(handled)} handled, by thread: {handled}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every test gets: the private network, hosts, ports, foreign programs, the watch for leaks."""
+"""Fixtures of all tests: the private network, hosts, ports, other programs, leak detection."""
 
 import os
 import socket
@@ -12,8 +12,8 @@ from tests.support import leaks, private_network, tools
 pytest_plugins = ["tests.support.no_skips"]
 
 _CALL_PASSED = pytest.StashKey[bool]()
-# In these folders, sockets and threads are made in the test's own process.
-_WATCHED_FOLDERS = {"wire", "documented"}
+# Tests in these folders open sockets and threads in their own process.
+_WATCHED_FOLDERS = {"wire", "legacy"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,14 +45,14 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test of the watched folders that leaves a descriptor or a thread behind in this process."""
+    """Fail a test of the watched folders that leaves a descriptor or a thread behind."""
     if _WATCHED_FOLDERS.isdisjoint(request.path.parts):
         yield
         return
     before = leaks.take()
     yield
     if not request.node.stash.get(_CALL_PASSED, False):
-        # The failure's own traceback keeps alive what the test was working on.
+        # The traceback of the failure keeps the objects of the test alive.
         return
     left = leaks.left_since(before)
     if left:
@@ -61,29 +61,29 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def hosts() -> list[hosts_module.Host]:
-    """The hosts on the bridge, h1 first."""
+    """Return the hosts on the bridge, h1 first."""
     return hosts_module.available()
 
 
 @pytest.fixture
 def free_port() -> int:
-    """A UDP port of the dynamic range that nobody holds at this moment."""
+    """Return a UDP port of the dynamic range that is free now."""
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("", 0))
             port = int(probe.getsockname()[1])
-        # The system's own choice may lie below the range that MULTICAST_PORT takes.
+        # The system may choose a port below the range that MULTICAST_PORT accepts.
         if port >= 49152:
             return port
 
 
 @pytest.fixture
 def tool() -> Callable[[str], str]:
-    """A function that returns the path of a foreign program: ``tool("socat")``."""
+    """Return a function that finds a program: ``tool("socat")``."""
     return tools.need
 
 
 @pytest.fixture
 def loopback() -> str:
-    """The loopback interface's address, to name where a test must keep to it."""
+    """Return the address of the loopback interface, for tests that must not use another one."""
     return "127.0.0.1"

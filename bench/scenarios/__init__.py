@@ -4,7 +4,7 @@ Rounds are interleaved: a round runs every contestant once, so that whatever dis
 What is not here: processes (`process.py`), contestants (`contestants.py`), judgement (`targets.py`).
 """
 
-from bench.scenarios.company import busy
+from bench.scenarios.gil_contention import gil_contention
 from bench.scenarios.lifetime import memory, starting
 from bench.scenarios.reading import drain, flood, groups, latency, server
 from bench.scenarios.traffic import Scenario
@@ -16,7 +16,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sending": sending,
     "server": server,
     "latency": latency,
-    "busy": busy,
+    "gil_contention": gil_contention,
     "groups": groups,
     "starting": starting,
     "memory": memory,

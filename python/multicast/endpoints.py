@@ -99,6 +99,8 @@ def from_argument(given: object) -> Endpoint:
         endpoint = from_argument(given[0])
         if endpoint.port is not None:
             raise ValueError(f"{given!r} has the port twice")
+        if isinstance(given[1], bool):
+            raise TypeError("port must be an integer from 0 to 65535, got bool")
         return replace(endpoint, port=operator.index(given[1]))
     if isinstance(given, ipaddress.IPv6Address):
         return Endpoint(str(given).partition("%")[0], None, given.scope_id)

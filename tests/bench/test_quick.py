@@ -1,4 +1,4 @@
-"""The comparison runs: at a small size, so that it cannot rot. No time is asserted."""
+"""Run the comparison at a small size to keep it working. No time is asserted."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.private_net
 @pytest.mark.timeout(300)
-def test_every_scenario_runs_and_every_line_is_judged(tmp_path: Path) -> None:
+def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     run = subprocess.run(
         [sys.executable, "-m", "bench", "--quick", "--json", str(results)],
@@ -24,7 +24,7 @@ def test_every_scenario_runs_and_every_line_is_judged(tmp_path: Path) -> None:
     book = json.loads(results.read_text())
     assert not book["failures"]
     assert sum(row["ours"] for row in book["rows"]) > 10
-    # The peers that this environment lacks are absent; nothing of ours is.
+    # Competitors that are not installed here are absent. None of our own lines is.
     judged = [target for target in book["targets"] if target["verdict"] != "absent"]
     assert len(judged) > 30
     assert all(target["verdict"] in {"pass", "short"} for target in judged)

@@ -1,4 +1,4 @@
-"""The command line as a process. No tests."""
+"""Helpers that run the command line as a process. No tests."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ OTHER = "239.4.6.2"
 def run(
     *words: "str | bytes", env: dict[str, str] | None = None, **options: Any
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run the command line to its end."""
+    """Run the command line and wait until it ends."""
     settings: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
@@ -34,5 +34,5 @@ def run(
 
 
 def start(*words: str) -> Program:
-    """Start the command line; the caller ends it."""
+    """Start the command line. The caller ends it."""
     return Program([*MULTICAST, *words])

@@ -1,4 +1,4 @@
-"""What a user can get wrong: each with its exit code and one plain line, no traceback, and nothing half done."""
+"""Test user errors: each has its exit code and one line on standard error, no traceback, and no side effect."""
 
 import contextlib
 import os
@@ -21,8 +21,8 @@ USAGE, DATA = 2, 65
 NO_GROUP = "is not a multicast address"
 NO_PORT = "is not a UDP port, 1-65535"
 
-# The words of the command line, its exit code, and what its one line says. A word that cannot be what its option takes
-# is a usage error; words that do not go together are bad data; what the system refuses has the code of its error.
+# The command line, its exit code, and a part of its error line. A value that its option cannot take is a usage error,
+# values that contradict each other are bad data, and an error of the system has the code of that error.
 TABLE: list[tuple[str, int, str]] = [
     # commands
     ("", USAGE, "the following arguments are required: CMD"),
@@ -106,66 +106,68 @@ TABLE: list[tuple[str, int, str]] = [
 ]
 
 
-def check(done: "subprocess.CompletedProcess[bytes]", code: int, told: str) -> str:
-    """Assert the exit code and that there is one line that says what was ``told``; returns it."""
+def check(done: "subprocess.CompletedProcess[bytes]", code: int, part: str) -> str:
+    """Assert the exit code and one line on standard error that contains ``part``. Return the line."""
     err = done.stderr.decode()
     assert (done.returncode, done.stdout) == (code, b""), err
-    assert told in err
-    assert err.count("\n") == 1, "one line"
+    assert part in err
+    assert err.count("\n") == 1, "there must be one line"
     assert err.endswith("\n")
     assert err.startswith("multicast")
     assert "Traceback" not in err
-    # What to try stands in brackets.
+    # The hint is in brackets at the end.
     assert err.endswith(")\n")
     return err
 
 
 @pytest.fixture
 def ear() -> Iterator[Receiver]:
-    """Hears whatever goes to the default port, and to the one group that is named among bad ones."""
+    """A receiver of the default group and of the valid group that is given among invalid ones."""
     with Receiver(["224.0.0.1", "239.1.2.3"], 59595) as receiver:
         yield receiver
 
 
-def test_the_table_is_long_enough() -> None:
+def test_table_has_at_least_30_distinct_cases() -> None:
     assert len(TABLE) == len({words for words, *_ in TABLE}) >= 30
 
 
-@pytest.mark.parametrize(("words", "code", "told"), TABLE, ids=[words or "nothing" for words, *_ in TABLE])
-def test_a_bad_word_is_told_and_nothing_is_sent(words: str, code: int, told: str, ear: Receiver) -> None:
-    check(run(*words.split()), code, told)
+@pytest.mark.parametrize(("words", "code", "part"), TABLE, ids=[words or "nothing" for words, *_ in TABLE])
+def test_command_bad_argument_prints_one_line_and_sends_nothing(
+    words: str, code: int, part: str, ear: Receiver
+) -> None:
+    check(run(*words.split()), code, part)
     with Sender("224.0.0.1", 59595) as sender:
         sender.send(b"the end")
     assert ear.recv(timeout=10).data == b"the end"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b"])
-def test_what_cannot_be_an_interface(name: str) -> None:
+def test_recv_impossible_interface_name_is_a_usage_error(name: str) -> None:
     check(
         run("RECV", "--iface", name), USAGE, f"argument --iface: {name!r} cannot be the name of an interface"
     )
 
 
-def test_a_payload_beyond_udp_is_refused(ear: Receiver) -> None:
+def test_say_payload_beyond_udp_limit_is_rejected(ear: Receiver) -> None:
     check(run("SAY", "-m", "x" * 65508), DATA, "65508")
     assert ear.stats().received == 0
 
 
-def test_a_bad_group_among_good_ones_sends_nothing(ear: Receiver) -> None:
-    # Only the core knows that this one needs an interface.
+def test_say_one_bad_group_sends_nothing(ear: Receiver) -> None:
+    # Only the core detects that this group needs an interface.
     check(run("SAY", "--groups", "239.1.2.3", "ff02::1", "-m", "x"), DATA, "ff02::1")
     assert ear.stats().received == 0
 
 
 @pytest.mark.parametrize("command", [["RECV"], ["HEAR"], ["HEAR", "--daemon"]])
-def test_a_port_that_somebody_does_not_share(command: list[str], free_port: int) -> None:
+def test_listener_port_held_without_sharing_is_reported(command: list[str], free_port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", free_port))
         done = run(*command, "--port", str(free_port))
     check(done, 2, "Address already in use (another program holds this port without sharing it; ")
 
 
-def test_a_port_that_takes_privileges(tool: Callable[[str], str]) -> None:
+def test_recv_privileged_port_is_reported(tool: Callable[[str], str]) -> None:
     done = subprocess.run(
         [tool("setpriv"), "--bounding-set=-net_bind_service", *MULTICAST, "RECV", "--port", "80"],
         env=environment(),
@@ -177,10 +179,10 @@ def test_a_port_that_takes_privileges(tool: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "part"),
     [(["SAY", "-m", "x"], "Network is unreachable (no route to the group"), (["RECV"], "No such device")],
 )
-def test_a_host_without_a_route(words: list[str], told: str, tool: Callable[[str], str]) -> None:
+def test_command_without_route_is_reported(words: list[str], part: str, tool: Callable[[str], str]) -> None:
     done = subprocess.run(
         [tool("unshare"), "-n", *MULTICAST, *words],
         env=environment(),
@@ -188,11 +190,11 @@ def test_a_host_without_a_route(words: list[str], told: str, tool: Callable[[str
         check=False,
         timeout=30,
     )
-    check(done, 2, told)
+    check(done, 2, part)
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
-def test_nothing_that_comes(command: str, free_port: int) -> None:
+def test_listener_nothing_received_exits_70(command: str, free_port: int) -> None:
     done = run(command, "--port", str(free_port), "--timeout", "0.05")
     check(
         done, 70, f"nothing came on port {free_port} within 0.05 s (check group, port and interface, or wait"
@@ -200,7 +202,7 @@ def test_nothing_that_comes(command: str, free_port: int) -> None:
 
 
 @pytest.mark.parametrize("how", [["--pipe"], ["-m", "-"]])
-def test_a_standard_input_that_is_closed(how: list[str], ear: Receiver) -> None:
+def test_say_closed_standard_input_is_reported(how: list[str], ear: Receiver) -> None:
     done = subprocess.run(
         ["bash", "-c", 'exec "$@" <&-', "bash", *MULTICAST, "SAY", *how],
         env=environment(),
@@ -212,22 +214,22 @@ def test_a_standard_input_that_is_closed(how: list[str], ear: Receiver) -> None:
     assert ear.stats().received == 0
 
 
-def test_a_standard_input_that_breaks(ear: Receiver) -> None:
-    """A terminal that was hung up gives an input error: here, one whose other end is gone."""
+def test_say_broken_standard_input_prints_no_traceback(ear: Receiver) -> None:
+    """A terminal whose other end is closed gives an input error."""
     keyboard, terminal = os.openpty()
     os.close(keyboard)
     try:
         done = run("SAY", "--pipe", stdin=terminal)
     finally:
         os.close(terminal)
-    # Depending on the kernel that is the end of the input or an error; never a traceback, and nothing is sent.
+    # The kernel reports the end of the input or an error. Neither prints a traceback or sends anything.
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2)
     assert ear.stats().received == 0
 
 
-def output_of_a_message(port: int, loopback: str, redirection: str) -> "tuple[int, str]":
-    """Receive a message with standard output redirected; returns exit code and standard error."""
+def recv_with_output(port: int, loopback: str, redirection: str) -> "tuple[int, str]":
+    """Receive a message with standard output redirected. Return the exit code and standard error."""
     where = ["--port", str(port), "--group", GROUP, "--iface", loopback]
     command = ["bash", "-c", f'exec "$@" {redirection}', "bash", *MULTICAST, "--use-std", "RECV", *where]
     with (
@@ -242,12 +244,12 @@ def output_of_a_message(port: int, loopback: str, redirection: str) -> "tuple[in
     return listener.returncode, err.decode()
 
 
-def test_a_standard_output_that_is_closed(free_port: int, loopback: str) -> None:
-    assert output_of_a_message(free_port, loopback, ">&-") == (141, "")
+def test_recv_closed_standard_output_exits_141(free_port: int, loopback: str) -> None:
+    assert recv_with_output(free_port, loopback, ">&-") == (141, "")
 
 
-def test_a_standard_output_that_is_full(free_port: int, loopback: str) -> None:
-    code, err = output_of_a_message(free_port, loopback, ">/dev/full")
+def test_recv_full_standard_output_is_reported(free_port: int, loopback: str) -> None:
+    code, err = recv_with_output(free_port, loopback, ">/dev/full")
     assert code == 2
     assert err.startswith("multicast RECV: cannot write standard output: No space left on device (")
     assert err.count("\n") == 1
@@ -255,7 +257,7 @@ def test_a_standard_output_that_is_full(free_port: int, loopback: str) -> None:
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["--help"], ["SAY", "-h"], ["--version"]])
-def test_a_help_that_nobody_reads(words: list[str], unbuffered: str) -> None:
+def test_help_closed_pipe_exits_141(words: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -266,7 +268,7 @@ def test_a_help_that_nobody_reads(words: list[str], unbuffered: str) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_help_on_a_full_disk(unbuffered: str) -> None:
+def test_help_full_disk_is_reported(unbuffered: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = run("--help", stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 2
@@ -276,7 +278,7 @@ def test_a_help_on_a_full_disk(unbuffered: str) -> None:
     )
 
 
-def test_a_version_for_a_closed_output() -> None:
+def test_version_closed_standard_output_exits_141() -> None:
     done = subprocess.run(
         ["bash", "-c", 'exec "$@" >&-', "bash", *MULTICAST, "--version"],
         env=environment(),
@@ -287,7 +289,7 @@ def test_a_version_for_a_closed_output() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_standard_error_that_is_closed() -> None:
+def test_command_closed_standard_error_exits_2() -> None:
     done = subprocess.run(
         ["bash", "-c", 'exec "$@" 2>&-', "bash", *MULTICAST, "BOGUS"],
         env=environment(),
@@ -309,9 +311,7 @@ def test_a_standard_error_that_is_closed() -> None:
         ("MULTICAST_GROUPS", "239.1.1.1 nowhere"),
     ],
 )
-def test_a_bad_value_in_the_environment_is_one_warning_and_the_default(
-    name: str, value: str, ear: Receiver
-) -> None:
+def test_say_bad_variable_warns_once_and_uses_the_default(name: str, value: str, ear: Receiver) -> None:
     done = run("SAY", "--message", "hello", env={name: value})
     err = done.stderr.decode()
     assert (done.returncode, done.stdout) == (0, b"")
@@ -321,7 +321,7 @@ def test_a_bad_value_in_the_environment_is_one_warning_and_the_default(
     assert (got.data, got.group, got.ttl) == (b"hello", "224.0.0.1", 1)
 
 
-def test_debug_shows_where(capfd: pytest.CaptureFixture[str]) -> None:
+def test_debug_option_prints_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     done = run("RECV", "--iface", "nosuch0", "--debug")
     assert done.returncode == 2
     first, *_, last = done.stderr.decode().splitlines()
@@ -329,7 +329,7 @@ def test_debug_shows_where(capfd: pytest.CaptureFixture[str]) -> None:
     assert last.startswith("multicast RECV: cannot use nosuch0")
 
 
-def test_a_terminal_is_told_the_same_as_a_pipe() -> None:
+def test_error_on_terminal_is_the_same_as_in_pipe() -> None:
     ours, theirs = os.openpty()
     with os.fdopen(ours, "rb") as screen:
         try:
@@ -337,7 +337,7 @@ def test_a_terminal_is_told_the_same_as_a_pipe() -> None:
         finally:
             os.close(theirs)
         shown = b""
-        # The end of a terminal whose other side is closed is an error (EIO).
+        # Reading a terminal whose other end is closed fails with EIO.
         with contextlib.suppress(OSError):
             while part := screen.read1(4096):
                 shown += part
@@ -345,8 +345,8 @@ def test_a_terminal_is_told_the_same_as_a_pipe() -> None:
     assert shown.replace(b"\r\n", b"\n") == run("BOGUS").stderr
 
 
-def test_an_ended_listener_leaves_nothing_behind(free_port: int, loopback: str) -> None:
-    """A listener that failed to start holds no port and no group."""
+def test_listener_failed_start_holds_no_port_and_no_group(free_port: int, loopback: str) -> None:
+    """A listener that failed to start must not hold the port or the group."""
     where = ["--port", str(free_port), "--group", GROUP]
     assert run("HEAR", "--daemon", *where, "--iface", "nosuch0").returncode == 2
     with start("HEAR", "--daemon", *where, "--iface", loopback) as listener:
@@ -357,5 +357,5 @@ def test_an_ended_listener_leaves_nothing_behind(free_port: int, loopback: str) 
         sock.bind(("", free_port))
 
 
-def test_python_itself_is_the_one_under_test() -> None:
+def test_command_runs_the_python_under_test() -> None:
     assert MULTICAST[0] == sys.executable

@@ -1,4 +1,4 @@
-"""What starting the command line costs."""
+"""Test the cost of starting the command line."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ BOUND = 1.15
 
 
 @pytest.mark.platform("linux", "darwin")
-def test_noop_costs_little_more_than_the_imports_it_cannot_do_without(tmp_path: Path) -> None:
+def test_noop_costs_little_more_than_its_standard_library_imports(tmp_path: Path) -> None:
     base, ours = ["-c", "import socket, argparse, logging"], ["-m", "multicast", "NOOP"]
     assert startup.ratio(ours, base, BOUND, tmp_path) < BOUND

@@ -1,4 +1,4 @@
-"""SAY, RECV and HEAR as processes that talk to each other."""
+"""Test SAY, RECV and HEAR as processes that exchange messages."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ def at(free_port: int, loopback: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
-def test_one_message_is_received_and_printed(command: str, at: list[str]) -> None:
+def test_listener_use_std_prints_the_message(command: str, at: list[str]) -> None:
     with start(command, *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
         until_joined(GROUP)
         said = run("SAY", *at, "--group", GROUP, "--message", "Hello", "World!")
@@ -29,7 +29,7 @@ def test_one_message_is_received_and_printed(command: str, at: list[str]) -> Non
         assert (listener.out, listener.err) == ("Hello World!\n", "")
 
 
-def test_without_use_std_nothing_is_printed(at: list[str]) -> None:
+def test_recv_without_use_std_prints_nothing(at: list[str]) -> None:
     with start("RECV", *at, "--group", GROUP, "--timeout", "10") as listener:
         until_joined(GROUP)
         run("SAY", *at, "--group", GROUP, "-m", "hello")
@@ -38,7 +38,7 @@ def test_without_use_std_nothing_is_printed(at: list[str]) -> None:
 
 
 @pytest.mark.parametrize("options", [["--daemon", "--use-std", "HEAR"], ["HEAR", "--daemon", "--use-std"]])
-def test_a_daemon_listens_until_stop(options: list[str], at: list[str]) -> None:
+def test_hear_daemon_listens_until_stop(options: list[str], at: list[str]) -> None:
     with start(*options, *at, "--group", GROUP) as listener:
         until_joined(GROUP)
         for words in (["one"], ["two", "words"], ["STOP"]):
@@ -47,7 +47,7 @@ def test_a_daemon_listens_until_stop(options: list[str], at: list[str]) -> None:
         assert (listener.out, listener.err) == ("one\ntwo words\nSTOP\n", "")
 
 
-def test_each_message_is_printed_as_it_comes(at: list[str], loopback: str) -> None:
+def test_hear_prints_each_message_immediately(at: list[str], loopback: str) -> None:
     with (
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
         Sender(GROUP, int(at[1]), interface=loopback) as sender,
@@ -55,11 +55,11 @@ def test_each_message_is_printed_as_it_comes(at: list[str], loopback: str) -> No
         until_joined(GROUP)
         for payload, line in ((b"one", "one\n"), (b"", "\n"), (b"\xff\xfe", "\\xff\\xfe\n")):
             sender.send(payload)
-            # The output is a pipe: only what was flushed can be read while the program runs.
+            # The output is a pipe, so only flushed lines can be read while the program runs.
             assert listener.line() == line
 
 
-def test_a_thousand_messages_in_a_second_are_all_printed(at: list[str], loopback: str) -> None:
+def test_hear_1000_messages_per_second_are_all_printed(at: list[str], loopback: str) -> None:
     with (
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
         Sender(GROUP, int(at[1]), interface=loopback) as sender,
@@ -67,7 +67,7 @@ def test_a_thousand_messages_in_a_second_are_all_printed(at: list[str], loopback
         until_joined(GROUP)
         messages = [f"message {number}" for number in range(1000)]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pace:
-            # A read that times out after a millisecond is a clock of a thousand beats a second.
+            # A read that times out after a millisecond paces the loop.
             pace.settimeout(0.001)
             pace.bind((loopback, 0))
             for message in messages:
@@ -80,7 +80,7 @@ def test_a_thousand_messages_in_a_second_are_all_printed(at: list[str], loopback
 
 
 @pytest.mark.parametrize("where", [["--groups", GROUP, OTHER], ["--group", OTHER, "--groups", GROUP]])
-def test_all_groups_named_are_received(where: list[str], at: list[str]) -> None:
+def test_recv_every_given_group_is_received(where: list[str], at: list[str]) -> None:
     for group in (GROUP, OTHER):
         with start("RECV", *at, *where, "--use-std", "--timeout", "10") as listener:
             until_joined(GROUP, OTHER)
@@ -89,14 +89,14 @@ def test_all_groups_named_are_received(where: list[str], at: list[str]) -> None:
             assert listener.out == f"to {group}\n"
 
 
-def test_say_sends_to_each_group(at: list[str], loopback: str) -> None:
+def test_say_groups_receive_one_copy_each(at: list[str], loopback: str) -> None:
     with Receiver([GROUP, OTHER], int(at[1]), interface=loopback) as ear:
         assert run("SAY", *at, "--groups", GROUP, OTHER, "-m", "x").returncode == 0
         assert [ear.recv(timeout=10).group for _ in range(2)] == [GROUP, OTHER]
 
 
 @pytest.mark.parametrize("name", ["lo", "1", "127.0.0.1"])
-def test_an_interface_is_a_name_an_index_or_an_address(name: str, free_port: int) -> None:
+def test_interface_by_name_index_or_address_is_accepted(name: str, free_port: int) -> None:
     index = {"lo": "lo", "1": str(socket.if_nametoindex("lo")), "127.0.0.1": "127.0.0.1"}[name]
     at = ["--port", str(free_port), "--group", GROUP, "--iface", index]
     with start("--use-std", "RECV", *at, "--timeout", "10") as listener:
@@ -112,7 +112,7 @@ def test_an_interface_is_a_name_an_index_or_an_address(name: str, free_port: int
     [(b"", []), (b"\xff\x00\n", [3]), (b"x" * 65507, [65507]), ("é".encode() * 33000, [65506, 494])],
     ids=["empty", "bytes", "one", "two"],
 )
-def test_standard_input_arrives_unchanged(
+def test_say_standard_input_arrives_unchanged(
     how: list[str], payload: bytes, sizes: list[int], at: list[str], loopback: str
 ) -> None:
     with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
@@ -123,7 +123,7 @@ def test_standard_input_arrives_unchanged(
         while (piece := ear.recv(timeout=10).data) != b"the end":
             pieces.append(piece)
         assert b"".join(pieces) == payload
-        # Two octets a letter: the last of the 65,507 is left to the next piece.
+        # Each character has two bytes, so the last of the 65,507 bytes moves to the next datagram.
         assert [len(piece) for piece in pieces] == sizes
 
 
@@ -139,7 +139,7 @@ def test_standard_input_arrives_unchanged(
     ],
     ids=["empty", "empty-word", "no-text", "options", "braces", "largest"],
 )
-def test_words_arrive_unchanged(
+def test_say_message_arrives_unchanged(
     words: "list[str | bytes]", payload: bytes, at: list[str], loopback: str
 ) -> None:
     with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
@@ -148,7 +148,7 @@ def test_words_arrive_unchanged(
         assert ear.recv(timeout=10).data == payload
 
 
-def test_the_largest_datagram_is_printed_whole(at: list[str]) -> None:
+def test_recv_largest_datagram_is_printed_whole(at: list[str]) -> None:
     with start("RECV", *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
         until_joined(GROUP)
         run("SAY", *at, "--group", GROUP, "-m", "x" * 65507)
@@ -157,13 +157,13 @@ def test_the_largest_datagram_is_printed_whole(at: list[str]) -> None:
 
 
 @pytest.mark.parametrize("ttl", ["0", "9"])
-def test_the_ttl_is_sent(ttl: str, at: list[str], loopback: str) -> None:
+def test_say_ttl_is_sent(ttl: str, at: list[str], loopback: str) -> None:
     with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
         run("SAY", *at, "--group", GROUP, "--ttl", ttl, "-m", "x")
         assert ear.recv(timeout=10).ttl == int(ttl)
 
 
-def test_no_stop_and_no_reply(at: list[str], loopback: str) -> None:
+def test_hear_no_stop_and_no_reply_keeps_listening_without_answers(at: list[str], loopback: str) -> None:
     with (
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP, "--no-stop", "--no-reply") as listener,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
@@ -179,14 +179,14 @@ def test_no_stop_and_no_reply(at: list[str], loopback: str) -> None:
         assert listener.running
 
 
-def test_the_console_script_is_the_same(at: list[str]) -> None:
+def test_console_script_is_the_same_as_the_module(at: list[str]) -> None:
     with Program(["multicast", "--version"]) as script, Program([*MULTICAST, "--version"]) as module:
         assert (script.finish(), module.finish()) == (0, 0)
         assert script.out == module.out
         assert script.out.startswith("multicast ")
 
 
-def test_the_defaults_come_from_the_environment(loopback: str, free_port: int) -> None:
+def test_say_defaults_come_from_the_environment(loopback: str, free_port: int) -> None:
     env = {"MULTICAST_GROUP": GROUP, "MULTICAST_PORT": str(free_port), "MULTICAST_TTL": "7"}
     with Receiver(GROUP, free_port, interface=loopback) as ear:
         assert run("SAY", "--iface", loopback, "-m", "x", env=env).returncode == 0
@@ -194,16 +194,16 @@ def test_the_defaults_come_from_the_environment(loopback: str, free_port: int) -
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "part"),
     [(["--help"], b"CMD"), (["-h"], b"CMD"), (["SAY", "-h"], b"--pipe"), (["-v"], b"multicast ")],
 )
-def test_help_and_version_go_to_standard_output(words: list[str], told: bytes) -> None:
+def test_help_and_version_are_printed_on_standard_output(words: list[str], part: bytes) -> None:
     done = run(*words)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert told in done.stdout
+    assert part in done.stdout
 
 
-def test_standard_output_that_is_read_no_more_ends_a_listener(at: list[str], loopback: str) -> None:
+def test_hear_closed_output_pipe_exits_141(at: list[str], loopback: str) -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(
         [*MULTICAST, "--daemon", "--use-std", "HEAR", *at, "--group", GROUP],

@@ -1,4 +1,4 @@
-"""The commands with other people's programs, on one machine and between two hosts on a bridge."""
+"""Test the commands against other programs, on one machine and between two hosts on a bridge."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ Tool = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Ends:
-    """Where one of two programs runs, where the other does, and the interface between them."""
+    """The places where two programs run, their addresses, and the interface between them."""
 
     here: Callable[..., list[str]]
     there: Callable[..., list[str]]
@@ -45,14 +45,14 @@ def ends(request: pytest.FixtureRequest) -> Ends:
 
 @pytest.fixture
 def message(tmp_path: Path) -> str:
-    """A file with what socat says."""
+    """A file with the message that socat sends."""
     path = tmp_path / "message"
     path.write_bytes(b"said by \xff socat")
     return os.fspath(path)
 
 
 def until_heard(say: list[str], listener: Program, text: str) -> None:
-    """Say it until it is heard: the listener takes a moment to join."""
+    """Send again until ``listener`` prints ``text``: it takes a moment to join."""
 
     def heard() -> bool:
         with Program(say) as program:
@@ -62,7 +62,7 @@ def until_heard(say: list[str], listener: Program, text: str) -> None:
     waiting.until(heard, f"{text!r}; it printed {listener.out} {listener.err}")
 
 
-def test_socat_says_and_hear_prints(tool: Tool, ends: Ends, message: str, free_port: int) -> None:
+def test_socat_message_is_printed_by_hear(tool: Tool, ends: Ends, message: str, free_port: int) -> None:
     at = ["--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
     target = f"UDP4-DATAGRAM:{GROUP}:{free_port},ip-multicast-if={ends.there_at}"
     with Program(ends.here(*MULTICAST, "--daemon", "--use-std", "HEAR", *at)) as listener:
@@ -71,18 +71,18 @@ def test_socat_says_and_hear_prints(tool: Tool, ends: Ends, message: str, free_p
         )
 
 
-def test_say_says_and_socat_hears(tool: Tool, ends: Ends, free_port: int) -> None:
+def test_say_message_is_received_by_socat(tool: Tool, ends: Ends, free_port: int) -> None:
     source = f"UDP4-RECV:{free_port},reuseaddr,ip-add-membership={GROUP}:{ends.there_at}"
     say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
     with Program(ends.there(tool("socat"), "-u", source, "STDOUT")) as listener:
         until_heard(ends.here(*say, "-m", "said by us\n"), listener, "said by us\n")
 
 
-# Seven packets of a transport stream, which is what SAY sends at a time: so that such streams can be piped.
+# SAY sends seven packets of a transport stream in each datagram.
 STREAM = b"".join(b"G" + bytes([number]) * 1315 for number in range(30))
 
 
-def test_say_pipes_a_stream_that_multicat_records(
+def test_say_piped_stream_is_recorded_by_multicat(
     tool: Tool, ends: Ends, tmp_path: Path, free_port: int
 ) -> None:
     (tmp_path / "stream").write_bytes(STREAM)
@@ -104,9 +104,7 @@ def test_say_pipes_a_stream_that_multicat_records(
         waiting.until(recorded, f"the stream; it printed {listener.err}")
 
 
-def test_iperf_sends_and_hear_hears_only_the_source_it_was_told(
-    tool: Tool, ends: Ends, free_port: int
-) -> None:
+def test_iperf_datagrams_are_received_only_with_their_source(tool: Tool, ends: Ends, free_port: int) -> None:
     at = ["--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
     iperf = ends.there(
         tool("iperf"), "-u", "-c", GROUP, "-B", ends.there_at, "-p", str(free_port), "-n", "2000", "-l", "200"
@@ -128,7 +126,7 @@ def test_iperf_sends_and_hear_hears_only_the_source_it_was_told(
         assert (wanting.finish(), refusing.finish()) == (0, 70)
 
 
-def test_say_says_and_hear_prints(ends: Ends, free_port: int) -> None:
+def test_say_message_is_printed_by_hear(ends: Ends, free_port: int) -> None:
     where = ["--port", str(free_port), "--group", GROUP]
     hear = [*MULTICAST, "--daemon", "--use-std", "HEAR", *where, "--iface", ends.there_at]
     say = [*MULTICAST, "SAY", *where, "--iface", ends.here_at, "-m"]
@@ -139,7 +137,7 @@ def test_say_says_and_hear_prints(ends: Ends, free_port: int) -> None:
         assert listener.finish() == 0, listener.err
 
 
-def test_tshark_sees_the_ttl(tool: Tool, ends: Ends, free_port: int) -> None:
+def test_say_ttl_is_seen_by_tshark(tool: Tool, ends: Ends, free_port: int) -> None:
     watch = ["-l", "-n", "-i", ends.watched, "-f", f"udp port {free_port}", "-T", "fields"]
     say = [*MULTICAST, "SAY", "--port", str(free_port), "--group", GROUP, "--iface", ends.here_at]
     with Program([tool("tshark"), *watch, "-e", "ip.ttl", "-e", "ip.dst"]) as tshark:
@@ -147,7 +145,7 @@ def test_tshark_sees_the_ttl(tool: Tool, ends: Ends, free_port: int) -> None:
     assert set(tshark.out.splitlines()) == {f"9\t{GROUP}"}
 
 
-def test_two_listeners_on_one_port_both_hear(ends: Ends, free_port: int) -> None:
+def test_two_listeners_on_one_port_both_receive(ends: Ends, free_port: int) -> None:
     where = ["--port", str(free_port), "--group", GROUP]
     hear = ends.there(*MULTICAST, "--daemon", "--use-std", "HEAR", *where, "--iface", ends.there_at)
     say = ends.here(*MULTICAST, "SAY", *where, "--iface", ends.here_at, "-m", "to both")

@@ -1,4 +1,4 @@
-"""Every kind of group on the command line: IPv6, source-specific, ranges, zones, all interfaces; between hosts."""
+"""Test every kind of group between hosts: IPv6, source-specific, ranges, zones, all interfaces."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 @dataclass(frozen=True)
 class Family:
-    """An IP version, by groups of any source and of a specific one."""
+    """An IP version, with an any-source group and a source-specific one."""
 
     version: int
     any_source: str
@@ -48,7 +48,7 @@ def say(host: Host, group: str, port: int, text: str, *more: str) -> None:
 
 
 def hears_only(listener: Program, wanted: Host, unwanted: Host, group: str, port: int) -> None:
-    """Let both speak, the unwanted one first, until the listener, which takes a moment to join, has heard one."""
+    """Let both hosts send, the unwanted one first, until the listener has joined and received a message."""
 
     def heard() -> bool:
         say(unwanted, group, port, "unwanted")
@@ -63,7 +63,7 @@ COMMANDS = [["RECV", "--timeout", "20"], ["HEAR", "--timeout", "20"], ["HEAR", "
 
 @pytest.mark.parametrize("how", ["--source", "before the group", "--exclude"])
 @pytest.mark.parametrize("command", COMMANDS, ids=["RECV", "HEAR", "daemon"])
-def test_only_the_wanted_sender_is_heard(
+def test_listener_receives_only_the_wanted_sender(
     command: list[str], how: str, family: Family, three: tuple[Host, Host, Host], free_port: int
 ) -> None:
     us, wanted, unwanted = three
@@ -86,7 +86,7 @@ def test_only_the_wanted_sender_is_heard(
 
 @pytest.mark.parametrize("group", ["ff02::4:6:3", "ff05::4:6:3", "ff1e::4:6:3"])
 @pytest.mark.parametrize("where", ["zone", "option"])
-def test_ipv6_groups_of_every_scope(
+def test_hear_ipv6_group_of_any_scope_is_received(
     group: str, where: str, three: tuple[Host, Host, Host], free_port: int
 ) -> None:
     us, them, _ = three
@@ -103,22 +103,24 @@ def test_ipv6_groups_of_every_scope(
 
 
 @pytest.mark.parametrize("group", ["239.4.6.4", "ff15::4:6:4"])
-def test_all_interfaces_are_one_option(group: str, three: tuple[Host, Host, Host], free_port: int) -> None:
+def test_recv_interface_all_receives_from_any_interface(
+    group: str, three: tuple[Host, Host, Host], free_port: int
+) -> None:
     us, them, _ = three
     at = ["--group", group, "--port", str(free_port), "--iface", "all"]
     with Program(us.command(*MULTICAST, "--use-std", "RECV", *at, "--timeout", "20")) as listener:
 
         def heard() -> bool:
-            say(them, group, free_port, "by a card")
+            say(them, group, free_port, "by an interface")
             return bool(listener.out)
 
         waiting.until(heard, f"a word; it printed {listener.err}", timeout=30)
         assert listener.finish() == 0, listener.err
-    assert (listener.out, listener.err) == ("by a card\n", "")
+    assert (listener.out, listener.err) == ("by an interface\n", "")
 
 
 @pytest.mark.parametrize("range_", ["239.4.6.8/30", "239.4.6.8+4", "ff15::4:8/126", "ff15::4:8+4"])
-def test_a_range_is_many_groups(range_: str, free_port: int) -> None:
+def test_say_range_sends_to_every_group(range_: str, free_port: int) -> None:
     with Receiver(range_, free_port, interface="lo") as ear:
         done = run("SAY", "--group", range_, "--port", str(free_port), "--iface", "lo", "-m", "to all")
         assert (done.returncode, done.stderr) == (0, b"")
@@ -126,7 +128,7 @@ def test_a_range_is_many_groups(range_: str, free_port: int) -> None:
 
 
 @pytest.mark.parametrize("group", ["239.4.6.12/31", "ff15::4:c+2"])
-def test_a_range_is_heard_by_one_listener(group: str, free_port: int) -> None:
+def test_hear_range_receives_every_group(group: str, free_port: int) -> None:
     at = ["--port", str(free_port), "--iface", "lo"]
     with Program([*MULTICAST, "--daemon", "--use-std", "HEAR", "--group", group, *at]) as listener:
 
@@ -138,8 +140,8 @@ def test_a_range_is_heard_by_one_listener(group: str, free_port: int) -> None:
 
 
 @pytest.mark.parametrize("group", ["239.4.6.14", "ff15::4:e"])
-def test_without_loopback_this_machine_does_not_hear(group: str, free_port: int) -> None:
-    # What goes by the loopback interface comes by it too: that is no copy for this machine.
+def test_say_no_loopback_is_not_received_on_this_machine(group: str, free_port: int) -> None:
+    # A datagram sent on the loopback interface would arrive there in any case, so this uses veth0.
     at = ["--group", group, "--port", str(free_port), "--iface", "veth0"]
     with Receiver(group, free_port, interface="veth0") as ear:
         assert run("SAY", *at, "--no-loopback", "-m", "not here").returncode == 0
@@ -148,7 +150,7 @@ def test_without_loopback_this_machine_does_not_hear(group: str, free_port: int)
 
 
 @pytest.mark.parametrize("hops", ["0", "9"])
-def test_the_hop_limit_of_ipv6_is_sent(hops: str, free_port: int) -> None:
+def test_say_ttl_is_sent_as_ipv6_hop_limit(hops: str, free_port: int) -> None:
     with Receiver("ff15::4:f", free_port, interface="lo") as ear:
         at = ["--group", "ff15::4:f", "--port", str(free_port), "--iface", "lo"]
         assert run("SAY", *at, "--ttl", hops, "-m", "x").returncode == 0

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end every command within 0.2 s, cleanly."""
+"""Test that SIGINT and SIGTERM end every command cleanly within 0.2 s."""
 
 import signal
 import socket
@@ -21,13 +21,13 @@ LISTENERS = {
     "one HEAR": ["HEAR", "--timeout", "60"],
 }
 LIMIT = 0.2
-# A busy machine may be late once; a listener that is slow is so every time.
+# A busy machine may delay one attempt. A slow listener is slow each time.
 ATTEMPTS = 3
 
 
 @pytest.mark.parametrize("words", LISTENERS.values(), ids=LISTENERS)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_listener_ends_at_once_and_in_silence(
+def test_listener_signal_ends_it_at_once_without_output(
     words: list[str], number: signal.Signals, code: int, free_port: int, loopback: str
 ) -> None:
     where = ["--port", str(free_port), "--group", GROUP, "--iface", loopback]
@@ -41,13 +41,13 @@ def test_a_listener_ends_at_once_and_in_silence(
             took.append(time.monotonic() - begun)
             assert (listener.out, listener.err) == ("", "")
     assert took[-1] < LIMIT, took
-    # Nothing holds the port any more, not even shared.
+    # Nothing holds the port now, not even with sharing.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("", free_port))
 
 
-def test_a_listener_in_the_background_of_a_script_can_be_interrupted(free_port: int, loopback: str) -> None:
-    """Shells start background jobs with SIGINT ignored; told so by name, the listener ends all the same."""
+def test_listener_started_with_sigint_ignored_is_interrupted(free_port: int, loopback: str) -> None:
+    """Shells start background jobs with SIGINT ignored. SIGINT must end the listener all the same."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         listener = start("--daemon", "HEAR", "--port", str(free_port), "--group", GROUP, "--iface", loopback)
@@ -60,7 +60,7 @@ def test_a_listener_in_the_background_of_a_script_can_be_interrupted(free_port: 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_sender_that_waits_for_its_input_ends_too(
+def test_say_signal_while_reading_input_ends_it(
     number: signal.Signals, code: int, free_port: int, loopback: str
 ) -> None:
     where = ["--port", str(free_port), "--group", GROUP, "--iface", loopback]
@@ -76,7 +76,7 @@ def test_a_sender_that_waits_for_its_input_ends_too(
         assert say.stdin is not None
         say.stdin.write(b"fourmore")
         say.stdin.flush()
-        # It has read what there is, and waits for more.
+        # It has read all available input and waits for more.
         assert [ear.recv(timeout=10).data for _ in range(2)] == [b"four", b"more"]
         say.send_signal(number)
         assert say.wait(5) == code

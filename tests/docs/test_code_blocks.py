@@ -1,17 +1,20 @@
-"""Every code block of the README and of docs/ (the FAQ has its own test) is run as it stands.
+"""Run every code block of the README and of docs/ as it is. The FAQ has its own test.
 
-What stands after the language on a block's opening fence says how:
+The blocks run on a host of the private network. Like an ordinary Linux machine, it has an interface eth0 with a default
+route and a loopback interface without the MULTICAST flag and without a route for IPv6 groups.
 
-- nothing: it runs to its end, which has to be a good one;
-- ``pair=NAME``: the blocks of that name in a document run together, in their order. Each but the last has to be
-  ready (a UDP socket bound) before the next begins, and has to print something;
-- ``endless``: the block of a pair that ends by Ctrl-C only;
-- ``ci``: too large for a test; each of its commands has to be one that ``.ci/run`` calls;
-- ``notest``: it would fetch from a package index, or change or watch the reader's own machine: not to be run. It has to
-  be one of a few such commands, and well formed.
+Options after the language on the opening fence of a block:
 
-A block of text with ``output=NAME`` is what the first block of that pair prints, to the letter. What is in another
-language is looked at too: containers' files are read by ``test_manifests.py``.
+- none: the block runs to its end and succeeds;
+- ``pair=NAME``: the blocks with this name in a document run together, in their order. Each block but the last binds a
+  UDP socket before the next one starts, and prints something;
+- ``endless``: the block of a pair runs until Ctrl-C;
+- ``ci``: the block takes too long for a test; ``.ci/run`` calls each of its commands;
+- ``notest``: the block needs a package index or changes or watches the reader's machine, so it cannot run in a test.
+  It is one of a few such commands, and its syntax is valid.
+
+A block of text with ``output=NAME`` is the exact output of the first block of that pair. ``test_manifests.py`` reads
+the container files.
 """
 
 import contextlib
@@ -21,6 +24,7 @@ import subprocess
 
 import pytest
 
+from tests.support.hosts import Host
 from tests.support.markdown import Block, blocks, documents, runnable_blocks
 from tests.support.private_network import ROOT
 from tests.support.programs import Program, argv_for, environment
@@ -30,13 +34,22 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 FOUND = [block for path in documents() if path.name != "faq.md" for block in runnable_blocks(path)]
 BLOCKS = [block for block in FOUND if "notest" not in block.options]
 UNTRIED = [block for block in FOUND if "notest" in block.options]
-# What cannot be tried: a package index, or the reader's own machine, would be needed.
+# Commands that cannot run: they need a package index or the reader's own machine.
 CANNOT_BE_TRIED = re.compile(
-    r"pip install (--upgrade )?multicast$|sudo sysctl -w |sudo tcpdump "
-    r"|make (publish-)?bench( |$)"
+    r"pip install (--upgrade )?multicast$|sudo sysctl -w |sudo tcpdump |sudo ip -6 route add "
+    r"|make bench(-docs)?( |$)"
 )
-# Of these nothing is run: output, data, diagrams, and the site's own directives.
-NOT_CODE = {"text", "yaml", "dockerfile", "mermaid", "{eval-rst}", "{toctree}", "{include}"}
+# Blocks that are not run: output, data, diagrams, and the site's own directives.
+NOT_CODE = {
+    "text",
+    "yaml",
+    "dockerfile",
+    "mermaid",
+    "{eval-rst}",
+    "{toctree}",
+    "{include}",
+    "{literalinclude}",
+}
 KNOWN = {"name", "pair", "endless", "ci", "notest"}
 
 ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]
@@ -52,9 +65,10 @@ OUTPUTS = {
 }
 
 
-def start(block: Block) -> Program:
-    # Whoever reads along at a terminal sees each line at once; a pipe would get them in one piece at the end.
-    return Program(argv_for(block.language, block.code), env=environment(PYTHONUNBUFFERED="1"))
+def start(block: Block, host: Host) -> Program:
+    # Unbuffered, as at a terminal, where each line appears at once.
+    argv = host.command(*argv_for(block.language, block.code))
+    return Program(argv, env=environment(PYTHONUNBUFFERED="1"))
 
 
 def test_every_option_is_known() -> None:
@@ -76,8 +90,8 @@ def test_what_is_not_run_could_not_be(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", ALONE, ids=str)
-def test_block_runs(block: Block) -> None:
-    with start(block) as program:
+def test_block_runs(block: Block, hosts: list[Host]) -> None:
+    with start(block, hosts[0]) as program:
         assert program.finish(timeout=50) == 0, program.err
 
 
@@ -87,16 +101,16 @@ def test_every_output_is_that_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_blocks_work_together(name: str) -> None:
+def test_blocks_work_together(name: str, hosts: list[Host]) -> None:
     pair = PAIRS[name]
     expected = OUTPUTS.get(name)
     with contextlib.ExitStack() as stack:
         waiting = []
         for block in pair[:-1]:
-            program = stack.enter_context(start(block))
+            program = stack.enter_context(start(block, hosts[0]))
             program.until_bound()
             waiting.append((block, program))
-        last = stack.enter_context(start(pair[-1]))
+        last = stack.enter_context(start(pair[-1], hosts[0]))
         assert last.finish() == 0, last.err
         for block, program in waiting:
             if expected is None:

@@ -1,6 +1,6 @@
-"""Every command and every Python example of docs/faq.md, read from there and run as it stands.
+"""Run every command and every Python example of docs/faq.md unchanged.
 
-A block without a scenario fails: the FAQ cannot promise what nobody has tried.
+A block without a scenario fails, so the FAQ contains nothing untested.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 GROUP = "224.0.0.1"
 PORT = 59595
-# Seconds that a build of the documentation may take on a machine that does much else.
+# Seconds that a build of the documentation may take on a busy machine.
 BUILD = 200.0
 STOP = b"Default listener only knows: STOP"
 BLOCKS = runnable_blocks(ROOT / "docs" / "faq.md")
@@ -35,7 +35,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(name: str) -> Callable[[Scenario], Scenario]:
-    """Register the decorated function as what runs the block of that name."""
+    """Register the decorated function as the runner of the block of that name."""
 
     def register(function: Scenario) -> Scenario:
         SCENARIOS[name] = function
@@ -49,14 +49,14 @@ def start(block: Block) -> Program:
 
 
 def start_by(method: str, code: str, folder: Path, name: str) -> Program:
-    """Start a Python block that makes processes, by the given method of multiprocessing."""
+    """Start a Python block that creates processes, with the given start method of multiprocessing."""
     script = folder / f"{name}.py"
     script.write_text(code, encoding="utf-8")
     return Program([sys.executable, "-m", "tests.support.block_runner", method, str(script)])
 
 
 def run(block: Block) -> Program:
-    """Run a block to its end, which has to be a good one."""
+    """Run a block and assert that it exits with 0."""
     with start(block) as program:
         code = program.finish(timeout=BUILD)
     assert code == 0, program.err
@@ -70,7 +70,7 @@ def say(text: bytes, port: int) -> None:
 
 @contextlib.contextmanager
 def listening(port: int = PORT) -> Iterator[socket.socket]:
-    """A plain socket of the standard library that has joined the group."""
+    """Open a plain socket of the standard library that has joined the group."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind((GROUP, port))
         receiver.setsockopt(
@@ -112,7 +112,7 @@ def run_recv_loop(block: Block, method: str, folder: Path) -> None:
             loop.until_bound(PORT)
             heard = False
             while not heard:
-                # Between two rounds of the loop nobody listens, so a message may be missed.
+                # Nothing listens between two rounds of the loop, so a message may be missed.
                 say(text.encode(), PORT)
                 with contextlib.suppress(queue.Empty):
                     heard = loop.line(timeout=0.2) == f"{text}\n"
@@ -151,7 +151,7 @@ def run_handler(block: Block, method: str, folder: Path) -> None:
     with start(block) as receiving:
         port = receiving.until_bound()
         while receiving.running:
-            # Between two tries of the example nobody listens, so a message may be missed.
+            # Nothing listens between two attempts of the example, so a message may be missed.
             say(b"to the handler", port)
             with contextlib.suppress(queue.Empty):
                 receiving.line(timeout=0.2)
@@ -198,7 +198,7 @@ def run_build_docs_ref(block: Block, method: str, folder: Path) -> None:
 
 
 def methods(block: Block) -> list[str]:
-    """The ways in which Python can start the processes of a block; one empty one where it starts none."""
+    """Return the start methods to try with a block, or one empty string if it starts no process."""
     return multiprocessing.get_all_start_methods() if "multiprocessing" in block.code else [""]
 
 
@@ -207,9 +207,9 @@ CASES = [(block, method) for block in BLOCKS for method in methods(block)]
 
 @pytest.mark.timeout(BUILD + 10)
 @pytest.mark.parametrize(("block", "method"), CASES, ids=str)
-def test_block_of_the_faq_works_as_it_stands(block: Block, method: str, tmp_path: Path) -> None:
+def test_faq_block_works_unchanged(block: Block, method: str, tmp_path: Path) -> None:
     SCENARIOS[block.options["name"]](block, method, tmp_path)
 
 
-def test_every_scenario_has_its_block() -> None:
+def test_faq_scenario_has_a_block() -> None:
     assert set(SCENARIOS) == set(NAMED)

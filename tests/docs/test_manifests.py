@@ -1,4 +1,4 @@
-"""The containers' files in the documentation are well formed, and start the program as it can be started."""
+"""Test that the container files in the documentation are valid and start the program with valid arguments."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def of(language: str) -> list[Block]:
 
 
 def commands(data: Any) -> list[list[str]]:
-    """Every list of words in ``data`` that a container would be started with."""
+    """Return every command line in ``data`` that a container would start."""
     if isinstance(data, dict):
         own = [data[key] for key in ("command", "args") if key in data]
         return own + [found for value in data.values() for found in commands(value)]
@@ -29,7 +29,7 @@ def commands(data: Any) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("block", of("yaml"), ids=str)
-def test_manifest_is_read_and_its_commands_are_commands(block: Block) -> None:
+def test_manifest_is_valid_and_its_commands_parse(block: Block) -> None:
     data = yaml.safe_load(block.code)
     assert {"services", "apiVersion"} & data.keys()
     for words in commands(data):
@@ -37,7 +37,7 @@ def test_manifest_is_read_and_its_commands_are_commands(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("dockerfile"), ids=str)
-def test_image_starts_the_program(block: Block) -> None:
+def test_dockerfile_is_valid_and_its_command_parses(block: Block) -> None:
     lines = [line.partition(" ") for line in block.code.splitlines()]
     assert {instruction for instruction, _, _ in lines} <= INSTRUCTIONS
     rest = {instruction: yaml.safe_load(words) for instruction, _, words in lines}

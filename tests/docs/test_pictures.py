@@ -1,4 +1,4 @@
-"""The pictures: each can be read in words, and what the terminals show was really printed."""
+"""Test the pictures: each has a description, and the terminals show real output."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts import speed_table
+from scripts.docs import speed_table
 from tests.support.hosts import Host
 from tests.support.markdown import blocks
 from tests.support.private_network import ROOT
@@ -23,22 +23,22 @@ def test_picture_is_well_formed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.glob("*.svg")), ids=lambda path: path.name)
-def test_picture_of_ours_is_told_in_words_too(path: Path) -> None:
+def test_picture_has_title_and_description(path: Path) -> None:
     parts = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in ET.parse(path).getroot()}
     assert parts["title"]
     assert parts["desc"]
 
 
-def test_the_terminals_show_what_is_printed(hosts: list[Host], tmp_path: Path) -> None:
+def test_terminal_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> None:
     drawn = tmp_path / "terminal.svg"
-    command = [sys.executable, os.fspath(ROOT / "scripts" / "terminal_picture.py"), os.fspath(drawn)]
+    command = [sys.executable, os.fspath(ROOT / "scripts" / "docs" / "terminal_picture.py"), os.fspath(drawn)]
     subprocess.run(command, check=True, timeout=50)
     assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
-        "draw it anew by: bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py"
+        "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
     )
 
 
-def test_the_picture_of_logging_shows_who_takes_part_in_its_diagram() -> None:
+def test_logging_picture_shows_the_steps_of_its_diagram() -> None:
     (diagram,) = [block for block in blocks(ROOT / "docs" / "faq.md") if block.language == "mermaid"]
     assert (ROOT / "docs" / diagram.options["picture"]).is_file()
     shown = (ROOT / "docs" / diagram.options["picture"]).read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_the_picture_of_logging_shows_who_takes_part_in_its_diagram() -> None:
         assert message in shown
 
 
-def test_speed_figures_are_those_of_the_run() -> None:
+def test_speed_table_shows_the_figures_of_the_run() -> None:
     rows = [
         {
             "scenario": "drain",
@@ -78,7 +78,7 @@ def test_speed_figures_are_those_of_the_run() -> None:
     assert "median of 5 rounds" in page
 
 
-def test_the_readme_has_its_figures() -> None:
+def test_readme_has_the_speed_table() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     between = page[page.index(speed_table.BEGIN) : page.index(speed_table.END)]
     for shown in speed_table.LINES.values():

@@ -1,40 +1,51 @@
-"""The reference tells what the program says of itself: help texts, exit codes, environment variables."""
+"""The reference matches the program: arguments of the commands, exit codes, environment variables."""
 
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multicast import _core, env, exceptions, sync
-from scripts import reference
-from tests.support.markdown import Block, blocks
+from scripts.docs import reference
 from tests.support.private_network import ROOT
 
 PAGES = ROOT / "docs" / "reference"
-REWRITE = "bring it up to date by: python scripts/reference.py"
+REWRITE = "update it with: python scripts/docs/reference.py"
+
+GENERATED = {
+    name: text for page in sorted(PAGES.glob("*.md")) for name, text in reference.parts(page).items()
+}
 
 
-def words(text: str) -> list[str]:
-    """The words of a help text, as every version of argparse writes them."""
-    # Since Python 3.13 an option's value is written once: "-m, --message ..." and no longer "-m ..., --message ...".
-    return re.sub(r"(-\w) (\S+), (--[\w-]+) \2", r"\1, \3 \2", text).split()
+def test_every_command_has_a_generated_part() -> None:
+    commands = reference.commands()
+    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(commands)
+    assert set(GENERATED) == {"exit-codes", "help", *(f"help {name}" for name in commands)}
 
 
-HELP = blocks(PAGES / "command-line.md")
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_part_is_up_to_date(name: str) -> None:
+    # Versions of argparse break lines at different places.
+    assert GENERATED[name].split() == reference.generate(name).split(), REWRITE
 
 
-@pytest.mark.parametrize("block", HELP, ids=lambda block: block.options["help"])
-def test_help_is_what_the_program_prints(block: Block) -> None:
-    command = block.options["help"].removeprefix("multicast")
-    assert words(block.code) == words(reference.help_text(command)), REWRITE
-
-
-def test_every_command_has_its_help() -> None:
-    told = reference.commands()
-    assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(told)
-    assert [block.options["help"] for block in HELP] == ["multicast", *told], REWRITE
+def test_help_with_wrapped_lines_is_taken_apart() -> None:
+    parsed = reference.parse_help(
+        "usage: multicast DO [-h]\n                    [--long-option WORD [WORD ...]]\n\nDo it.\n\n"
+        "positional arguments:\n  CMD\n    ONE         the first\n                of several\n\n"
+        "options:\n  -h, --help  show help\n  --long-option WORD [WORD ...]\n              some words\n\nThat is all.\n"
+    )
+    assert parsed.usage == "multicast DO [-h] [--long-option WORD [WORD ...]]"
+    assert (parsed.description, parsed.epilog) == (["Do it."], ["That is all."])
+    assert parsed.arguments == [
+        ("CMD", ""),
+        ("ONE", "the first of several"),
+        ("-h, --help", "show help"),
+        ("--long-option WORD [WORD ...]", "some words"),
+    ]
 
 
 def rows(name: str) -> list[list[str]]:
@@ -92,7 +103,19 @@ def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
         assert found[1] == _core.receive_buffer_setting()
 
 
-def test_what_is_stale_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "PARTS", {"exit-codes": lambda: "another table\n"})
+def test_outdated_part_is_found_and_updated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "codes.md"
+    page.write_text("before\n<!-- exit-codes -->\nold\n<!-- end of exit-codes -->\nafter\n")
+    monkeypatch.setattr(reference, "PAGES", tmp_path)
     monkeypatch.setattr("sys.argv", ["reference.py", "--check"])
     assert reference.main() == 1
+    assert "old" in page.read_text()
+    monkeypatch.setattr("sys.argv", ["reference.py"])
+    assert reference.main() == 0
+    assert reference.main() == 0
+    text = page.read_text()
+    assert text.startswith("before\n<!-- exit-codes -->\n\n| Code |")
+    assert text.endswith("|\n\n<!-- end of exit-codes -->\nafter\n")
+    assert capsys.readouterr().out.count("codes.md") == 2

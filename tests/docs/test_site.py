@@ -108,7 +108,11 @@ def test_no_page_needs_another_site(site: Path) -> None:
         assert not re.search(r"<link[^>]+rel=\"stylesheet\"[^>]+href=\"(?:https?:)?//", text), path
 
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
+# The README is shown on the package index too, so it links to the project's files by full addresses.
+PROJECT = re.compile(
+    r"https://(?:github|raw\.githubusercontent)\.com/reactive-firewall/multicast/(?:blob/)?stable/"
+)
 TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -122,10 +126,19 @@ def anchors(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", [*documents(), ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_links_work_where_markdown_is_read(path: Path) -> None:
-    for link in LINK.findall(path.read_text(encoding="utf-8")):
+    for link in map("".join, LINK.findall(path.read_text(encoding="utf-8"))):
         target, _, anchor = link.partition("#")
-        if "://" in target:
+        if PROJECT.match(target):
+            file = ROOT / PROJECT.sub("", target)
+        elif "://" in target:
             continue
-        file = (path.parent / target).resolve() if target else path
+        else:
+            file = (path.parent / target).resolve() if target else path
         assert file.exists(), link
         assert not anchor or anchor in anchors(file), link
+
+
+def test_readme_links_work_on_the_package_index() -> None:
+    links = ["".join(link) for link in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))]
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []

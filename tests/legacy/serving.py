@@ -1,4 +1,4 @@
-"""Servers in a thread of their own, and handlers that keep what they get. No tests."""
+"""Helpers that run servers in a thread, and handlers that keep their requests. No tests."""
 
 import contextlib
 import queue
@@ -13,11 +13,11 @@ from multicast.hear import McastServer
 GROUP = "239.4.3.1"
 OTHER = "239.4.3.2"
 PATIENCE = 10.0
-"""Seconds after which something that must come is given up."""
+"""Seconds to wait for something that must arrive."""
 
 
 class Keeping(socketserver.BaseRequestHandler):
-    """Puts each request into the queue ``kept`` of its server."""
+    """Put each request into the queue ``kept`` of its server."""
 
     server: "KeepingServer"
 
@@ -26,7 +26,7 @@ class Keeping(socketserver.BaseRequestHandler):
 
 
 class KeepingServer(McastServer):
-    """A server with a place for what its handlers keep."""
+    """A server with a queue for the requests that its handlers keep."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.kept: queue.Queue[Any] = queue.Queue()
@@ -39,7 +39,7 @@ class KeepingServer(McastServer):
 
 @contextlib.contextmanager
 def serving(server: McastServer, poll_interval: float = 0.02) -> Iterator[threading.Thread]:
-    """Let ``server`` serve in a thread, which has ended after the block."""
+    """Run ``server`` in a thread that has ended when the block ends."""
     thread = threading.Thread(target=server.serve_forever, args=(poll_interval,))
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The documented names of ``multicast.__main__``."""
+"""Test the documented names of ``multicast.__main__``."""
 
 import pytest
 
@@ -6,19 +6,19 @@ import multicast
 from multicast import __main__ as entry
 
 
-def test_noop_is_a_success() -> None:
+def test_main_noop_returns_success() -> None:
     assert entry.main(["NOOP"]) == (0, (True, None))
     assert entry.main("NOOP") == (0, (True, None))
     assert entry.main(["--daemon", "NOOP"]) == (0, (True, None))
     assert entry.McastNope()() == (True, None)
 
 
-def test_the_tasks_are_tools() -> None:
+def test_task_options_are_the_four_tools() -> None:
     assert sorted(entry.TASK_OPTIONS) == ["HEAR", "NOOP", "RECV", "SAY"]
     assert all(isinstance(task, multicast.mtool) for task in entry.TASK_OPTIONS.values())
 
 
-def test_tools_are_used_by_name() -> None:
+def test_use_tool_by_name_returns_its_result() -> None:
     assert entry.McastDispatch().useTool("NOOP") == (True, None)
     assert entry.McastDispatch.useTool("NOOP") == (True, None)
     assert entry.McastDispatch().useTool("NOSUCH") == (False, None)
@@ -26,7 +26,7 @@ def test_tools_are_used_by_name() -> None:
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
-def test_nothing_received_is_70(
+def test_main_nothing_received_returns_70(
     command: str, free_port: int, loopback: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
@@ -47,37 +47,37 @@ def test_nothing_received_is_70(
     assert err.count("\n") == 1
 
 
-def test_say_is_a_success(free_port: int, loopback: str) -> None:
+def test_main_say_returns_success(free_port: int, loopback: str) -> None:
     words = ["SAY", "--port", str(free_port), "--group", "239.4.5.1", "--iface", loopback, "-m", "hello"]
     assert entry.main(words) == (0, (True, None))
 
 
-def test_a_usage_error_is_2_and_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_usage_error_returns_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["NOSUCH"]) == (2, (False, None))
     assert "invalid choice: 'NOSUCH'" in capsys.readouterr().err
 
 
-def test_help_and_version_are_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_help_and_version_return_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["--version"])[0] == 0
     assert capsys.readouterr().out == f"multicast {multicast.__version__}\n"
     assert entry.main(["--help"])[0] == 0
     assert "CMD" in capsys.readouterr().out
 
 
-def test_a_failure_is_its_exit_code_and_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_failure_returns_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["RECV", "--group", "239.4.5.1", "--iface", "nosuch0"]
     assert entry.main(words) == (2, (False, None))
     assert "nosuch0" in capsys.readouterr().err
 
 
-def test_the_command_line_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cli_uses_arguments_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["multicast", "NOOP"])
     assert entry.cli() == 0
     monkeypatch.setattr("sys.argv", ["multicast", "NOOP", "--nosuch"])
     assert entry.cli() == 2
 
 
-def test_every_dispatcher_has_the_options_of_its_tools() -> None:
+def test_dispatcher_parse_args_accepts_options_of_its_tools() -> None:
     options, extras = entry.McastRecvHearDispatch.parseArgs(["--no-reply", "--timeout", "3"])
     assert (options.reply, options.stop, options.timeout, extras) == (False, True, 3.0, [])
     options, extras = entry.McastDispatch.parseArgs(["SAY", "--ttl", "3", "--unknown"])

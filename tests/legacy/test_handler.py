@@ -1,4 +1,4 @@
-"""``HearUDPHandler``: what it logs, answers and stops; and how a server takes its ``STOP``."""
+"""Test ``HearUDPHandler``: what it logs, what it answers, and how ``STOP`` ends a server."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ CLIENT = ("192.0.2.99", 5000)
 
 
 class Wire:
-    """Stands for a socket and keeps what is sent."""
+    """A stand-in for a socket that keeps the datagrams sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, Any]] = []
@@ -37,7 +37,7 @@ def handle(payload: bytes | None, client: tuple[str, int] = CLIENT, server: Any 
     return wire
 
 
-def test_the_sender_is_answered_in_capitals() -> None:
+def test_handler_text_is_answered_in_upper_case() -> None:
     wire = handle("hällo".encode())
     assert wire.sent == [(f"HEAR [ HÄLLO SAID 192.0.2.99:5000 ] from {GROUP}:59595".encode(), CLIENT)]
 
@@ -46,23 +46,23 @@ def test_the_sender_is_answered_in_capitals() -> None:
     "client",
     [("239.1.2.3", 5000), ("255.255.255.255", 5000), ("192.0.2.99", 0), ("0.0.0.0", 5000)],
 )
-def test_what_is_no_single_host_is_not_answered(client: tuple[str, int]) -> None:
+def test_handler_client_that_is_not_one_host_gets_no_answer(client: tuple[str, int]) -> None:
     assert handle(b"hello", client).sent == []
 
 
-def test_an_answer_is_not_answered() -> None:
+def test_handler_answer_of_another_handler_gets_no_answer() -> None:
     assert handle(handle(b"hello").sent[0][0]).sent == []
 
 
 @pytest.mark.parametrize("payload", [b"STOP", b"please STOP now", b"Default listener only knows: STOP"])
-def test_stop_asks_for_a_shutdown(payload: bytes) -> None:
+def test_handler_stop_raises_shutdown_command_received(payload: bytes) -> None:
     with pytest.raises(ShutdownCommandReceived) as caught:
         handle(payload)
     assert caught.value.exit_code == 143
 
 
 @pytest.mark.parametrize("payload", [b"stop", b"ST OP", b""])
-def test_other_words_do_not(payload: bytes) -> None:
+def test_handler_text_without_stop_is_answered(payload: bytes) -> None:
     assert len(handle(payload).sent) == 1
 
 
@@ -71,12 +71,12 @@ def test_other_words_do_not(payload: bytes) -> None:
     [(None, Wire()), (b"STOP", None), (b"STOP \xff", Wire())],
     ids=["no data", "no socket", "no text"],
 )
-def test_what_is_nothing_to_handle_returns_early(request_: tuple[Any, Any]) -> None:
+def test_handler_request_without_text_or_socket_is_ignored(request_: tuple[Any, Any]) -> None:
     HearUDPHandler(request_, CLIENT, None)  # type: ignore[arg-type]
     assert request_[1] is None or request_[1].sent == []
 
 
-def test_a_sender_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_handler_failed_answer_is_logged_with_the_client(caplog: pytest.LogCaptureFixture) -> None:
     class Dead(Wire):
         def sendto(self, data: bytes, address: Any) -> int:
             raise PermissionError(13, "Permission denied")
@@ -88,7 +88,7 @@ def test_a_sender_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFixt
 
 @pytest.fixture
 def client(loopback: str) -> Iterator[socket.socket]:
-    """A plain socket that can say something to the group and hear what is said to it alone."""
+    """A plain socket that can send to the group and receive unicast answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(loopback))
         sock.bind((loopback, 0))
@@ -96,7 +96,7 @@ def client(loopback: str) -> Iterator[socket.socket]:
         yield sock
 
 
-def test_the_answer_comes_by_unicast(client: socket.socket, loopback: str) -> None:
+def test_server_answer_arrives_by_unicast(client: socket.socket, loopback: str) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server):
         port = server.server_address[1]
         client.sendto(b"hello", (GROUP, port))
@@ -106,7 +106,7 @@ def test_the_answer_comes_by_unicast(client: socket.socket, loopback: str) -> No
         assert sender[1] == port
 
 
-def test_answers_are_bounded(client: socket.socket, loopback: str) -> None:
+def test_server_answers_are_limited_by_the_token_bucket(client: socket.socket, loopback: str) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server):
         allowed = 0
         while server.answers.take():
@@ -128,7 +128,7 @@ def test_answers_are_bounded(client: socket.socket, loopback: str) -> None:
         assert answers == 3
 
 
-def test_answers_can_be_turned_off(client: socket.socket, loopback: str) -> None:
+def test_server_reply_false_sends_no_answer(client: socket.socket, loopback: str) -> None:
     class Noting(HearUDPHandler):
         def handle(self) -> None:
             super().handle()
@@ -142,7 +142,7 @@ def test_answers_can_be_turned_off(client: socket.socket, loopback: str) -> None
             client.recv(1000)
 
 
-def test_stop_ends_serving_with_a_warning_that_names_the_sender(
+def test_server_stop_ends_serving_and_logs_the_sender(
     client: socket.socket, loopback: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
@@ -154,7 +154,7 @@ def test_stop_ends_serving_with_a_warning_that_names_the_sender(
     assert f"{loopback}:{client.getsockname()[1]}" in record.getMessage()
 
 
-def test_stop_can_be_turned_off(client: socket.socket, loopback: str) -> None:
+def test_server_stop_false_keeps_serving_after_stop(client: socket.socket, loopback: str) -> None:
     with (
         McastServer((GROUP, 0), HearUDPHandler, iface=loopback, stop=False) as server,
         serving(server) as thread,
@@ -165,7 +165,7 @@ def test_stop_can_be_turned_off(client: socket.socket, loopback: str) -> None:
         assert thread.is_alive()
 
 
-def test_threads_of_a_mixed_in_server_can_stop_it(loopback: str) -> None:
+def test_threading_server_stop_ends_serving(loopback: str) -> None:
     class Threading(socketserver.ThreadingMixIn, McastServer):
         pass
 
@@ -175,15 +175,15 @@ def test_threads_of_a_mixed_in_server_can_stop_it(loopback: str) -> None:
         assert not thread.is_alive()
 
 
-def test_a_single_request_can_be_stop(loopback: str) -> None:
+def test_handle_request_stop_makes_serve_forever_return_at_once(loopback: str) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
         say(server, b"STOP")
         server.handle_request()
-        # It was told to shut down: serving returns at once.
+        # The server has been shut down, so this returns at once.
         server.serve_forever()
 
 
-def test_an_own_handler_that_fails_on_stop_is_logged_and_shuts_down(
+def test_server_custom_handler_failing_on_stop_is_logged_and_ends_serving(
     loopback: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(socketserver.BaseRequestHandler):
@@ -200,7 +200,7 @@ def test_an_own_handler_that_fails_on_stop_is_logged_and_shuts_down(
 
 
 @pytest.mark.parametrize("request_", [None, (None, None), (b"other", None)])
-def test_handle_error_defers_to_the_base_class(
+def test_handle_error_without_stop_calls_the_base_class(
     loopback: str, request_: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
@@ -208,7 +208,7 @@ def test_handle_error_defers_to_the_base_class(
         assert str(CLIENT) in capsys.readouterr().err
 
 
-def test_handle_error_calls_shutdown_on_stop(loopback: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handle_error_with_stop_calls_shutdown(loopback: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
         calls: list[bool] = []
         monkeypatch.setattr(server, "shutdown", lambda: calls.append(True))

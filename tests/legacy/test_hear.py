@@ -1,4 +1,4 @@
-"""``McastHEAR``: until somebody says ``STOP``, in this process and in one of its own."""
+"""Test ``McastHEAR``: it listens until ``STOP`` arrives, in this process and in a child process."""
 
 import logging
 import multiprocessing
@@ -28,7 +28,7 @@ def sender(free_port: int, loopback: str) -> Iterator[multicast.Sender]:
 
 
 class Listener(threading.Thread):
-    """A HEAR in a thread, and what it returned."""
+    """A HEAR in a thread, and its result."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Listener(threading.Thread):
 pytestmark = pytest.mark.platform("linux")
 
 
-def test_it_listens_until_stop(sender: multicast.Sender, free_port: int, loopback: str) -> None:
+def test_hear_listens_until_stop(sender: multicast.Sender, free_port: int, loopback: str) -> None:
     with Listener(group=GROUP, port=free_port, iface=loopback, is_daemon=True) as listener:
         sender.send(b"hello")
         sender.send(b"STOP")
@@ -61,7 +61,7 @@ def test_it_listens_until_stop(sender: multicast.Sender, free_port: int, loopbac
 @pytest.mark.parametrize(
     "where", [{"groups": [OTHER, GROUP]}, {"group": OTHER, "groups": [GROUP]}, {"groups": GROUP}], ids=str
 )
-def test_every_group_named_is_heard(
+def test_hear_every_given_group_is_received(
     sender: multicast.Sender, free_port: int, loopback: str, where: dict[str, Any]
 ) -> None:
     with Listener(port=free_port, iface=loopback, **where) as listener:
@@ -69,10 +69,10 @@ def test_every_group_named_is_heard(
     assert listener.result == (True, None)
 
 
-def test_only_a_wanted_sender_can_stop_it(
+def test_hear_source_filter_ignores_stop_from_other_senders(
     sender: multicast.Sender, free_port: int, loopback: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The whole of 127.0.0.0/8 is this machine's.
+    # All of 127.0.0.0/8 belongs to this machine.
     with (
         Listener(group=GROUP, port=free_port, iface=loopback, source=["127.0.0.2", "127.0.0.3"]),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wanted,
@@ -87,7 +87,7 @@ def test_only_a_wanted_sender_can_stop_it(
     ]
 
 
-def test_what_comes_is_printed_where_asked(
+def test_hear_is_std_prints_each_message(
     sender: multicast.Sender, free_port: int, loopback: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Listener(group=GROUP, port=free_port, iface=loopback, is_std=True):
@@ -96,17 +96,19 @@ def test_what_comes_is_printed_where_asked(
     assert capsys.readouterr().out == "one\n\\xff\x00\n\nzwölf\nSTOP\n"
 
 
-def test_what_comes_is_logged(
+def test_hear_messages_are_logged(
     sender: multicast.Sender, free_port: int, loopback: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "multicast"), Listener(group=GROUP, port=free_port, iface=loopback):
         sender.send(b"hello")
         sender.send(b"STOP")
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("multicast.hear")]
-    assert any("hello" in message for message in told)
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("multicast.hear")]
+    assert any("hello" in message for message in logged)
 
 
-def test_stop_can_be_turned_off(sender: multicast.Sender, free_port: int, loopback: str) -> None:
+def test_hear_stop_false_keeps_listening_after_stop(
+    sender: multicast.Sender, free_port: int, loopback: str
+) -> None:
     script = (
         "import multicast, sys;"
         f"multicast.hear.McastHEAR()(group='{GROUP}', port={free_port}, iface='{loopback}', is_std=True, stop=False)"
@@ -117,18 +119,18 @@ def test_stop_can_be_turned_off(sender: multicast.Sender, free_port: int, loopba
         sender.send(b"still there")
         assert program.line_with("still there") == "still there\n"
         program.interrupt()
-        # A listener that is interrupted returns, as the FAQ's process does.
+        # An interrupted listener returns normally, as the process in the FAQ does.
         assert program.finish() == 0, program.err
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tracker() -> None:
-    """Start what multiprocessing keeps running for the rest of the test run, before anybody looks for leaks."""
+    """Start multiprocessing's tracker, which lives until the end of the run, before leaks are checked."""
     resource_tracker.ensure_running()
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_process_of_its_own_ends_well(
+def test_hear_child_process_exits_0_on_stop(
     sender: multicast.Sender, free_port: int, loopback: str, method: str
 ) -> None:
     # The type of a context depends on its method.
@@ -146,7 +148,7 @@ def test_a_process_of_its_own_ends_well(
     process.close()
 
 
-def test_an_interrupted_process_ends_well(free_port: int, loopback: str) -> None:
+def test_hear_child_process_exits_0_on_sigint(free_port: int, loopback: str) -> None:
     process = multiprocessing.get_context("fork").Process(
         target=multicast.hear.McastHEAR(),
         kwargs={"port": free_port, "group": GROUP, "iface": loopback},
@@ -160,11 +162,11 @@ def test_an_interrupted_process_ends_well(free_port: int, loopback: str) -> None
     process.close()
 
 
-def test_an_output_that_breaks_ends_it_with_that_error(
+def test_hear_broken_output_raises_broken_pipe_error(
     sender: multicast.Sender, free_port: int, loopback: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout", None)
-    # The thread never gets to its own standard output: the error is this thread's to see.
+    # The listener fails in its own thread: keep the error for this one.
     done: list[BaseException] = []
 
     class Failing(Listener):
@@ -179,6 +181,6 @@ def test_an_output_that_breaks_ends_it_with_that_error(
     assert len(done) == 1
 
 
-def test_an_unknown_interface_is_an_os_error(free_port: int) -> None:
+def test_hear_unknown_interface_raises_os_error(free_port: int) -> None:
     with pytest.raises(OSError, match="nosuch0"):
         multicast.hear.McastHEAR()(group=GROUP, port=free_port, iface="nosuch0")

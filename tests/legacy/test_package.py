@@ -1,4 +1,4 @@
-"""The package itself: its constants, what importing it does not do, and what it costs."""
+"""Test the package: its constants, that importing it has no side effects, and the cost of importing it."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ READ_ALL = (
 
 
 def python(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run ``code`` in a fresh interpreter."""
+    """Run ``code`` in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-c", code],
         env=environment(**env),
@@ -40,12 +40,12 @@ def python(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_constants_have_the_documented_values() -> None:
+def test_constants_without_variables_have_documented_values() -> None:
     done = python(READ_ALL)
     assert (json.loads(done.stdout), done.stderr) == (DEFAULTS, "")
 
 
-def test_the_environment_overrides_the_constants() -> None:
+def test_constants_with_variables_have_their_values() -> None:
     done = python(
         READ_ALL,
         MULTICAST_PORT="50000",
@@ -71,7 +71,7 @@ def test_the_environment_overrides_the_constants() -> None:
     ("name", "value"),
     [("PORT", "80"), ("GROUP", "10.0.0.1"), ("TTL", "forever"), ("BUFFER_SIZE", "0"), ("BIND_ADDR", "here")],
 )
-def test_a_bad_value_is_one_warning_and_the_default(name: str, value: str) -> None:
+def test_constants_bad_variable_warns_once_and_uses_the_default(name: str, value: str) -> None:
     done = python(READ_ALL, **{f"MULTICAST_{name}": value})
     assert json.loads(done.stdout) == DEFAULTS
     assert done.stderr.count("UserWarning") == 1
@@ -80,32 +80,32 @@ def test_a_bad_value_is_one_warning_and_the_default(name: str, value: str) -> No
 
 
 @pytest.mark.parametrize("name", ["send", "recv", "hear", "skt", "env", "exceptions"])
-def test_the_modules_come_with_the_package(name: str) -> None:
+def test_package_import_provides_its_modules(name: str) -> None:
     done = python(f"import multicast; print(multicast.{name}.__name__)")
     assert done.stdout == f"multicast.{name}\n"
     assert isinstance(getattr(multicast, name), ModuleType)
 
 
 @pytest.mark.parametrize("name", multicast.__all__)
-def test_every_public_name_is_there_and_listed(name: str) -> None:
+def test_package_public_name_exists_and_is_listed(name: str) -> None:
     found = getattr(multicast, name)
-    assert found is getattr(multicast, name), "a name stands for one thing"
+    assert found is getattr(multicast, name), "the name must always give the same object"
     assert name in dir(multicast)
 
 
-def test_the_version_is_the_distributions() -> None:
+def test_package_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert multicast.__version__ == version("multicast")
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_package_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Reciever'"):
         getattr(multicast, "Reciever")  # noqa: B009 - a type checker would refuse the plain form
 
 
 @pytest.mark.parametrize("timeout", ["None", "12.5"])
-def test_importing_leaves_the_default_timeout_alone(timeout: str) -> None:
+def test_package_import_keeps_the_default_timeout(timeout: str) -> None:
     done = python(
         f"import socket; socket.setdefaulttimeout({timeout}); import multicast, multicast.sync;"
         "print(socket.getdefaulttimeout())"
@@ -114,7 +114,7 @@ def test_importing_leaves_the_default_timeout_alone(timeout: str) -> None:
 
 
 @pytest.mark.platform("linux")
-def test_importing_opens_starts_and_changes_nothing() -> None:
+def test_package_import_has_no_side_effects() -> None:
     done = python(
         "import os, signal, socket, sys, threading, logging, warnings\n"
         "def state():\n"
@@ -128,7 +128,7 @@ def test_importing_opens_starts_and_changes_nothing() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_there_is_one_null_handler() -> None:
+def test_package_logger_has_one_null_handler() -> None:
     handlers = logging.getLogger("multicast").handlers
     assert [type(handler) for handler in handlers] == [logging.NullHandler]
     done = python("import logging, multicast; logging.getLogger('multicast.recv').error('not to be seen')")
@@ -136,12 +136,12 @@ def test_there_is_one_null_handler() -> None:
 
 
 @pytest.mark.platform("linux", "darwin")
-def test_importing_is_cheap(tmp_path: Path) -> None:
-    """The bound is 1.5 times the import of what every program with sockets and logs has anyway."""
+def test_package_import_costs_little_more_than_socket_and_logging(tmp_path: Path) -> None:
+    """The bound is 1.5 times the cost of importing ``socket`` and ``logging``."""
     base, ours = ["-c", "import socket, logging"], ["-c", "import multicast"]
     assert startup.ratio(ours, base, 1.5, tmp_path) < 1.5
 
 
-def test_sockets_are_the_standard_librarys() -> None:
+def test_gen_socket_returns_a_standard_library_socket() -> None:
     with multicast.genSocket() as sock:
         assert type(sock) is socket.socket

@@ -1,4 +1,4 @@
-"""``McastRECV`` and the steps it is known by: ``joinstep``, ``tryrecv``, ``recvstep``."""
+"""Test ``McastRECV`` and its documented steps: ``joinstep``, ``tryrecv``, ``recvstep``."""
 
 import errno
 import logging
@@ -24,7 +24,7 @@ def ear() -> recv.McastRECV:
 
 @pytest.fixture
 def talking(free_port: int, loopback: str) -> Iterator[int]:
-    """A port on which somebody says "hello" to the group until the test is over; the first may come too early."""
+    """A port on which a thread sends "hello" to the group until the test ends."""
     done = threading.Event()
 
     def talk() -> None:
@@ -39,27 +39,27 @@ def talking(free_port: int, loopback: str) -> Iterator[int]:
     thread.join()
 
 
-def test_one_message_is_received(ear: recv.McastRECV, talking: int, loopback: str) -> None:
+def test_recv_one_message_is_returned(ear: recv.McastRECV, talking: int, loopback: str) -> None:
     assert ear(group=GROUP, port=talking, iface=loopback) == (True, "hello")
 
 
 @pytest.mark.parametrize("where", [{"groups": [GROUP, OTHER]}, {"groups": [GROUP], "group": OTHER}], ids=str)
-def test_every_group_named_is_received(
+def test_recv_every_given_group_is_received(
     ear: recv.McastRECV, talking: int, loopback: str, where: dict[str, object]
 ) -> None:
     assert ear(**where, port=talking, iface=loopback) == (True, "hello")
 
 
-def test_the_faqs_options_are_taken(ear: recv.McastRECV, talking: int, loopback: str) -> None:
+def test_recv_options_of_the_faq_are_accepted(ear: recv.McastRECV, talking: int, loopback: str) -> None:
     options = {"is_daemon": False, "groups": [GROUP], "port": talking, "iface": loopback, "group": GROUP}
     assert ear(**options) == (True, "hello")
 
 
-def test_other_groups_are_not_heard(ear: recv.McastRECV, talking: int, loopback: str) -> None:
+def test_recv_other_group_is_not_received(ear: recv.McastRECV, talking: int, loopback: str) -> None:
     assert ear(group=OTHER, port=talking, iface=loopback, timeout=0.1) == (False, None)
 
 
-def test_senders_can_be_chosen(ear: recv.McastRECV, talking: int, loopback: str) -> None:
+def test_recv_source_and_exclude_select_senders(ear: recv.McastRECV, talking: int, loopback: str) -> None:
     def hears(**choice: Any) -> bool:
         return ear(group=GROUP, port=talking, iface=loopback, **choice)[0]
 
@@ -72,7 +72,7 @@ def test_senders_can_be_chosen(ear: recv.McastRECV, talking: int, loopback: str)
     assert hears(source=None, exclude=None)
 
 
-def test_who_replaces_the_step_gets_four_arguments(
+def test_recv_replaced_hearstep_gets_four_arguments(
     ear: recv.McastRECV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, ...]] = []
@@ -86,7 +86,9 @@ def test_who_replaces_the_step_gets_four_arguments(
     assert asked == [([], 5000, "lo", GROUP)]
 
 
-def test_nothing_is_false_and_none(ear: recv.McastRECV, free_port: int, loopback: str) -> None:
+def test_recv_nothing_received_returns_false_and_none(
+    ear: recv.McastRECV, free_port: int, loopback: str
+) -> None:
     assert ear(group=GROUP, port=free_port, iface=loopback, timeout=0.05) == (False, None)
     assert ear(group=GROUP, port=free_port, iface=loopback, timeout=0) == (False, None)
 
@@ -101,7 +103,7 @@ def test_nothing_is_false_and_none(ear: recv.McastRECV, free_port: int, loopback
     ],
     ids=["empty", "unicode", "no-text", "largest"],
 )
-def test_any_bytes_are_text(
+def test_recv_any_bytes_become_text(
     ear: recv.McastRECV,
     free_port: int,
     loopback: str,
@@ -112,7 +114,7 @@ def test_any_bytes_are_text(
     plain_recv = CoreReceiver.recv
 
     def send_then_receive(self: CoreReceiver, timeout: float | None = None) -> object:
-        # Now the receiver is there: what is sent from here on cannot come too early.
+        # The receiver is open, so the datagram cannot be sent too early.
         with Sender(GROUP, free_port, interface=loopback) as sender:
             sender.send(payload)
         return plain_recv(self, timeout)
@@ -121,7 +123,7 @@ def test_any_bytes_are_text(
     assert ear(group=GROUP, port=free_port, iface=loopback, timeout=10) == (True, text)
 
 
-def test_the_text_is_printed_where_asked(
+def test_recv_is_std_prints_the_text(
     ear: recv.McastRECV, talking: int, loopback: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ear(group=GROUP, port=talking, iface=loopback)
@@ -138,7 +140,7 @@ def steps(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_step_can_be_replaced_and_is_logged(
+def test_recv_replaced_hearstep_result_is_printed_and_logged(
     ear: recv.McastRECV,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -159,7 +161,7 @@ def test_the_step_can_be_replaced_and_is_logged(
 
 
 @pytest.mark.parametrize("nothing", ["", None])
-def test_a_replaced_step_that_heard_nothing(
+def test_recv_replaced_hearstep_returning_nothing_is_a_failure(
     ear: recv.McastRECV,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -171,14 +173,16 @@ def test_a_replaced_step_that_heard_nothing(
     assert steps(caplog) == [("INFO", "RECV"), ("DEBUG", "Nothing Received.")]
 
 
-def test_the_defaults_are_the_packages(ear: recv.McastRECV, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recv_defaults_are_the_constants_of_the_package(
+    ear: recv.McastRECV, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr(ear, "_hearstep", lambda *where: asked.append(where))
     ear()
     assert asked == [(["224.0.0.1"], 59595, None, None)]
 
 
-def test_joinstep_gives_a_bound_and_joined_socket(free_port: int, loopback: str) -> None:
+def test_joinstep_returns_a_bound_and_joined_socket(free_port: int, loopback: str) -> None:
     with (
         recv.joinstep([GROUP], free_port, loopback, GROUP) as sock,
         Sender(GROUP, free_port, interface=loopback) as sender,
@@ -190,7 +194,7 @@ def test_joinstep_gives_a_bound_and_joined_socket(free_port: int, loopback: str)
         assert sock.recv(100) == b"hello"
 
 
-def test_joinstep_joins_several_groups(free_port: int, loopback: str) -> None:
+def test_joinstep_several_groups_are_joined(free_port: int, loopback: str) -> None:
     with recv.joinstep([GROUP, OTHER], free_port, loopback) as sock:
         sock.settimeout(10)
         for group in (GROUP, OTHER):
@@ -199,12 +203,12 @@ def test_joinstep_joins_several_groups(free_port: int, loopback: str) -> None:
             assert sock.recv(100) == group.encode()
 
 
-def test_joinstep_works_on_a_duplicate_of_a_given_socket(free_port: int, loopback: str) -> None:
+def test_joinstep_given_socket_is_duplicated(free_port: int, loopback: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
         with recv.joinstep([GROUP], free_port, loopback, GROUP, mine) as sock:
             assert sock.fileno() != mine.fileno()
             assert sock.getsockname() == mine.getsockname()
-        # The duplicate is closed; one kernel socket lives on in ours, still bound and joined.
+        # The duplicate is closed. The kernel's socket lives on in ``mine``, still bound and joined.
         mine.settimeout(10)
         with Sender(GROUP, free_port, interface=loopback) as sender:
             sender.send(b"hello")
@@ -212,20 +216,20 @@ def test_joinstep_works_on_a_duplicate_of_a_given_socket(free_port: int, loopbac
 
 
 @pytest.mark.private_net
-def test_joinstep_without_any_group_warns_and_takes_the_default(free_port: int) -> None:
+def test_joinstep_without_group_warns_and_uses_the_default(free_port: int) -> None:
     with pytest.warns(SyntaxWarning, match="default group"):
         sock = recv.joinstep(None, free_port)
     with sock:
         assert sock.getsockname()[1] == free_port
 
 
-def test_joinstep_with_a_lone_other_group_warns(free_port: int, loopback: str) -> None:
+def test_joinstep_single_group_without_bind_group_warns(free_port: int, loopback: str) -> None:
     with pytest.warns(ResourceWarning, match=GROUP):
         sock = recv.joinstep([GROUP], free_port, loopback)
     sock.close()
 
 
-def test_joinstep_is_silent_where_all_is_said(free_port: int, loopback: str) -> None:
+def test_joinstep_complete_arguments_do_not_warn(free_port: int, loopback: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         recv.joinstep([GROUP], free_port, loopback, GROUP).close()
@@ -241,7 +245,7 @@ def test_joinstep_is_silent_where_all_is_said(free_port: int, loopback: str) -> 
         ([GROUP], None, 70000, errno.EINVAL, "70000"),
     ],
 )
-def test_a_joinstep_that_fails_is_an_os_error_that_says_why(
+def test_joinstep_failure_raises_os_error_with_reason(
     groups: list[str], iface: str | None, port: int, code: int, words: str
 ) -> None:
     with pytest.raises(OSError, match=words) as caught:
@@ -249,7 +253,7 @@ def test_a_joinstep_that_fails_is_an_os_error_that_says_why(
     assert caught.value.errno == code
 
 
-def test_tryrecv_appends_and_leaves_the_socket_open(loopback: str) -> None:
+def test_tryrecv_appends_text_and_keeps_the_socket_open(loopback: str) -> None:
     with (
         recv.joinstep([GROUP], 0, loopback, GROUP) as sock,
         Sender(GROUP, sock.getsockname()[1], interface=loopback) as sender,
@@ -263,7 +267,7 @@ def test_tryrecv_appends_and_leaves_the_socket_open(loopback: str) -> None:
         assert sock.fileno() >= 0
 
 
-def test_recvstep_appends_and_closes_the_socket(loopback: str) -> None:
+def test_recvstep_appends_text_and_closes_the_socket(loopback: str) -> None:
     sock = recv.joinstep([GROUP], 0, loopback, GROUP)
     sock.settimeout(10)
     with Sender(GROUP, sock.getsockname()[1], interface=loopback) as sender:
@@ -272,7 +276,7 @@ def test_recvstep_appends_and_closes_the_socket(loopback: str) -> None:
     assert sock.fileno() == -1
 
 
-def test_recvstep_closes_the_socket_on_an_error_too(loopback: str) -> None:
+def test_recvstep_error_closes_the_socket(loopback: str) -> None:
     sock = recv.joinstep([GROUP], 0, loopback, GROUP)
     sock.settimeout(0.01)
     with pytest.raises(TimeoutError):

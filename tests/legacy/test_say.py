@@ -1,4 +1,4 @@
-"""``McastSAY``: whom it sends what, and what it refuses."""
+"""Test ``McastSAY``: what it sends to which group, and which arguments it rejects."""
 
 import errno
 import io
@@ -43,38 +43,36 @@ def heard(ear: Receiver) -> Datagram:
     ],
     ids=["text", "empty", "no-bytes", "all-bytes", "words", "braces", "dash", "largest"],
 )
-def test_data_arrives_unchanged(
+def test_say_data_arrives_unchanged(
     say: send.McastSAY, ear: Receiver, loopback: str, data: str | bytes, payload: bytes
 ) -> None:
     assert say(group=GROUP, port=ear.port, data=data, iface=loopback) == (True, None)
     assert heard(ear).data == payload
 
 
-def test_without_data_the_default_message_is_filled_in(
-    say: send.McastSAY, ear: Receiver, loopback: str
-) -> None:
+def test_say_without_data_sends_the_default_message(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     say(group=GROUP, port=ear.port, iface=loopback)
     assert heard(ear).data == f"PING from multicast: group: {GROUP}, port: {ear.port}".encode()
 
 
 @pytest.mark.parametrize("ttl", [0, 1, 9, 255])
-def test_the_ttl_is_honoured(say: send.McastSAY, ear: Receiver, loopback: str, ttl: int) -> None:
+def test_say_ttl_is_sent(say: send.McastSAY, ear: Receiver, loopback: str, ttl: int) -> None:
     say(group=GROUP, port=ear.port, ttl=ttl, data="x", iface=loopback)
     assert heard(ear).ttl == ttl
 
 
-def test_the_default_ttl_is_one(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
+def test_say_default_ttl_is_one(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     say(group=GROUP, port=ear.port, data="x", iface=loopback)
     assert heard(ear).ttl == 1
 
 
-def test_several_groups_get_it_once_each(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
+def test_say_several_groups_receive_one_copy_each(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     say(groups=[GROUP, OTHER, GROUP], port=ear.port, data="x", iface=loopback)
     say(group=OTHER, groups=[OTHER], port=ear.port, data="y", iface=loopback)
     assert [(heard(ear).group, heard(ear).group), heard(ear).data] == [(GROUP, OTHER), b"y"]
 
 
-def test_standard_input_is_cut_between_characters(
+def test_say_standard_input_is_split_between_characters(
     say: send.McastSAY, ear: Receiver, loopback: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "x" * 1315 + "é" + "y" * 3000
@@ -85,7 +83,7 @@ def test_standard_input_is_cut_between_characters(
     assert b"".join(pieces).decode() == text
 
 
-def test_an_empty_standard_input_sends_nothing(
+def test_say_empty_standard_input_sends_nothing(
     say: send.McastSAY, ear: Receiver, loopback: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
@@ -99,28 +97,26 @@ def test_an_empty_standard_input_sends_nothing(
     [{"group": "10.0.0.1"}, {"group": "junk"}, {"port": 65536}, {"port": 0}, {"ttl": 256}, {"ttl": -1}],
     ids=str,
 )
-def test_what_is_out_of_range_is_a_value_error(
+def test_say_argument_out_of_range_raises_value_error(
     say: send.McastSAY, ear: Receiver, loopback: str, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         say(**{"group": GROUP, "port": ear.port, "data": "x", "iface": loopback, **wrong})
 
 
-def test_a_bad_group_among_good_ones_leaves_nothing_half_done(
-    say: send.McastSAY, ear: Receiver, loopback: str
-) -> None:
+def test_say_one_bad_group_sends_nothing(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     with pytest.raises(ValueError, match=r"10\.0\.0\.1"):
         say(groups=[GROUP, "10.0.0.1"], port=ear.port, data="x", iface=loopback)
     say(group=GROUP, port=ear.port, data="the end", iface=loopback)
     assert heard(ear).data == b"the end"
 
 
-def test_an_unknown_interface_is_an_os_error_that_names_it(say: send.McastSAY) -> None:
+def test_say_unknown_interface_raises_os_error_that_names_it(say: send.McastSAY) -> None:
     with pytest.raises(OSError, match="nosuch0") as caught:
         say(group=GROUP, port=5000, data="x", iface="nosuch0")
     assert caught.value.errno == errno.ENODEV
 
 
-def test_a_payload_beyond_udp_is_refused(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
+def test_say_payload_beyond_udp_limit_raises(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     with pytest.raises((OSError, ValueError), match=r"65507|too long"):
         say(group=GROUP, port=ear.port, data=b"x" * 65508, iface=loopback)

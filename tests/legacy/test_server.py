@@ -1,4 +1,4 @@
-"""``McastServer`` is a ``socketserver.UDPServer``, and keeps one socket for its life."""
+"""Test ``McastServer``: a ``socketserver.UDPServer`` that keeps one socket for its life."""
 
 import contextlib
 import errno
@@ -27,18 +27,18 @@ def options(loopback: str) -> dict[str, Any]:
     return {"iface": loopback}
 
 
-def test_it_is_the_standard_librarys_server(options: dict[str, Any]) -> None:
+def test_server_is_a_udp_server(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server:
         assert isinstance(server, socketserver.UDPServer)
         assert server.server_address == server.socket.getsockname()
-        assert server.server_address[1] != 0, "port 0 takes a free one"
+        assert server.server_address[1] != 0, "port 0 must choose a free port"
         assert type(server.socket) is socket.socket
         assert server.fileno() == server.socket.fileno()
         assert server.RequestHandlerClass is Keeping
         assert server.logger.name == f"multicast.hear.McastServer.{GROUP}"
 
 
-def test_a_request_is_the_payload_and_the_socket(options: dict[str, Any]) -> None:
+def test_server_request_is_payload_and_socket(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server, serving(server):
         with Sender(GROUP, server.server_address[1], interface=options["iface"]) as sender:
             sender.send(b"\xff\x00")
@@ -50,7 +50,7 @@ def test_a_request_is_the_payload_and_the_socket(options: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 1, 8193, 65507])
-def test_datagrams_of_every_size_arrive_whole(options: dict[str, Any], size: int) -> None:
+def test_server_datagram_of_any_size_arrives_whole(options: dict[str, Any], size: int) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server, serving(server):
         payload = os.urandom(size)
         say(server, payload)
@@ -58,14 +58,14 @@ def test_datagrams_of_every_size_arrive_whole(options: dict[str, Any], size: int
 
 
 @pytest.mark.private_net
-def test_a_host_of_none_is_the_default_group() -> None:
+def test_server_host_none_joins_the_default_group() -> None:
     with KeepingServer((None, 0), Keeping) as server, serving(server):
         assert server.logger.name == "multicast.hear.McastServer.224.0.0.1"
         say(server, b"hello", group="224.0.0.1")
         assert server.payloads(1) == [b"hello"]
 
 
-def test_more_groups_can_be_joined(options: dict[str, Any]) -> None:
+def test_server_groups_are_joined_too(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, groups=[OTHER], **options) as server, serving(server):
         say(server, b"one", group=GROUP)
         say(server, b"two", group=OTHER)
@@ -79,7 +79,7 @@ def test_more_groups_can_be_joined(options: dict[str, Any]) -> None:
     [[f"239.4.7.{number}" for number in range(1, 31)], [f"{GROUP}%lo", "ff15::4:7%lo"]],
     ids=["many", "both"],
 )
-def test_what_one_socket_cannot_hold_is_received_by_more(groups: list[str]) -> None:
+def test_server_groups_beyond_one_socket_are_received(groups: list[str]) -> None:
     with KeepingServer((groups[0], 0), Keeping, groups=groups) as server:
         for group in groups:
             with Sender(group, server.server_address[1]) as sender:
@@ -95,7 +95,7 @@ def test_what_one_socket_cannot_hold_is_received_by_more(groups: list[str]) -> N
             assert sorted(server.payloads(len(groups))) == sorted(group.encode() for group in groups)
 
 
-def test_groups_that_were_not_joined_are_not_handled(options: dict[str, Any]) -> None:
+def test_server_group_not_joined_is_not_handled(options: dict[str, Any]) -> None:
     with (
         KeepingServer((GROUP, 0), Keeping, **options) as server,
         KeepingServer((OTHER, server.server_address[1]), Keeping, **options) as other,
@@ -109,7 +109,7 @@ def test_groups_that_were_not_joined_are_not_handled(options: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_address_is_bound_to_and_takes_unicast(host: str) -> None:
+def test_server_unicast_host_is_bound_and_receives_unicast(host: str) -> None:
     with KeepingServer((host, 0), Keeping) as server, serving(server):
         assert server.server_address[0] == "127.0.0.1"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -118,7 +118,7 @@ def test_an_address_is_bound_to_and_takes_unicast(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", ""])
-def test_the_wildcard_takes_groups_and_unicast(host: str, options: dict[str, Any]) -> None:
+def test_server_wildcard_host_receives_groups_and_unicast(host: str, options: dict[str, Any]) -> None:
     with KeepingServer((host, 0), Keeping, groups=[GROUP], **options) as server, serving(server):
         say(server, b"to the group")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -126,7 +126,7 @@ def test_the_wildcard_takes_groups_and_unicast(host: str, options: dict[str, Any
         assert sorted(server.payloads(2)) == [b"to the group", b"to the host"]
 
 
-def test_shutdown_comes_back_when_serving_has_ended(options: dict[str, Any]) -> None:
+def test_server_shutdown_returns_when_serving_has_ended(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -137,17 +137,17 @@ def test_shutdown_comes_back_when_serving_has_ended(options: dict[str, Any]) -> 
         assert not thread.is_alive()
 
 
-def test_shutdown_before_serving_makes_it_return_at_once(options: dict[str, Any]) -> None:
+def test_server_shutdown_before_serving_makes_it_return_at_once(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server:
         server.shutdown()
         server.serve_forever()
         say(server, b"hello")
-        # Only the one call was told to: the next serves.
+        # Only that one call returns early: the next one serves.
         with serving(server):
             assert server.payloads(1) == [b"hello"]
 
 
-def test_it_can_serve_again_and_loses_nothing_in_between(options: dict[str, Any]) -> None:
+def test_server_serving_again_loses_nothing_in_between(options: dict[str, Any]) -> None:
     class StopsAtTen(Keeping):
         def handle(self) -> None:
             super().handle()
@@ -163,7 +163,7 @@ def test_it_can_serve_again_and_loses_nothing_in_between(options: dict[str, Any]
         assert server.payloads(30) == payloads
 
 
-def test_single_requests(options: dict[str, Any]) -> None:
+def test_server_handle_request_handles_one_or_times_out(options: dict[str, Any]) -> None:
     class Impatient(KeepingServer):
         timeouts = 0
 
@@ -184,7 +184,7 @@ def test_single_requests(options: dict[str, Any]) -> None:
 HOOKS = ("verify_request", "process_request", "finish_request", "shutdown_request", "close_request")
 
 
-def test_every_hook_of_a_subclass_is_called_in_order(options: dict[str, Any]) -> None:
+def test_server_hooks_of_a_subclass_are_called_in_order(options: dict[str, Any]) -> None:
     calls: list[str] = []
 
     def noting(name: str) -> Any:
@@ -213,7 +213,7 @@ def test_every_hook_of_a_subclass_is_called_in_order(options: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("name", [*HOOKS, "get_request"])
-def test_one_hook_alone_is_called_too(
+def test_server_hook_set_on_the_instance_is_called(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server:
@@ -231,7 +231,7 @@ def test_one_hook_alone_is_called_too(
         assert called.is_set()
 
 
-def test_a_request_that_is_not_verified_is_not_handled(options: dict[str, Any]) -> None:
+def test_server_request_failing_verification_is_not_handled(options: dict[str, Any]) -> None:
     class Choosy(KeepingServer):
         def verify_request(self, request: Any, client_address: Any) -> bool:
             return not request[0].startswith(b"bad")
@@ -241,7 +241,7 @@ def test_a_request_that_is_not_verified_is_not_handled(options: dict[str, Any]) 
         assert server.payloads(2) == [b"good one", b"good two"]
 
 
-def test_threads_can_be_mixed_in(options: dict[str, Any]) -> None:
+def test_threading_server_handles_requests_in_threads(options: dict[str, Any]) -> None:
     class Threads(Keeping):
         def handle(self) -> None:
             self.server.kept.put(threading.get_ident())
@@ -255,7 +255,7 @@ def test_threads_can_be_mixed_in(options: dict[str, Any]) -> None:
         assert thread.ident not in handlers
 
 
-def test_a_handler_that_fails_does_not_end_serving(
+def test_server_failing_handler_does_not_end_serving(
     options: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Failing(Keeping):
@@ -267,11 +267,11 @@ def test_a_handler_that_fails_does_not_end_serving(
     with KeepingServer((GROUP, 0), Failing, **options) as server, serving(server):
         say(server, b"bad", b"good")
         assert server.payloads(2) == [b"bad", b"good"]
-    # The base class tells on standard error, as for every socketserver.
+    # The base class prints the error, as for every socketserver.
     assert "a bug of the handler" in capsys.readouterr().err
 
 
-def test_binding_can_come_later(options: dict[str, Any]) -> None:
+def test_server_bind_later_then_serves(options: dict[str, Any]) -> None:
     server = KeepingServer((GROUP, 0), Keeping, bind_and_activate=False, **options)
     with server:
         assert server.socket.getsockname()[1] == 0
@@ -284,14 +284,14 @@ def test_binding_can_come_later(options: dict[str, Any]) -> None:
             assert server.payloads(1) == [b"hello"]
 
 
-def test_closing_is_final_and_can_be_repeated(options: dict[str, Any]) -> None:
+def test_server_close_twice_is_accepted(options: dict[str, Any]) -> None:
     server = KeepingServer((GROUP, 0), Keeping, **options)
     server.server_close()
     server.server_close()
     assert server.fileno() == -1
 
 
-def test_two_servers_share_a_port_and_both_hear(options: dict[str, Any]) -> None:
+def test_two_servers_on_one_port_both_receive(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as one:
         port = one.server_address[1]
         with KeepingServer((GROUP, port), Keeping, **options) as two, serving(one), serving(two):
@@ -299,7 +299,7 @@ def test_two_servers_share_a_port_and_both_hear(options: dict[str, Any]) -> None
             assert one.payloads(1) == two.payloads(1) == [b"hello"]
 
 
-def test_without_address_reuse_the_port_is_ours_alone(options: dict[str, Any]) -> None:
+def test_server_without_address_reuse_has_the_port_alone(options: dict[str, Any]) -> None:
     class Alone(KeepingServer):
         allow_reuse_address = False
 
@@ -311,19 +311,19 @@ def test_without_address_reuse_the_port_is_ours_alone(options: dict[str, Any]) -
     assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_a_failure_to_join_leaves_nothing_open() -> None:
-    # The watch for leaks looks at what is left.
+def test_server_failure_to_join_leaves_nothing_open() -> None:
+    # The fixture no_leaks checks that nothing stays open.
     with pytest.raises(OSError, match="nosuch0") as caught:
         McastServer((GROUP, 0), Keeping, iface="nosuch0")
     assert caught.value.errno == errno.ENODEV
 
 
-def test_a_name_that_nobody_has_is_an_os_error() -> None:
+def test_server_unresolvable_host_raises_os_error() -> None:
     with pytest.raises(OSError, match=r"cannot bind to 'nosuch\.invalid'"):
         McastServer(("nosuch.invalid", 0), Keeping)
 
 
-def test_it_can_be_waited_for_like_any_socket(options: dict[str, Any]) -> None:
+def test_server_can_be_passed_to_select(options: dict[str, Any]) -> None:
     with KeepingServer((GROUP, 0), Keeping, **options) as server:
         assert select.select([server], [], [], 0)[0] == []
         say(server, b"hello")
@@ -331,15 +331,15 @@ def test_it_can_be_waited_for_like_any_socket(options: dict[str, Any]) -> None:
 
 
 def descriptors() -> Iterator[str]:
-    """What the descriptors of this process lead to."""
+    """Yield the target of each descriptor of this process."""
     for entry in Path("/proc/self/fd").iterdir():
-        # The listing holds the descriptor that reads it, which is closed by now.
+        # The listing includes the descriptor that read it, which is closed by now.
         with contextlib.suppress(FileNotFoundError):
             yield os.fspath(entry.readlink())
 
 
 @pytest.mark.platform("linux")
-def test_one_socket_serves_for_life(options: dict[str, Any]) -> None:
+def test_server_keeps_one_socket_for_its_life(options: dict[str, Any]) -> None:
     def sockets() -> set[str]:
         table = Path("/proc/self/net/udp").read_text().splitlines()[1:]
         return set(descriptors()) & {f"socket:[{line.split()[9]}]" for line in table}
@@ -390,7 +390,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
 @pytest.mark.platform("linux")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("count", "rate"), [(100_000, 20_000)])
-def test_nothing_is_lost_at_speed_and_one_socket_is_opened(
+def test_server_at_20000_per_second_loses_nothing_with_one_socket(
     tool: Any, tmp_path: Path, loopback: str, count: int, rate: int
 ) -> None:
     trace = tmp_path / "trace"
@@ -412,6 +412,6 @@ def test_nothing_is_lost_at_speed_and_one_socket_is_opened(
     assert len(opened) == 1, opened
 
 
-def test_the_names_are_where_they_are_documented() -> None:
+def test_hear_module_exports_documented_names() -> None:
     assert hear.McastServer is McastServer
     assert issubclass(hear.HearUDPHandler, socketserver.BaseRequestHandler)

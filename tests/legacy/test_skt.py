@@ -1,4 +1,4 @@
-"""``genSocket`` and ``endSocket``."""
+"""Test ``genSocket`` and ``endSocket``."""
 
 import socket
 
@@ -6,7 +6,7 @@ import multicast
 from multicast import skt
 
 
-def test_a_socket_is_set_up_and_unbound() -> None:
+def test_gen_socket_returns_a_configured_unbound_socket() -> None:
     sock = skt.genSocket()
     try:
         assert type(sock) is socket.socket
@@ -19,20 +19,20 @@ def test_a_socket_is_set_up_and_unbound() -> None:
         skt.endSocket(sock)
 
 
-def test_a_closed_socket_can_be_ended_again() -> None:
+def test_end_socket_called_twice_is_accepted() -> None:
     sock = multicast.genSocket()
     for _ in range(2):
         assert multicast.endSocket(sock) is None  # type: ignore[func-returns-value]
         assert sock.fileno() == -1
 
 
-def test_no_socket_can_be_ended() -> None:
+def test_end_socket_none_is_accepted() -> None:
     assert multicast.endSocket() is None  # type: ignore[func-returns-value]
     assert multicast.endSocket(None) is None  # type: ignore[func-returns-value]
 
 
-def test_a_failure_to_close_is_not_raised() -> None:
+def test_end_socket_failure_to_close_is_not_raised() -> None:
     sock = skt.genSocket()
-    # Somebody else has closed the descriptor behind the socket's back.
+    # Other code has closed the descriptor.
     socket.close(sock.fileno())
     assert skt.endSocket(sock) is None  # type: ignore[func-returns-value]

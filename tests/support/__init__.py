@@ -1,1 +1,1 @@
-"""What tests share: the private network, its hosts, foreign programs, the watch for leaks. No tests."""
+"""Helpers of the tests: the private network, its hosts, other programs, leak detection. No tests."""

@@ -1,8 +1,8 @@
-"""A program: sends a datagram to a group by an interface every few milliseconds, whatever becomes of the interface.
+"""Send a datagram to a group on an interface every few milliseconds, even if the interface comes and goes.
 
     python beacon.py GROUP PORT INTERFACE
 
-It runs until its standard input is closed. Plain sockets: what it sends owes nothing to the code under test.
+This program runs until its standard input is closed. It uses plain sockets, not the code under test.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _PERIOD = 0.005
 
 
 def send_once(group: str, port: int, interface: str, payload: bytes) -> None:
-    """Send one datagram by the interface; OSError where that cannot be done now."""
+    """Send one datagram on the interface. Raise OSError if the interface is not usable now."""
     index = socket.if_nametoindex(interface)
     family = socket.AF_INET6 if ":" in group else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -29,7 +29,7 @@ def send_once(group: str, port: int, interface: str, payload: bytes) -> None:
 def main(group: str, port: str, interface: str) -> None:
     number = 0
     while not select.select([sys.stdin], [], [], _PERIOD)[0]:
-        # The interface is down, without an address, or not there: it may come back.
+        # The interface may be down, without an address, or absent for a while.
         with contextlib.suppress(OSError):
             send_once(group, int(port), interface, str(number).encode())
         number += 1

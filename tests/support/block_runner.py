@@ -1,8 +1,8 @@
-"""Runs a script that starts a process ``p``: ``python -m tests.support.block_runner spawn FILE``.
+"""Run a script that starts a process ``p``: ``python -m tests.support.block_runner spawn FILE``.
 
-A script pasted from the documentation has no ``if __name__ == "__main__":``, which the methods "spawn" and
-"forkserver" ask for: here it stands behind the one of this module. The process is waited for, and its exit
-code becomes ours. ``DIDWORK`` is printed with the script's ``didWork``, where it sets that.
+A script pasted from the documentation has no ``if __name__ == "__main__":``, which the start methods "spawn" and
+"forkserver" need, so it runs under that of this module. This program waits for the process and returns its exit
+code. If the script sets ``didWork``, it prints ``DIDWORK`` and that value.
 """
 
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The hosts h1, h2 ... on the bridge of the private network, and how to run something on one."""
+"""The hosts h1, h2 ... on the bridge of the private network, and how to run commands on them."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Host:
-    """One host: ``number`` counts from 1, ``interface`` is the name of its card."""
+    """One host. ``number`` starts at 1."""
 
     number: int
     interface: str = "eth0"
@@ -32,12 +32,12 @@ class Host:
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run ``argv`` on this host to its end and return what it said; ``timeout`` in seconds."""
+        """Run ``argv`` on this host, wait until it ends, and return its output. ``timeout`` is in seconds."""
         settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
         return subprocess.run(self.command(*argv), check=False, timeout=timeout, **settings)
 
     def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start ``argv`` on this host with its output in pipes, as text; the caller waits for it."""
+        """Start ``argv`` on this host with its output in pipes, as text. The caller waits for it."""
         settings: dict[str, Any] = {
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
@@ -48,8 +48,8 @@ class Host:
 
 
 def available() -> list[Host]:
-    """Return the hosts of this run, or skip the calling test where there are none."""
+    """Return the hosts of this run, or skip the calling test if there are none."""
     count = int(os.environ.get("MULTICAST_HOSTS", "0"))
     if count < 2:
-        pytest.skip("needs hosts on a bridge, which this system does not let us make")
+        pytest.skip("needs hosts on a bridge, which this system does not allow")
     return [Host(number) for number in range(1, count + 1)]

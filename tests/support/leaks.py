@@ -1,4 +1,4 @@
-"""Finds descriptors and threads that a test left behind in this process (Linux; elsewhere threads only)."""
+"""Find descriptors and threads that a test leaves behind in this process (on Linux; elsewhere threads only)."""
 
 import contextlib
 import gc
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tests.support import waiting
 
-# A thread that was told to stop gets this long to do it, in seconds.
+# Seconds allowed for a thread to stop.
 _GRACE = 2.0
-# Threads of the compiled core carry this name; those of other libraries (numpy's, say) are theirs to keep.
+# The prefix of the names of threads of the compiled core. Threads of other libraries do not count.
 _NATIVE_THREAD_NAME = "multicast"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What this process holds: descriptors with what they lead to, Python threads, the core's own threads."""
+    """The descriptors of this process with their targets, its Python threads, and the threads of the core."""
 
     descriptors: frozenset[tuple[int, str]]
     threads: frozenset[threading.Thread]
@@ -26,20 +26,20 @@ class Snapshot:
 
 
 def take() -> Snapshot:
-    """Return what the process holds now."""
+    """Return the present state of the process."""
     return Snapshot(_descriptors(), frozenset(threading.enumerate()), _native_threads())
 
 
 def left_since(before: Snapshot) -> list[str]:
-    """Return one line for each thing that is held now and was not at ``before``."""
+    """Return one line for each descriptor or thread that exists now and did not at ``before``."""
     for thread in frozenset(threading.enumerate()) - before.threads:
         thread.join(_GRACE)
-    # A thread that has been joined is seen a moment longer.
+    # A joined thread remains visible for a moment.
     with contextlib.suppress(TimeoutError):
         waiting.until(lambda: _native_threads() <= before.native_threads, "the core's threads to end", _GRACE)
     now = take()
     if now.descriptors - before.descriptors:
-        # Only what is still referenced counts as leaked: cycles may hold a closed object's remains.
+        # Only objects that are still referenced count: reference cycles may hold closed ones.
         gc.collect()
         now = take()
     return [
@@ -55,7 +55,7 @@ def _descriptors() -> frozenset[tuple[int, str]]:
         return frozenset()
     found = set()
     for entry in folder.iterdir():
-        # The listing holds the descriptor that reads it, which is closed by now.
+        # The listing includes the descriptor that read it, which is closed by now.
         with contextlib.suppress(OSError):
             found.add((int(entry.name), os.fspath(entry.readlink())))
     kept = _kept_by_multiprocessing()
@@ -63,7 +63,7 @@ def _descriptors() -> frozenset[tuple[int, str]]:
 
 
 def _kept_by_multiprocessing() -> set[int | None]:
-    """Descriptors that the first process started by "spawn" or "forkserver" opens for all that follow."""
+    """Return the descriptors that the first "spawn" or "forkserver" process opens for the rest of the run."""
     return {
         getattr(resource_tracker._resource_tracker, "_fd", None),
         getattr(forkserver._forkserver, "_forkserver_alive_fd", None),
@@ -76,7 +76,7 @@ def _native_threads() -> frozenset[str]:
         return frozenset()
     found = set()
     for task in folder.iterdir():
-        # A thread may end between the listing and the look at it.
+        # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError):
             name = (task / "comm").read_text().strip()
             if name.startswith(_NATIVE_THREAD_NAME):

@@ -1,4 +1,4 @@
-"""Event loops of every kind that the asynchronous face must work on, and one that tells what it did. No tests."""
+"""Event loops of every kind that ``multicast.aio`` supports, and one that records its calls. No tests."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 class WithoutReaders(asyncio.SelectorEventLoop):
-    """A loop that watches no descriptors for others, as Windows' proactor."""
+    """A loop that cannot watch descriptors, like the proactor loop of Windows."""
 
     def add_reader(
         self, fd: Any, callback: Callable[[Unpack[Arguments]], Any], *args: Unpack[Arguments]
@@ -33,7 +33,7 @@ class WithoutReaders(asyncio.SelectorEventLoop):
 
 
 class Watched(asyncio.SelectorEventLoop):
-    """A loop that notes which descriptors it watches, and counts futures, tasks and the calls to watch."""
+    """A loop that records the descriptors it watches, and counts futures, tasks and registrations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Watched(asyncio.SelectorEventLoop):
 
 
 def uvloop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop, which is made for everything but Windows."""
+    """Return a loop of uvloop, which supports every system but Windows."""
     import uvloop as package
 
     return package.new_event_loop()
@@ -85,15 +85,15 @@ KINDS: dict[str, MakeLoop] = {
 }
 if sys.platform != "win32":
     KINDS["uvloop"] = uvloop
-    # From its first loop on uvloop keeps a pipe for signals, which is no leak of the test that happens to make that.
+    # The first loop of uvloop opens a pipe for signals that stays open. Open it before a test counts descriptors.
     uvloop().close()
 
 
 def run(make: MakeLoop, main: Coroutine[Any, Any, Result]) -> Result:
-    """Run ``main`` in a loop made for it, as `asyncio.run` does; what the loop was told of errors fails it.
+    """Run ``main`` in a new loop, as `asyncio.run` does, and return its result.
 
     Raises:
-        AssertionError: the loop's exception handler was called.
+        AssertionError: The exception handler of the loop was called.
     """
     loop = make()
     complaints: list[dict[str, Any]] = []
@@ -108,6 +108,6 @@ def run(make: MakeLoop, main: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def turns(count: int = 3) -> None:
-    """Let everybody else have their turn, some times."""
+    """Let the other tasks run for ``count`` turns of the loop."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Reads the code blocks of the project's own documents, so that tests can run them."""
+"""Read the code blocks of the documents of the project, so that tests can run them."""
 
 import os
 import re
@@ -15,9 +15,9 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>\S.*)\n(?P<code>(?:.*\n)*?)(?P=
 
 @dataclass(frozen=True)
 class Block:
-    """One block: where it stands, its language, its code, and what follows the language on the opening fence.
+    """One block: its place, language and code, and the options that follow the language on the opening fence.
 
-    Of ``python name=x endless`` the options are ``{"name": "x", "endless": ""}``.
+    The options of ``python name=x endless`` are ``{"name": "x", "endless": ""}``.
     """
 
     path: Path
@@ -31,18 +31,18 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Return the project's documents that have something to run."""
+    """Return the documents of the project that may have blocks to run."""
     pages = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *pages]
 
 
 def runnable_blocks(path: Path) -> list[Block]:
-    """Return the blocks of document ``path`` that are in a language that we run, in their order."""
+    """Return the blocks of document ``path`` in a language that the tests run, in order."""
     return [block for block in blocks(path) if block.language in RUNNABLE]
 
 
 def blocks(path: Path) -> list[Block]:
-    """Return all fenced blocks of document ``path``, in their order."""
+    """Return all fenced blocks of document ``path``, in order."""
     text = path.read_text(encoding="utf-8")
     found = []
     for match in _FENCE.finditer(text):

@@ -1,6 +1,6 @@
-"""A pytest plugin: where ``MULTICAST_REQUIRE_TOOLS=1``, as in CI, a skipped test is a failed one.
+"""A pytest plugin: with ``MULTICAST_REQUIRE_TOOLS=1``, as in CI, a skipped test fails.
 
-What cannot apply to a platform is not skipped: ``@pytest.mark.platform("linux", "darwin")`` leaves it out.
+A test that does not apply to a platform is not skipped: ``@pytest.mark.platform("linux", "darwin")`` deselects it.
 """
 
 import os
@@ -25,10 +25,10 @@ def _applies_here(item: pytest.Item) -> bool:
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    # An expected failure (xfail) also reports itself as skipped, and is none.
+    # An expected failure (xfail) also has the outcome "skipped", but is not a skip.
     if _REQUIRED and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped where nothing may be: {report.longrepr}"
+        report.longrepr = f"skipped, but MULTICAST_REQUIRE_TOOLS=1 allows no skip: {report.longrepr}"
 
 
 @pytest.hookimpl(wrapper=True)

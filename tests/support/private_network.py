@@ -1,6 +1,6 @@
-"""Puts the test run into a network namespace of its own, so that no datagram leaves the machine.
+"""Put the test run into a network namespace of its own, so that no datagram leaves the machine.
 
-What the namespace looks like is told in ``scripts/netns.sh``; the hosts in it are in ``hosts.py``.
+``scripts/dev/netns.sh`` describes the namespace, and ``hosts.py`` the hosts in it.
 """
 
 import os
@@ -15,29 +15,28 @@ _HOSTS = 3
 
 
 def is_private() -> bool:
-    """Tell whether this process is in a namespace that ``scripts/netns.sh`` made.
+    """Return whether this process is in a namespace made by ``scripts/dev/netns.sh``.
 
-    The variable alone would not do: it could have come along into an ordinary shell.
+    The variable alone is not enough: an ordinary shell may have inherited it.
     """
     here = Path("/proc/self/ns/net")
     return here.is_symlink() and os.environ.get("MULTICAST_NETNS") == os.fspath(here.readlink())
 
 
 def is_loopback_only() -> bool:
-    """Tell whether no namespace could be had, so that tests keep to the loopback interface by name."""
+    """Return whether no namespace is available, so that tests must name the loopback interface."""
     return os.environ.get("MULTICAST_LOOPBACK_ONLY") == "1"
 
 
 def enter() -> None:
-    """Start this very command again inside a private network, unless it is in one.
+    """Replace this process by the same command inside a private network, unless it is in one.
 
-    The process is replaced, so exit code, output and Ctrl-C stay what they are. Returns where there is
-    nothing (more) to do.
+    The exit code, the output and Ctrl-C are those of the replaced process. Return if there is nothing to do.
     """
     if is_private() or is_loopback_only():
         return
     if os.name == "nt":
-        # Windows has no namespaces, and no exec that keeps the process either.
+        # Windows has neither namespaces nor an exec that keeps the process.
         os.environ["MULTICAST_LOOPBACK_ONLY"] = "1"
         return
     sys.stdout.flush()
@@ -47,6 +46,6 @@ def enter() -> None:
 
 
 def need() -> None:
-    """Skip the calling test where the system's own routes lead out of the machine."""
+    """Skip the calling test if the routes of the system lead out of the machine."""
     if not is_private():
         pytest.skip("needs a private network namespace: its datagrams would leave this machine")

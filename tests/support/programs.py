@@ -1,4 +1,4 @@
-"""Runs another program, watches what it prints while it runs, interrupts it, and never leaves it behind."""
+"""Run another program, read its output while it runs, interrupt it, and never leave it behind."""
 
 import os
 import queue
@@ -19,8 +19,8 @@ from tests.support.private_network import ROOT
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return an environment where ``python3`` and ``multicast`` are those under test, plus ``extra``."""
-    # A `make` started by a test is no part of the `make` that started the tests.
+    """Return an environment in which ``python3`` and ``multicast`` are those under test, plus ``extra``."""
+    # A `make` that a test starts must not inherit the settings of the `make` that started the tests.
     ours = ("MAKE", "MFLAGS", "PYTEST")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     folders = [os.fspath(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
@@ -28,10 +28,10 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 class Program:
-    """A running program in a session of its own, so that a Ctrl-C reaches it with all its children.
+    """A running program in a session of its own, so that Ctrl-C reaches it and all its children.
 
-    With ``terminal`` the session has a terminal, where ``press_ctrl_c`` works; output goes to pipes all the same.
-    A context manager: whatever is still running at the end is killed.
+    With ``terminal``, the session has a terminal, where ``press_ctrl_c`` works. Output goes to pipes in any case.
+    A context manager that kills what is still running at its end.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Program:
 
     @property
     def out(self) -> str:
-        """What came on standard output until now."""
+        """Return the standard output so far."""
         return "".join(self._out)
 
     @property
     def err(self) -> str:
-        """What came on standard error until now."""
+        """Return the standard error so far."""
         return "".join(self._err)
 
     @property
@@ -115,12 +115,12 @@ class Program:
         return self._process.poll() is None
 
     def until_bound(self, port: int | None = None, timeout: float = 15.0) -> int:
-        """Wait until the program, or a child of it, has a UDP socket bound; returns the port."""
+        """Wait until the program or a child of it has bound a UDP socket. Return the port."""
 
         def look() -> int | None:
             found = waiting.bound_port(self._process.pid, port)
-            # Looked at afterwards: it may have bound its socket and ended since.
-            assert found or self.running, "it has ended"
+            # Check this last: the program may have bound its socket and ended since.
+            assert found or self.running, "the program has ended"
             return found
 
         try:
@@ -132,12 +132,12 @@ class Program:
         """Return the next line of standard output.
 
         Raises:
-            queue.Empty: None came within ``timeout`` seconds.
+            queue.Empty: The program printed no line within ``timeout`` seconds.
         """
         return self._fresh.get(timeout=timeout)
 
     def line_with(self, text: str, timeout: float = 10.0) -> str:
-        """Return the next line of standard output that holds ``text``; others before it are passed over."""
+        """Return the next line of standard output that contains ``text``, and skip those before it."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -152,12 +152,12 @@ class Program:
         os.killpg(self._process.pid, number)
 
     def press_ctrl_c(self) -> None:
-        """Type a Ctrl-C at the program's terminal."""
+        """Press Ctrl-C at the terminal of the program."""
         assert self._keyboard is not None, "the program was started without a terminal"
         os.write(self._keyboard, b"\x03")
 
     def finish(self, timeout: float = 20.0) -> int:
-        """Wait for the end and return the exit code, negative for the signal that ended it."""
+        """Wait until the program ends. Return its exit code, or the negative number of the signal that ended it."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -170,7 +170,7 @@ class Program:
 
 
 def argv_for(language: str, code: str) -> list[str]:
-    """Return the command line that runs ``code`` as a person does who pastes it into a shell or Python."""
+    """Return the command line that runs ``code`` as if it were pasted into a shell or Python."""
     if language == "bash":
         return ["bash", "-c", code]
     return [sys.executable, "-c", code]

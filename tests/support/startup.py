@@ -1,4 +1,4 @@
-"""What starting a program costs, in processor time, which other work on the machine disturbs least (POSIX)."""
+"""Measure the start of a program in processor time, which other work on the machine disturbs least (POSIX)."""
 
 import os
 import subprocess
@@ -7,23 +7,23 @@ from pathlib import Path
 
 from tests.support.programs import environment
 
-# Others' work only ever adds to a figure, so the least of many is the nearest to the truth.
-_LEAST, _MOST = 10, 60
+# Other work can only add to a measurement, so the minimum of many is the most accurate.
+_MIN_ROUNDS, _MAX_ROUNDS = 10, 60
 
 
 def ratio(ours: list[str], base: list[str], bound: float, cache: Path) -> float:
-    """Return how many times Python with ``ours`` costs what it costs with ``base``, each at its cheapest.
+    """Return the cost of Python with ``ours``, divided by its cost with ``base``, each the minimum of several rounds.
 
-    Measured until it is below ``bound``, but not less and not more often than makes sense. Modules are compiled
-    once, into ``cache``, as in an installed package, whatever this test run was told about writing bytecode.
+    Measure until the ratio is below ``bound``, within the minimum and maximum of rounds. Modules are compiled once,
+    into ``cache``, as in an installed package, whether or not this test run writes bytecode.
     """
     env = environment(PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=os.fspath(cache))
     for words in (ours, base):
         _cost(words, env)
     least = [_cost(ours, env), _cost(base, env)]
-    for done in range(1, _MOST + 1):
+    for done in range(1, _MAX_ROUNDS + 1):
         least = [min(least[0], _cost(ours, env)), min(least[1], _cost(base, env))]
-        if done >= _LEAST and least[0] / least[1] < bound:
+        if done >= _MIN_ROUNDS and least[0] / least[1] < bound:
             break
     return least[0] / least[1]
 

@@ -1,4 +1,4 @@
-"""Foreign programs that tests hold ours against: socat, tshark, strace, iperf, multicat, ip."""
+"""Find the programs that tests use: socat, tshark, strace, iperf, multicat, ip."""
 
 import shutil
 
@@ -6,9 +6,9 @@ import pytest
 
 
 def need(name: str) -> str:
-    """Return the path of program ``name``, or skip the calling test where it is not installed.
+    """Return the path of program ``name``, or skip the calling test if it is not installed.
 
-    Where nothing may be missing (``MULTICAST_REQUIRE_TOOLS=1``), ``no_skips.py`` makes a failure of the skip.
+    With ``MULTICAST_REQUIRE_TOOLS=1``, ``no_skips.py`` turns the skip into a failure.
     """
     path = shutil.which(name)
     if path is None:

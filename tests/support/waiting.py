@@ -1,4 +1,4 @@
-"""Waiting for what no event tells, such as another process binding a UDP socket; bounded, and loud at the end."""
+"""Wait for conditions that no event announces, such as another process binding a UDP socket."""
 
 import os
 import threading
@@ -12,10 +12,10 @@ _PAUSE = 0.01
 
 
 def until(look: Callable[[], Result | None], what: str, timeout: float = 10.0) -> Result:
-    """Return the first true answer of ``look``, asked again and again for ``timeout`` seconds.
+    """Call ``look`` repeatedly for ``timeout`` seconds, and return its first true result.
 
     Raises:
-        TimeoutError: The time was up; the message says for ``what`` it was.
+        TimeoutError: The timeout has passed. The message names ``what``.
     """
     deadline = time.monotonic() + timeout
     pause = threading.Event()
@@ -24,25 +24,18 @@ def until(look: Callable[[], Result | None], what: str, timeout: float = 10.0) -
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
+            raise TimeoutError(f"waited {timeout:g} s for {what}")
         pause.wait(_PAUSE)
 
 
 def until_bound(pid: int, port: int | None = None, timeout: float = 10.0) -> int:
-    """Wait until process ``pid`` or a child of it holds a bound UDP socket, on ``port`` where given.
-
-    Returns:
-        The socket's port.
-    """
+    """Wait until process ``pid`` or a child of it has bound a UDP socket, to ``port`` if given. Return the port."""
     what = f"a UDP socket of process {pid} on port {port or 'any'}"
     return until(lambda: bound_port(pid, port), what, timeout)
 
 
 def bound_port(pid: int, port: int | None = None) -> int | None:
-    """Return the port of a bound UDP socket of process ``pid`` or a child of it, None where there is none yet.
-
-    Only ``port`` counts, where given.
-    """
+    """Return the port of a bound UDP socket of process ``pid`` or a child of it, or None. ``port`` selects one."""
     for process in [pid, *_children(pid)]:
         found = _bound_ports(process)
         if port in found:
@@ -60,7 +53,7 @@ def _children(pid: int) -> list[int]:
             for child in map(int, (task / "children").read_text().split()):
                 found += [child, *_children(child)]
     except OSError:
-        # The process, or one of its threads, has just ended: it has no children any more.
+        # The process or one of its threads has just ended, so it has no children.
         return found
     return found
 
@@ -70,7 +63,7 @@ def _bound_ports(pid: int) -> set[int]:
         inodes = {os.fspath(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
         tables = [Path(f"/proc/{pid}/net/{name}").read_text() for name in ("udp", "udp6")]
     except OSError:
-        # The process has just ended, or this kernel has no IPv6; the caller looks again until its time is up.
+        # The process has just ended, or the kernel has no IPv6. The caller tries again until its timeout.
         return set()
     ports = set()
     for line in (line for table in tables for line in table.splitlines()[1:]):

@@ -1,4 +1,4 @@
-"""The ``MULTICAST_*`` variables: what is taken, and that what is not costs one warning and the default."""
+"""Test the ``MULTICAST_*`` variables: valid values are used, invalid ones give one warning and the default."""
 
 import ipaddress
 import warnings
@@ -13,13 +13,13 @@ VARIABLES = ("PORT", "GROUP", "GROUPS", "TTL", "BUFFER_SIZE", "BIND_ADDR")
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_variables_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(f"MULTICAST_{name}", raising=False)
 
 
 def loaded(load: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What ``load`` returns, and the warnings it gives."""
+    """Return what ``load`` returns and the warnings it gives."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = load()
@@ -35,7 +35,7 @@ def loaded(load: Callable[[], Any]) -> tuple[Any, list[str]]:
         (env.validate_buffer_size, [1, 1316, 65507, "9000"], [0, -5, 65508, "65508"]),
     ],
 )
-def test_numbers_are_checked_against_their_range(
+def test_env_validators_accept_exactly_their_range(
     validate: Callable[[object], bool], good: list[object], bad: list[object]
 ) -> None:
     assert [validate(value) for value in good] == [True] * len(good)
@@ -44,13 +44,15 @@ def test_numbers_are_checked_against_their_range(
 
 @pytest.mark.parametrize("validate", [env.validate_port, env.validate_ttl, env.validate_buffer_size])
 @pytest.mark.parametrize("value", ["", "junk", "1.5", "0x10", None, 1.5, [], b"1"])
-def test_what_is_no_integer_is_a_value_error(validate: Callable[[object], bool], value: object) -> None:
+def test_env_validators_non_integer_raises_value_error(
+    validate: Callable[[object], bool], value: object
+) -> None:
     with pytest.raises(ValueError, match=r"integer|invalid literal"):
         validate(value)
 
 
 @pytest.mark.parametrize("addr", ["224.0.0.1", "239.255.255.255", ipaddress.IPv4Address("232.1.2.3")])
-def test_multicast_addresses_are_known(addr: object) -> None:
+def test_validate_multicast_address_group_returns_true(addr: object) -> None:
     assert env.validate_multicast_address(addr) is True
 
 
@@ -71,7 +73,7 @@ def test_multicast_addresses_are_known(addr: object) -> None:
         *(None, 224, b"224.0.0.1", ["224.0.0.1"], ipaddress.IPv4Address("192.0.2.1")),
     ],
 )
-def test_anything_else_is_not_one_and_raises_nothing(addr: object) -> None:
+def test_validate_multicast_address_anything_else_returns_false(addr: object) -> None:
     assert env.validate_multicast_address(addr) is False
 
 
@@ -91,7 +93,7 @@ LOADERS: list[tuple[str, Callable[[], Any], Any, str, Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("name", "load", "default", "text", "value", "bad"), LOADERS)
-def test_a_variable_overrides_the_default_and_a_bad_one_warns_once(
+def test_env_variable_overrides_default_and_bad_value_warns_once(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     load: Callable[[], Any],
@@ -105,15 +107,15 @@ def test_a_variable_overrides_the_default_and_a_bad_one_warns_once(
     assert loaded(load) == (value, [])
     for junk in bad:
         monkeypatch.setenv(f"MULTICAST_{name}", junk)
-        used, told = loaded(load)
+        used, warned = loaded(load)
         assert (used, type(used)) == (default, type(default))
-        assert len(told) == 1
-        assert f"MULTICAST_{name}" in told[0]
-        assert repr(junk) in told[0]
-        assert str(default) in told[0]
+        assert len(warned) == 1
+        assert f"MULTICAST_{name}" in warned[0]
+        assert repr(junk) in warned[0]
+        assert str(default) in warned[0]
 
 
-def test_the_whole_configuration_has_the_documented_defaults() -> None:
+def test_load_config_without_variables_returns_documented_defaults() -> None:
     assert loaded(env.load_config) == (
         {
             "port": 59595,
@@ -127,34 +129,34 @@ def test_the_whole_configuration_has_the_documented_defaults() -> None:
     )
 
 
-def test_groups_are_sorted_and_hold_the_group_and_a_multicast_bind_address(
+def test_load_config_groups_are_sorted_and_include_group_and_bind_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MULTICAST_GROUP", "239.5.5.5")
     monkeypatch.setenv("MULTICAST_GROUPS", " 239.9.9.9  239.1.1.1 239.5.5.5 ")
     monkeypatch.setenv("MULTICAST_BIND_ADDR", "239.7.7.7")
-    config, told = loaded(env.load_config)
+    config, warned = loaded(env.load_config)
     assert config["groups"] == ["239.1.1.1", "239.5.5.5", "239.7.7.7", "239.9.9.9"]
     assert config["bind_addr"] == "239.7.7.7"
-    assert told == []
+    assert warned == []
 
 
-def test_a_unicast_bind_address_is_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_config_unicast_bind_address_is_not_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTICAST_BIND_ADDR", "0.0.0.0")
-    config, told = loaded(env.load_config)
-    assert (config["bind_addr"], config["groups"], told) == ("0.0.0.0", ["224.0.0.1"], [])
+    config, warned = loaded(env.load_config)
+    assert (config["bind_addr"], config["groups"], warned) == ("0.0.0.0", ["224.0.0.1"], [])
 
 
-def test_the_bind_address_follows_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_config_bind_address_defaults_to_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTICAST_GROUP", "239.5.5.5")
     assert loaded(env.load_config)[0]["bind_addr"] == "239.5.5.5"
 
 
-def test_each_bad_value_of_the_configuration_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_config_each_bad_value_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(f"MULTICAST_{name}", "junk")
     monkeypatch.setenv("MULTICAST_GROUPS", "239.1.1.1 junk 10.0.0.1")
-    config, told = loaded(env.load_config)
+    config, warned = loaded(env.load_config)
     assert config == {
         "port": 59595,
         "group": "224.0.0.1",
@@ -163,7 +165,7 @@ def test_each_bad_value_of_the_configuration_warns_once(monkeypatch: pytest.Monk
         "bind_addr": "224.0.0.1",
         "buffer_size": 1316,
     }
-    # MULTICAST_GROUPS has two bad entries, and each is left out with a warning of its own.
-    assert sorted(text.split(":")[0] for text in told) == sorted(
+    # MULTICAST_GROUPS has two bad entries. Each is skipped with its own warning.
+    assert sorted(text.split(":")[0] for text in warned) == sorted(
         [*(f"MULTICAST_{name}" for name in VARIABLES), "MULTICAST_GROUPS"]
     )

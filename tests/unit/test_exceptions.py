@@ -1,4 +1,4 @@
-"""The package's exceptions, the table of exit codes, and what becomes of an exception that ends a process."""
+"""Test the 2.x exceptions, the table of exit codes, and the exit code of a process that an exception ends."""
 
 import argparse
 import pickle
@@ -36,7 +36,7 @@ CAUSE = KeyError("the cause")
         (ShutdownCommandReceived(message="enough", exit_code=5, __cause__=CAUSE), "enough", 143, CAUSE),
     ],
 )
-def test_every_call_shape(
+def test_exception_every_call_shape_sets_message_code_and_cause(
     problem: CommandExecutionError | ShutdownCommandReceived,
     message: str,
     exit_code: int,
@@ -50,13 +50,13 @@ def test_every_call_shape(
 @pytest.mark.parametrize(
     "problem", [CommandExecutionError(None), CommandExecutionError(), CommandExecutionError(CAUSE)]
 )
-def test_there_is_a_message_where_none_was_given(problem: CommandExecutionError) -> None:
+def test_command_execution_error_without_message_has_a_default(problem: CommandExecutionError) -> None:
     assert len(problem.message) > 10
     assert "None" not in problem.message
 
 
 @pytest.mark.parametrize("kind", [CommandExecutionError, ShutdownCommandReceived])
-def test_parts_of_a_wrong_type_are_refused(
+def test_exception_wrong_argument_raises_type_error(
     kind: type[CommandExecutionError] | type[ShutdownCommandReceived],
 ) -> None:
     with pytest.raises(TypeError, match="exit_code must be int, not str"):
@@ -72,7 +72,7 @@ def test_parts_of_a_wrong_type_are_refused(
 
 
 @pytest.mark.parametrize("message", [5, b"enough", ["enough"]])
-def test_a_shutdown_has_text_for_a_message(message: object) -> None:
+def test_shutdown_command_received_non_text_message_raises_type_error(message: object) -> None:
     with pytest.raises(TypeError, match="message must be str"):
         ShutdownCommandReceived(message)
 
@@ -80,23 +80,25 @@ def test_a_shutdown_has_text_for_a_message(message: object) -> None:
 @pytest.mark.parametrize(
     "problem", [CommandExecutionError("it broke", 66), ShutdownCommandReceived("enough")]
 )
-def test_they_cross_a_process_border(problem: CommandExecutionError | ShutdownCommandReceived) -> None:
+def test_exception_pickled_keeps_message_and_code(
+    problem: CommandExecutionError | ShutdownCommandReceived,
+) -> None:
     copy = pickle.loads(pickle.dumps(problem))
     assert (type(copy), copy.message, copy.exit_code) == (type(problem), problem.message, problem.exit_code)
 
 
 @pytest.mark.parametrize("code", [0, 1, 143, 255])
-def test_a_process_can_end_with_these(code: int) -> None:
+def test_validate_exit_code_in_range_returns_none(code: int) -> None:
     validate_exit_code(code)
 
 
 @pytest.mark.parametrize("code", [-1, 256, 1000, "1", 1.0, None])
-def test_and_not_with_those(code: int) -> None:
+def test_validate_exit_code_out_of_range_raises_value_error(code: int) -> None:
     with pytest.raises(ValueError, match="0-255"):
         validate_exit_code(code)
 
 
-def test_the_table_is_the_documented_one() -> None:
+def test_exit_codes_table_is_the_documented_one() -> None:
     assert {
         0: (None, "Success"),
         1: (RuntimeError, "General Error"),
@@ -120,7 +122,7 @@ def test_the_table_is_the_documented_one() -> None:
     } == EXIT_CODES
 
 
-def test_the_inverse_table_holds_every_class_once() -> None:
+def test_exception_exit_codes_holds_every_class_once() -> None:
     expected = {kind: code for code, (kind, _) in EXIT_CODES.items() if kind is not None}
     assert expected == EXCEPTION_EXIT_CODES
     assert len(expected) == 14
@@ -153,7 +155,7 @@ def test_the_inverse_table_holds_every_class_once() -> None:
         (ValueError, 70),
     ],
 )
-def test_the_most_specific_class_decides(problem: object, code: int) -> None:
+def test_get_exit_code_most_specific_class_decides(problem: object, code: int) -> None:
     assert get_exit_code_from_exception(problem) == code
 
 
@@ -169,7 +171,7 @@ def test_the_most_specific_class_decides(problem: object, code: int) -> None:
         (SystemExit(None), 2),
     ],
 )
-def test_an_exception_becomes_an_exit_that_tells_its_cause(problem: BaseException, code: int) -> None:
+def test_exit_on_exception_exits_with_code_and_cause(problem: BaseException, code: int) -> None:
     @exit_on_exception
     def fail() -> NoReturn:
         raise problem
@@ -180,16 +182,16 @@ def test_an_exception_becomes_an_exit_that_tells_its_cause(problem: BaseExceptio
     assert caught.value.__cause__ is problem
 
 
-def test_without_an_exception_the_wrapper_passes_everything_on() -> None:
+def test_exit_on_exception_without_error_returns_the_result() -> None:
     @exit_on_exception
     def add(one: int, *, other: int) -> int:
-        """Adds."""
+        """Add."""
         return one + other
 
     assert add(1, other=2) == 3
-    assert (add.__name__, add.__doc__) == ("add", "Adds.")
+    assert (add.__name__, add.__doc__) == ("add", "Add.")
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_exceptions_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'EXIT_CODE'"):
         exceptions.EXIT_CODE  # type: ignore[attr-defined]  # noqa: B018 - getting it is the test

@@ -1,4 +1,4 @@
-"""Every module imports only from the layers below its own. An import inside a function counts too."""
+"""Test that a module imports only from layers below its own. An import inside a function counts too."""
 
 from __future__ import annotations
 
@@ -90,18 +90,18 @@ def upward(name: str, imported: set[str]) -> set[str]:
     return {other for other in modules_among(imported) if RANKS[other] >= RANKS[name]}
 
 
-def test_every_module_has_a_layer() -> None:
+def test_layers_cover_every_module() -> None:
     assert PATHS.keys() | COMPILED == RANKS.keys()
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_module_imports_only_downwards(name: str) -> None:
+def test_module_imports_are_from_lower_layers(name: str) -> None:
     wrong = upward(name, imports_of(name))
     assert not wrong, f"multicast.{name} imports from its own layer or a higher one: {sorted(wrong)}"
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_module_needs_nothing_but_the_standard_library(name: str) -> None:
+def test_module_imports_only_the_standard_library_and_multicast(name: str) -> None:
     allowed = sys.stdlib_module_names | {"multicast"}
     foreign = {full for full in imports_of(name, at_run_time=True) if full.partition(".")[0] not in allowed}
     assert not foreign, f"multicast.{name} needs a package from elsewhere: {sorted(foreign)}"
@@ -119,12 +119,12 @@ def test_module_needs_nothing_but_the_standard_library(name: str) -> None:
         ("recv", "from . import Receiver", {""}),
     ],
 )
-def test_upward_import_is_found(name: str, line: str, wrong: set[str]) -> None:
+def test_upward_import_is_reported(name: str, line: str, wrong: set[str]) -> None:
     package = name.rpartition(".")[0]
     assert upward(name, imports(line, package)) == wrong
 
 
-def test_downward_import_is_accepted() -> None:
+def test_downward_import_is_not_reported() -> None:
     assert (
         upward("aio.receiver", imports("from .. import sync\nfrom .endpoint import AsyncEndpoint", "aio"))
         == set()

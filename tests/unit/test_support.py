@@ -1,4 +1,4 @@
-"""What the other tests stand on: the private network, the watch for leaks, the refusal of skips, the code blocks."""
+"""Test the test support itself: private network, leak detection, refusal of skips, code blocks."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from tests.support import leaks, markdown, private_network
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
-NETNS = ROOT / "scripts" / "netns.sh"
+NETNS = ROOT / "scripts" / "dev" / "netns.sh"
 
 
 def netns(*argv: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":
@@ -24,14 +24,14 @@ def netns(*argv: str, path: str | None = None) -> "subprocess.CompletedProcess[s
 
 
 @pytest.mark.private_net
-def test_a_variable_alone_makes_no_network_private(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_network_variable_from_elsewhere_is_not_private(monkeypatch: pytest.MonkeyPatch) -> None:
     assert private_network.is_private()
     monkeypatch.setenv("MULTICAST_NETNS", "net:[1]")
     assert not private_network.is_private()
 
 
 @pytest.mark.private_net
-def test_hosts_reach_each_other_and_nobody_else() -> None:
+def test_netns_hosts_reach_only_each_other() -> None:
     inside = (
         "ip -n h1 -brief address show eth0 && ip -n h2 route get 10.77.0.1 && ip -n h2 route get 192.0.2.2"
     )
@@ -42,7 +42,7 @@ def test_hosts_reach_each_other_and_nobody_else() -> None:
 
 
 @pytest.mark.private_net
-def test_the_exit_code_is_the_commands_own() -> None:
+def test_netns_command_exit_code_is_returned() -> None:
     assert netns("bash", "-c", "exit 7").returncode == 7
 
 
@@ -50,14 +50,14 @@ def test_the_exit_code_is_the_commands_own() -> None:
 @pytest.mark.parametrize(
     "argv", [[], ["--hosts"], ["--hosts", "1", "true"], ["--hosts", "x", "true"], ["--hosts", "2"]]
 )
-def test_wrong_words_are_a_usage_error(argv: list[str]) -> None:
+def test_netns_wrong_arguments_exit_64_with_usage(argv: list[str]) -> None:
     done = netns(*argv)
     assert done.returncode == 64
     assert done.stderr.startswith("usage:")
 
 
 @pytest.mark.platform("linux")
-def test_without_a_namespace_it_says_so_and_asks_for_loopback(tmp_path: Path) -> None:
+def test_netns_without_namespace_warns_and_sets_loopback_only(tmp_path: Path) -> None:
     refusing = tmp_path / "unshare"
     refusing.write_text("#!/bin/sh\necho 'unshare: Operation not permitted' >&2\nexit 1\n")
     refusing.chmod(0o755)
@@ -69,14 +69,14 @@ def test_without_a_namespace_it_says_so_and_asks_for_loopback(tmp_path: Path) ->
 
 
 @pytest.mark.platform("linux")
-def test_a_descriptor_left_behind_is_seen() -> None:
+def test_leaks_open_descriptor_is_reported() -> None:
     before = leaks.take()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:
         assert [line for line in leaks.left_since(before) if line.startswith(f"descriptor {kept.fileno()} ")]
     assert leaks.left_since(before) == []
 
 
-def test_a_thread_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaks_running_thread_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaks, "_GRACE", 0.01)
     before = leaks.take()
     done = threading.Event()
@@ -94,7 +94,7 @@ def test_a_thread_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     ("required", "code", "summary"),
     [("0", 0, "1 passed, 1 skipped, 1 deselected"), ("1", 1, "1 failed, 1 passed")],
 )
-def test_a_skip_fails_where_nothing_may_be_skipped(
+def test_no_skips_skipped_test_fails_when_tools_are_required(
     tmp_path: Path, required: str, code: int, summary: str
 ) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    platform\n")
@@ -115,7 +115,7 @@ def test_a_skip_fails_where_nothing_may_be_skipped(
     assert ("0 skipped (a skip counts as a failure in this run)" in done.stdout) is (required == "1")
 
 
-def test_blocks_are_read_with_their_options_and_without_their_indent(tmp_path: Path) -> None:
+def test_markdown_blocks_are_read_with_options_and_without_indent(tmp_path: Path) -> None:
     page = ROOT / "docs" / "faq.md"
     assert [block.code for block in markdown.runnable_blocks(page) if block.options["name"] == "help"] == [
         "python3 -m multicast --help\n"

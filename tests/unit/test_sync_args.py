@@ -1,10 +1,11 @@
-"""Arguments that ``Sender`` and ``Receiver`` refuse, before any system call is made.
+"""Test the arguments that ``Sender`` and ``Receiver`` reject before any system call.
 
-What the system refuses is in ``tests/wire/test_open_errors.py``.
+Errors from the operating system are tested in ``tests/wire/test_open_errors.py``.
 """
 
 import contextlib
 import errno
+import ipaddress
 import math
 import socket
 from collections.abc import Callable, Iterator
@@ -12,15 +13,18 @@ from typing import Any
 
 import pytest
 
+from multicast.endpoints import Endpoint
 from multicast.sync import Receiver, Sender
 
 GROUP = "239.1.2.3"
 
 
 @contextlib.contextmanager
-def nothing_can_be_opened() -> Iterator[None]:
-    """No descriptor can be had: whoever opens a socket first and looks at the arguments then gets an EMFILE."""
-    resource = pytest.importorskip("resource", reason="needs a limit on descriptors, which Windows has not")
+def no_descriptors_left() -> Iterator[None]:
+    """Allow no new descriptor: code that opens a socket before it checks its arguments gets EMFILE."""
+    resource = pytest.importorskip(
+        "resource", reason="needs a limit on descriptors, which Windows does not have"
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
@@ -41,45 +45,55 @@ REFUSED_BY_BOTH = [
     (("group", 5000), {}, ValueError, '"group" is not an IPv4 or IPv6 address'),
     (("239.1.2", 5000), {}, ValueError, '"239.1.2" is not an IPv4 or IPv6 address'),
     (("", 5000), {}, ValueError, "'' names no group"),
-    ((GROUP,), {}, ValueError, "no port was given"),
-    ((GROUP, -1), {}, ValueError, "from 0 to 65535, not -1"),
-    ((GROUP, 65536), {}, ValueError, "from 0 to 65535, not 65536"),
-    ((GROUP, "5000"), {}, TypeError, "a port is a number (int), not str"),
-    ((GROUP, 5000.0), {}, TypeError, "a port is a number (int), not float"),
-    ((GROUP, True), {}, TypeError, "a port is a number (int), not bool"),
+    ((GROUP,), {}, ValueError, "no port is given"),
+    ((GROUP, -1), {}, ValueError, "port must be an integer from 0 to 65535, got -1"),
+    ((GROUP, 65536), {}, ValueError, "from 0 to 65535, got 65536"),
+    ((GROUP, "5000"), {}, TypeError, "port must be an integer from 0 to 65535, got str"),
+    ((GROUP, 5000.0), {}, TypeError, "from 0 to 65535, got float"),
+    ((GROUP, True), {}, TypeError, "from 0 to 65535, got bool"),
     ((f"{GROUP}:5000", 5001), {}, ValueError, "the port is given twice, as 5001 and as 5000"),
-    ((f"{GROUP}:99999",), {}, ValueError, "has the port '99999'"),
+    ((f"{GROUP}:99999",), {}, ValueError, "must be a number from 0 to 65535, got '99999'"),
     ((GROUP, 5000), {"interface": 0}, ValueError, "interface index 0 names no interface"),
-    ((GROUP, 5000), {"interface": -1}, ValueError, "interface index -1 is out of range"),
-    ((GROUP, 5000), {"interface": 2**32}, ValueError, "interface index 4294967296 is out of range"),
+    ((GROUP, 5000), {"interface": -1}, ValueError, "must be an index from 1 to 2147483647, got -1"),
+    ((GROUP, 5000), {"interface": 2**32}, ValueError, "must be an index from 1 to 2147483647, got 4294967296"),
     ((GROUP, 5000), {"interface": "99999999999"}, ValueError, "interface index 99999999999 is out of range"),
-    ((GROUP, 5000), {"interface": True}, TypeError, "not bool"),
-    ((GROUP, 5000), {"interface": 1.0}, TypeError, "not float"),
-    ((GROUP, 5000), {"interface": b"lo"}, TypeError, "not bytes"),
+    ((GROUP, 5000), {"interface": True}, TypeError, "got bool"),
+    ((GROUP, 5000), {"interface": 1.0}, TypeError, "got float"),
+    ((GROUP, 5000), {"interface": b"lo"}, TypeError, "got bytes"),
     ((GROUP, 5000), {"interface": ""}, ValueError, '"" cannot be the name of an interface'),
     ((GROUP, 5000), {"interface": "a b"}, ValueError, '"a b" cannot be the name of an interface'),
     ((GROUP, 5000), {"interface": "a/b"}, ValueError, '"a/b" cannot be the name of an interface'),
     ((GROUP, 5000), {"interface": GROUP}, ValueError, f"{GROUP} is a group, not an address of an interface"),
     (("ff02::1", 5000), {}, ValueError, "name one, as in ff02::1%eth0"),
     (("ff01::1", 5000), {}, ValueError, "name one, as in ff01::1%eth0"),
-    ((GROUP, 5000), {"loopback": 1}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"colour": "red"}, TypeError, "colour"),
+    ((GROUP, 5000), {"loopback": 1}, TypeError, "loopback must be True or False, got int"),
+    ((GROUP, 5000), {"colour": "red"}, TypeError, "() has no argument 'colour'"),
+    ((GROUP, 5000), {"iface": "lo"}, TypeError, "() has no argument 'iface'; did you mean 'interface'?"),
+    ((GROUP, 5000), {"Interface": "lo"}, TypeError, "did you mean 'interface'?"),
+    ((GROUP, 5000), {"loopbak": True}, TypeError, "did you mean 'loopback'?"),
+    ((Endpoint(GROUP, 70000),), {}, ValueError, "got 70000"),
+    (((GROUP, 70000),), {}, ValueError, "got 70000"),
+    (((GROUP, True),), {}, TypeError, "port must be an integer from 0 to 65535, got bool"),
+    ((GROUP, 2**70), {}, ValueError, "from 0 to 65535, got 1180591620717411303424"),
+    ((GROUP, 5000), {"interface": 2**70}, ValueError, "from 1 to 2147483647, got 1180591620717411303424"),
+    ((ipaddress.ip_address("10.0.0.1"), 5000), {}, ValueError, "10.0.0.1 is not a multicast address"),
+    ((f"{GROUP}%eth0:5000",), {}, ValueError, "as in '239.1.2.3:5000%eth0'"),
 ]
 
 REFUSED_BY_RECEIVER = [
     ((), {}, TypeError, "group"),
     (([], 5000), {}, ValueError, "a receiver needs a group to join, or an address to bind to"),
-    ((None, 5000), {}, TypeError, "a group is text, or several of them are, not NoneType"),
-    ((b"239.1.2.3", 5000), {}, TypeError, "a group is text, or several of them are, not bytes"),
-    (([None], 5000), {}, TypeError, "not NoneType"),
+    ((None, 5000), {}, TypeError, "group must be an endpoint or several of them, got NoneType"),
+    ((b"239.1.2.3", 5000), {}, TypeError, "group must be an endpoint or several of them, got bytes"),
+    (([None], 5000), {}, TypeError, "got NoneType"),
     (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
     ((["239.1.2.3", "ff15::1:5000"],), {}, ValueError, "as in '[ff15::1]:5000'"),
     ((GROUP, 5000), {"interface": ["lo", "all"]}, ValueError, '"all" means every interface'),
     (("ff35::1", 5000), {"source": "::ffff:10.0.0.1"}, ValueError, "of different IP versions"),
     (([f"{GROUP}:5000", "239.1.2.4:5001"],), {}, ValueError, "as 5000 and as 5001"),
-    ((GROUP, 5000), {"source": 5}, TypeError, "a source is text, or several of them are, not int"),
-    ((GROUP, 5000), {"exclude": 5}, TypeError, "an excluded source is text, or several of them are, not int"),
-    ((GROUP, 5000), {"source": [5]}, TypeError, "not an instance of 'str'"),
+    ((GROUP, 5000), {"source": 5}, TypeError, "source must be an address or several of them, got int"),
+    ((GROUP, 5000), {"exclude": 5}, TypeError, "exclude must be an address or several of them, got int"),
+    ((GROUP, 5000), {"source": [5]}, TypeError, "source must be an address (str or ipaddress object), got int"),
     ((GROUP, 5000), {"source": "host"}, ValueError, '"host" is not an IPv4 or IPv6 address'),
     (
         (GROUP, 5000),
@@ -95,36 +109,51 @@ REFUSED_BY_RECEIVER = [
     (("232.1.2.3", 5000), {}, ValueError, "name its source, as in 10.0.0.1@232.1.2.3"),
     (("232.1.2.3", 5000), {"exclude": "10.0.0.1"}, ValueError, "source-specific group (RFC 4607)"),
     (("ff35::1", 5000), {}, ValueError, "source-specific group (RFC 4607)"),
-    ((GROUP, 5000), {"bind": "here"}, ValueError, '"here" is not an IPv4 or IPv6 address'),
-    ((GROUP, 5000), {"bind": 5}, TypeError, "not an instance of 'str'"),
-    ((GROUP, 5000), {"recv_buffer": 0}, ValueError, "a number of octets from 1 to 2147483647, not 0"),
-    ((GROUP, 5000), {"recv_buffer": -1}, ValueError, "a number of octets from 1 to 2147483647, not -1"),
-    ((GROUP, 5000), {"recv_buffer": 2**31}, ValueError, "from 1 to 2147483647, not 2147483648"),
-    ((GROUP, 5000), {"recv_buffer": "large"}, ValueError, "a number of octets, 'auto' or None, not 'large'"),
-    ((GROUP, 5000), {"recv_buffer": 1.5}, TypeError, "a number of octets (int) or None, not float"),
-    ((GROUP, 5000), {"recv_buffer": True}, TypeError, "a number of octets (int) or None, not bool"),
-    ((GROUP, 5000), {"share": "yes"}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"strict": None}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"gro": 1}, TypeError, "not an instance of 'bool'"),
+    ((GROUP, 5000), {"bind": "here"}, ValueError, "bind must be an IPv4 or IPv6 address, got 'here'"),
+    ((GROUP, 5000), {"bind": 5}, TypeError, "bind must be an address (str or ipaddress object), got int"),
+    ((GROUP, 5000), {"recv_buffer": 0}, ValueError, "buffer must be an integer from 1 to 2147483647, got 0"),
+    ((GROUP, 5000), {"recv_buffer": -1}, ValueError, "buffer must be an integer from 1 to 2147483647, got -1"),
+    ((GROUP, 5000), {"recv_buffer": 2**31}, ValueError, "from 1 to 2147483647, got 2147483648"),
+    ((GROUP, 5000), {"recv_buffer": "large"}, ValueError, "a number of bytes, 'auto' or None, got 'large'"),
+    ((GROUP, 5000), {"recv_buffer": 1.5}, TypeError, "recv_buffer must be an integer from 1 to 2147483647, got float"),
+    ((GROUP, 5000), {"recv_buffer": True}, TypeError, "from 1 to 2147483647, got bool"),
+    ((GROUP, 5000), {"share": "yes"}, TypeError, "share must be True or False, got str"),
+    ((GROUP, 5000), {"strict": None}, TypeError, "strict must be True or False, got NoneType"),
+    ((GROUP, 5000), {"gro": 1}, TypeError, "gro must be True or False, got int"),
+    ((GROUP, 5000), {"ttl": True}, TypeError, "did you mean 'receive_ttl'?"),
+    ((GROUP, 5000), {"fd": 3}, TypeError, "use Receiver.adopt(sock, ...)"),
+    ((GROUP, 5000), {"timestamps": 0}, TypeError, "timestamps must be True or False, got int"),
+    ((GROUP, 5000), {"receive_ttl": 1}, TypeError, "receive_ttl must be True or False, got int"),
+    ((GROUP, 5000), {"rejoin": "1"}, TypeError, "rejoin must be a number or None, got str"),
+    ((GROUP, 5000), {"rejoin": -1}, ValueError, "rejoin must be a number of seconds above 0, or None, got -1"),
+    ((GROUP, 5000), {"rejoin": 10**400}, ValueError, "rejoin must be a number that fits a float"),
+    ((GROUP, 5000), {"ring": 0}, ValueError, "ring must be an integer from 1 to 16777216, got 0"),
+    ((GROUP, 5000), {"ring": 2**70}, ValueError, "from 1 to 16777216"),
+    ((GROUP, 5000), {"ring": "large"}, TypeError, "ring must be an integer from 1 to 16777216, got str"),
+    ((GROUP, 5000), {"ring_policy": "drop"}, ValueError, "'drop-newest' or 'block', got 'drop'"),
+    ((GROUP, 5000), {"ring_policy": 5}, ValueError, "'drop-newest' or 'block', got 5"),
 ]
 
 REFUSED_BY_SENDER = [
     ((), {}, TypeError, "group"),
-    (([GROUP], 5000), {}, TypeError, "not list"),
+    (([GROUP], 5000), {}, TypeError, "got list"),
     (("239.1.2.0/30", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
     ((f"{GROUP}+2", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
     (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
-    ((GROUP, 5000), {"interface": "all"}, ValueError, "a sender sends by one interface"),
-    ((GROUP, 0), {}, ValueError, "port 0 is none to send to"),
-    ((f"10.0.0.1@{GROUP}", 5000), {}, ValueError, "names a source; a sender's source is this machine"),
-    ((GROUP, 5000), {"ttl": 256}, ValueError, "a number of hops from 0 to 255, not 256"),
-    ((GROUP, 5000), {"ttl": -1}, ValueError, "a number of hops from 0 to 255, not -1"),
-    ((GROUP, 5000), {"ttl": "1"}, TypeError, "a number of hops (int), not str"),
-    ((GROUP, 5000), {"ttl": True}, TypeError, "a number of hops (int), not bool"),
-    ((GROUP, 5000), {"ttl": None}, TypeError, "a number of hops (int), not NoneType"),
-    ((GROUP, 5000), {"send_buffer": 0}, ValueError, "a number of octets from 1 to 2147483647, not 0"),
-    ((GROUP, 5000), {"send_buffer": "auto"}, TypeError, "a number of octets (int) or None, not str"),
-    ((GROUP, 5000), {"gso": 1}, TypeError, "not an instance of 'bool'"),
+    ((GROUP, 5000), {"interface": "all"}, ValueError, "must be one interface to send by, got 'all'"),
+    ((GROUP, 0), {}, ValueError, "port must be an integer from 1 to 65535, got 0"),
+    ((f"10.0.0.1@{GROUP}", 5000), {}, ValueError, "names a source; the source of a sender is this machine"),
+    ((GROUP, 5000), {"ttl": 256}, ValueError, "ttl must be an integer from 0 to 255, got 256"),
+    ((GROUP, 5000), {"ttl": -1}, ValueError, "from 0 to 255, got -1"),
+    ((GROUP, 5000), {"ttl": "1"}, TypeError, "from 0 to 255, got str"),
+    ((GROUP, 5000), {"ttl": True}, TypeError, "from 0 to 255, got bool"),
+    ((GROUP, 5000), {"ttl": None}, TypeError, "from 0 to 255, got NoneType"),
+    ((GROUP, 5000), {"send_buffer": 0}, ValueError, "buffer must be an integer from 1 to 2147483647, got 0"),
+    ((GROUP, 5000), {"send_buffer": "auto"}, TypeError, "send_buffer must be an integer from 1 to 2147483647, got str"),
+    ((GROUP, 5000), {"gso": 1}, TypeError, "gso must be True or False, got int"),
+    ((GROUP, 5000), {"hops": 2}, TypeError, "did you mean 'ttl'?"),
+    ((GROUP, 5000), {"rate": "1"}, TypeError, "rate must be a number or None, got str"),
+    ((GROUP, 5000), {"rate": 1, "bit_rate": 1}, ValueError, "rate and bit_rate must not both be given"),
 ]
 
 CASES: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
@@ -135,42 +164,44 @@ CASES: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[E
         ("x", GROUP, 5000),
         {},
         TypeError,
-        "a socket or its descriptor (int) is adopted, not str",
+        "sock must be a socket or its descriptor (int), got str",
     ),
-    (Receiver.adopt, (True, GROUP, 5000), {}, TypeError, "is adopted, not bool"),
+    (Receiver.adopt, (True, GROUP, 5000), {}, TypeError, "sock must be a socket or its descriptor (int), got bool"),
+    (Receiver.adopt, (2**70, GROUP, 5000), {}, ValueError, "sock must be an integer from 0"),
+    (Receiver.adopt, (3, GROUP, 5000), {"gro": True}, TypeError, "adopt() has no argument 'gro'"),
 ]
 
 
-def written(call: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def format_call(call: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     parts = [repr(arg) for arg in args] + [f"{name}={value!r}" for name, value in kwargs.items()]
     return f"{call.__name__}({', '.join(parts)})"
 
 
 @pytest.mark.parametrize(
-    ("call", "args", "kwargs", "error", "part"), CASES, ids=[written(*case[:3]) for case in CASES]
+    ("call", "args", "kwargs", "error", "part"), CASES, ids=[format_call(*case[:3]) for case in CASES]
 )
-def test_bad_input_is_refused_before_any_system_call(
+def test_constructor_bad_argument_raises_before_any_system_call(
     call: Callable[..., object],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     error: type[Exception],
     part: str,
 ) -> None:
-    with pytest.raises(error) as caught, nothing_can_be_opened():
+    with pytest.raises(error) as caught, no_descriptors_left():
         call(*args, **kwargs)
-    # Exactly the class: no subclass that says something else.
+    # The exact class: a subclass could mean something else.
     assert type(caught.value) is error
     assert part in str(caught.value)
 
 
-def test_good_input_does_meet_the_system(loopback: str) -> None:
-    with pytest.raises(OSError, match="too many open files") as caught, nothing_can_be_opened():
+def test_constructor_good_argument_reaches_the_system(loopback: str) -> None:
+    with pytest.raises(OSError, match="too many open files") as caught, no_descriptors_left():
         Sender(GROUP, 5000)
     assert caught.value.errno == errno.EMFILE
 
 
 class TestOpen:
-    """Calls on an open object; nothing is ever sent."""
+    """Test calls on an open object. Nothing is sent."""
 
     @pytest.fixture
     def rx(self, loopback: str) -> Iterator[Receiver]:
@@ -182,11 +213,13 @@ class TestOpen:
     def tx(self, loopback: str) -> Iterator[Sender]:
         with Sender(GROUP, 5000, interface=loopback) as tx:
             yield tx
-        assert tx.stats().sent == 0, "something was sent before the arguments were looked at"
+        assert tx.stats().sent == 0, "a datagram was sent before the arguments were checked"
 
     @pytest.mark.parametrize("timeout", [-1, -0.001, -math.inf, math.nan])
-    def test_a_timeout_is_no_negative_number(self, rx: Receiver, tx: Sender, timeout: float) -> None:
-        refused = "a timeout is a number of seconds from 0, not"
+    def test_timeout_negative_or_nan_raises_value_error(
+        self, rx: Receiver, tx: Sender, timeout: float
+    ) -> None:
+        refused = "timeout must be a number of seconds from 0, got"
         with pytest.raises(ValueError, match=refused):
             rx.recv(timeout=timeout)
         with pytest.raises(ValueError, match=refused):
@@ -197,55 +230,55 @@ class TestOpen:
             tx.send_many([b""], timeout=timeout)
 
     @pytest.mark.parametrize("timeout", ["1", [1], b"1"])
-    def test_a_timeout_is_a_number(self, rx: Receiver, timeout: Any) -> None:
+    def test_timeout_non_number_raises_type_error(self, rx: Receiver, timeout: Any) -> None:
         with pytest.raises(TypeError):
             rx.recv(timeout=timeout)
 
     @pytest.mark.parametrize("most", [0, -1])
-    def test_a_batch_has_room_for_one(self, rx: Receiver, most: int) -> None:
-        with pytest.raises(ValueError, match=rf"a batch holds at least 1 datagram, not {most}"):
+    def test_recv_batch_limit_below_one_raises_value_error(self, rx: Receiver, most: int) -> None:
+        with pytest.raises(ValueError, match=rf"limit must be at least 1, got {most}"):
             rx.recv_batch(max=most, timeout=0)
 
     @pytest.mark.parametrize("most", [None, "1", 1.5])
-    def test_the_size_of_a_batch_is_a_whole_number(self, rx: Receiver, most: Any) -> None:
+    def test_recv_batch_limit_non_integer_raises_type_error(self, rx: Receiver, most: Any) -> None:
         with pytest.raises(TypeError):
             rx.recv_batch(max=most, timeout=0)
 
     @pytest.mark.parametrize("message", ["text", None, 5, [1, 2], ("a",)])
-    def test_a_message_is_a_buffer(self, tx: Sender, message: Any) -> None:
+    def test_send_non_buffer_raises_type_error(self, tx: Sender, message: Any) -> None:
         name = type(message).__name__
-        with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
+        with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send(message)
-        with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
+        with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send_many([b"good", message, b"good"])
 
-    @pytest.mark.parametrize("messages", [b"octets", "text", None, 5])
-    def test_messages_are_several_buffers(self, tx: Sender, messages: Any) -> None:
+    @pytest.mark.parametrize("messages", [b"bytes", "text", None, 5])
+    def test_send_many_non_iterable_of_buffers_raises_type_error(self, tx: Sender, messages: Any) -> None:
         with pytest.raises(TypeError):
             tx.send_many(messages)
 
-    def test_a_message_fits_a_datagram(self, tx: Sender) -> None:
+    def test_send_message_beyond_udp_limit_raises_value_error(self, tx: Sender) -> None:
         with pytest.raises(ValueError, match=r"65508 octets .* 239.1.2.3:5000 .*\(65507 at most\)"):
             tx.send(bytes(65_508))
         with pytest.raises(ValueError, match=r"65507 at most"):
             tx.send_many([b"good", bytes(65_508)])
 
     @pytest.mark.parametrize(
-        ("groups", "told"),
+        ("groups", "shown"),
         [
             ([], "239.1.2.3"),
             (["239.2.0.0+3"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 239.2.0.2"),
             (["239.2.0.0+2000"], "239.1.2.3, 239.2.0.0, 239.2.0.1, 1998 more"),
         ],
     )
-    def test_of_many_groups_few_are_shown(
-        self, rx: Receiver, loopback: str, groups: list[str], told: str
+    def test_receiver_repr_many_groups_shows_the_first_few(
+        self, rx: Receiver, loopback: str, groups: list[str], shown: str
     ) -> None:
         rx.join(groups, loopback)
-        assert repr(rx) == f"<Receiver on port {rx.port}: {told}>"
+        assert repr(rx) == f"<Receiver on port {rx.port}: {shown}>"
 
-    def test_an_error_of_the_iterable_comes_through(self, tx: Sender) -> None:
-        # What it gave before goes first: tests/wire/test_send_many.py.
+    def test_send_many_error_in_iterable_is_raised(self, tx: Sender) -> None:
+        # Messages before the error are sent first: see tests/wire/test_send_many.py.
         def messages() -> Iterator[bytes]:
             raise LookupError("no more")
             yield b"never"
@@ -268,7 +301,7 @@ class TestOpen:
             (None, {}, TypeError, "not NoneType"),
         ],
     )
-    def test_a_group_that_cannot_be_joined_changes_nothing(
+    def test_join_rejected_group_changes_nothing(
         self,
         rx: Receiver,
         loopback: str,
@@ -293,7 +326,7 @@ class TestOpen:
             (5, TypeError, "not int"),
         ],
     )
-    def test_a_group_that_cannot_be_left_changes_nothing(
+    def test_leave_rejected_group_changes_nothing(
         self, rx: Receiver, group: Any, error: type[Exception], part: str
     ) -> None:
         before = rx.groups
@@ -303,9 +336,7 @@ class TestOpen:
         assert rx.groups == before
 
     @pytest.mark.parametrize("timeout", [1e10, 1e300, math.inf, None])
-    def test_a_timeout_may_be_longer_than_any_clock(
-        self, rx: Receiver, loopback: str, timeout: float | None
-    ) -> None:
+    def test_recv_huge_timeout_is_accepted(self, rx: Receiver, loopback: str, timeout: float | None) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             plain.sendto(b"here", (loopback, rx.port))
             assert rx.recv(timeout=timeout).data == b"here"

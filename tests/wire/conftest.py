@@ -1,4 +1,4 @@
-"""Fixtures of the wire tests."""
+"""Provide the fixtures of the wire tests."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from tests.wire.exchange import LOOPBACK, Link
 
 LINKS = {
     "v4-loopback": LOOPBACK,
-    "v4-card": Link("239.9.8.7", "veth0", 65_507),
+    "v4-veth": Link("239.9.8.7", "veth0", 65_507),
     "v6-loopback": Link("ff15::9:8:7", "lo", 65_527),
-    "v6-card": Link("ff15::9:8:7", "veth0", 65_527),
+    "v6-veth": Link("ff15::9:8:7", "veth0", 65_527),
 }
 
 
 @pytest.fixture(params=LINKS)
 def link(request: pytest.FixtureRequest) -> Link:
-    """Every kind of link in turn; all but the first are made by the private network."""
+    """Return each kind of link in turn. All but the first need the private network."""
     found = LINKS[request.param]
     if found != LOOPBACK:
         private_network.need()

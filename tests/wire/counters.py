@@ -1,4 +1,4 @@
-"""What became of the datagrams that were sent, by a receiver's counters. No tests."""
+"""Account for the datagrams sent by the counters of a receiver. No tests."""
 
 from multicast.sync import Receiver
 from multicast.types import ReceiverStats
@@ -7,13 +7,13 @@ from tests.wire.exchange import PATIENCE
 
 
 def accounted(stats: ReceiverStats) -> int:
-    """How many datagrams the counters account for."""
+    """Return the number of datagrams that the counters account for."""
     drops = (stats.kernel_drops or 0) + stats.ring_drops
     return stats.received + drops + stats.filtered + stats.truncated
 
 
 def settled(rx: Receiver, sent: int) -> ReceiverStats:
-    """Wait until all that was sent is accounted for, as a ring sees to by itself; returns the counters then."""
+    """Wait until a ring has accounted for all ``sent`` datagrams. Return the counters."""
 
     def look() -> ReceiverStats | None:
         stats = rx.stats()

@@ -1,4 +1,4 @@
-"""What the wire tests share: links to send over, and every way to send and to receive. No tests."""
+"""Helpers of the wire tests: links to send over, and every way to send and to receive. No tests."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +12,12 @@ from multicast.sync import Receiver, Sender
 from tests.support import waiting
 
 PATIENCE = 10.0
-"""Seconds after which something that must come is given up: far more than it ever takes."""
+"""Seconds to wait for something that must arrive: far more than it ever takes."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A group on an interface, and the longest payload that a datagram can carry there."""
+    """A group on an interface, and the largest payload of a datagram there."""
 
     group: str
     interface: str
@@ -33,13 +33,13 @@ class Link:
     def pair(
         self, tx_options: dict[str, Any] | None = None, **rx_options: Any
     ) -> Iterator[tuple[Sender, Receiver]]:
-        """A sender and a receiver of the group, on a free port."""
+        """Open a sender and a receiver of the group on a free port."""
         with self.receiver(**rx_options) as rx, self.sender(rx.port, **(tx_options or {})) as tx:
             yield tx, rx
 
 
 LOOPBACK = Link("239.9.8.7", "127.0.0.1", 65_507)
-"""The one link that is there on any system, inside the private network or not."""
+"""The link that exists on any system, inside the private network or not."""
 
 
 def send_singly(tx: Sender, messages: Iterable[bytes]) -> None:
@@ -76,25 +76,25 @@ TAKES: list[Take] = [take_singly, take_batches, take_by_iteration]
 
 
 def name(function: Callable[..., object]) -> str:
-    """The id of a function that a test is parametrized with."""
+    """Return the test id of a function that is a parameter."""
     return function.__name__
 
 
 def nothing_more(rx: Receiver, tx: Sender, mark: bytes = b"the end") -> None:
-    """Assert that ``rx`` hears nothing before what ``tx`` sends now.
+    """Assert that the next datagram of ``rx`` is the one that ``tx`` sends now.
 
-    Without waiting: on one machine a datagram is delivered before those that are sent after it.
+    No wait is needed: on one machine, datagrams are delivered in the order in which they are sent.
     """
     tx.send(mark)
     assert rx.recv(timeout=PATIENCE).data == mark
 
 
-# The numbers of poll on x86-64, and of ppoll there and on arm64.
+# The system call numbers of poll on x86-64 and of ppoll on x86-64 and arm64.
 _POLLS = {"7", "271", "73"}
 
 
 def until_in_poll(task: str) -> None:
-    """Wait until a process or thread, named by its folder in ``/proc``, sleeps in poll (Linux)."""
+    """Wait until a process or thread, given by its folder in ``/proc``, sleeps in poll (Linux)."""
     waiting.until(
         lambda: (Path(task) / "syscall").read_text().split()[0] in _POLLS, f"{task} to wait in poll"
     )

@@ -1,4 +1,4 @@
-"""Other people's programs that send to a group and listen to one, and what each has to be told. No tests."""
+"""Describe other programs that send to a group or listen to one, and their arguments. No tests."""
 
 import struct
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from tests.support.hosts import Host
 from tests.support.programs import Program
 
 COUNT = 20
-"""Datagrams that are sent at once."""
+"""The number of datagrams that a program sends."""
 TTL = 5
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A group, and whether one of its senders is wanted only."""
+    """An IP version, and whether only one source of the group is wanted."""
 
     version: int
     specific: bool
@@ -28,7 +28,7 @@ class Kind:
 
     @property
     def host(self) -> str:
-        """The group as it stands before a port."""
+        """The group in the form that precedes a port."""
         return self.group if self.version == 4 else f"[{self.group}]"
 
     def address(self, host: Host) -> str:
@@ -42,13 +42,13 @@ KINDS = [Kind(version, specific) for version in (4, 6) for specific in (False, T
 
 
 class Socat:
-    """Sends a file as one datagram, and prints what it hears. This version joins no source-specific groups."""
+    """Send a file as one datagram, and print what arrives. This version joins no source-specific groups."""
 
     name = "socat"
     hears: ClassVar[list[Kind]] = [kind for kind in KINDS if not kind.specific]
 
     def ttl(self, kind: Kind) -> int:
-        # It has no word for the hop limit of IPv6.
+        # It has no option for the hop limit of IPv6.
         return TTL if kind.version == 4 else 1
 
     def say(self, kind: Kind, port: int, folder: Path) -> list[str]:
@@ -79,11 +79,11 @@ class Socat:
 
 
 class Multicat:
-    """Plays a recording, and makes one. It takes the source of an IPv4 group, and ignores that of an IPv6 group."""
+    """Play a recording, or make one. It honours the source of an IPv4 group and ignores that of an IPv6 group."""
 
     name = "multicat"
     hears: ClassVar[list[Kind]] = [kind for kind in KINDS if kind.version == 4 or not kind.specific]
-    # Seven packets of a transport stream (ISO/IEC 13818-1): what one datagram carries.
+    # One datagram carries seven packets of a transport stream (ISO/IEC 13818-1).
     piece = 1316
 
     def ttl(self, _kind: Kind) -> int:
@@ -94,7 +94,7 @@ class Multicat:
 
     def say(self, kind: Kind, port: int, folder: Path) -> list[str]:
         (folder / "said.ts").write_bytes(b"".join(self.said()))
-        # The time of each datagram, in ticks of 27 MHz: one a millisecond.
+        # The time of each datagram in ticks of 27 MHz: one datagram per millisecond.
         (folder / "said.aux").write_bytes(b"".join(struct.pack(">Q", tick * 27_000) for tick in range(COUNT)))
         return ["-U", "-t", str(TTL), f"{folder}/said.ts", f"{kind.host}:{port}"]
 
@@ -116,7 +116,7 @@ class Multicat:
 
 
 class Iperf:
-    """Sends numbered datagrams, and counts them."""
+    """Send numbered datagrams, or count them."""
 
     name = "iperf"
     hears: ClassVar[list[Kind]] = KINDS
@@ -131,7 +131,7 @@ class Iperf:
         return ["-u", *version, "-c", f"{kind.group}%eth0", "-p", str(port), "-T", str(TTL), *amount]
 
     def said(self) -> None:
-        """Nothing that could be told before: it depends on the clock."""
+        """Return None: the payloads depend on the clock."""
 
     def hear(self, kind: Kind, port: int, _us: Host, wanted: Host, _folder: Path) -> list[str]:
         version = ["-V"] if kind.version == 6 else []
@@ -139,7 +139,7 @@ class Iperf:
         return ["-s", "-u", *version, "-e", "-f", "k", "-p", str(port), "-B", f"{kind.group}%eth0", *source]
 
     def to_be_heard(self, who: str) -> list[bytes]:
-        # The header of iperf 2: number, seconds, microseconds, upper half of the number. The last number is negative.
+        # The header of iperf 2: number, seconds, microseconds, high half of the number. The last number is negative.
         padding = bytes(self.size - 16 - len(who)) + who.encode()
         numbers = [*range(COUNT), -COUNT]
         return [
@@ -150,7 +150,7 @@ class Iperf:
         return program.out.encode()
 
     def has_heard_all(self, heard: bytes, who: str) -> bool:
-        # Lost and in all, in the report at the end.
+        # "lost/total" in the final report.
         return f" 0/{COUNT} (0%)".encode() in heard
 
 

@@ -1,4 +1,4 @@
-"""Sockets on another host of the bridge, opened in the test's own process. No tests."""
+"""Open sockets on another host of the bridge from the process of the test. No tests."""
 
 import ctypes
 import os
@@ -14,9 +14,9 @@ _CLONE_NEWNET = 0x4000_0000
 
 @contextmanager
 def on(host: Host) -> Iterator[None]:
-    """Let this thread be on ``host``: a socket opened in here belongs there for good (setns(2)).
+    """Move this thread to ``host`` for the block: a socket opened in it stays on that host (setns(2)).
 
-    What looks interfaces up by name or index, such as joining, must happen in here too.
+    Calls that look up interfaces by name or index, such as joining, must also run in the block.
     """
     with Path("/proc/thread-self/ns/net").open() as home, Path("/run/netns", host.name).open() as away:
         _enter(away.fileno())

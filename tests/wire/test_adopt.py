@@ -1,4 +1,4 @@
-"""Taking over a socket that somebody else opened, and giving one away."""
+"""Test ``adopt``, which takes over a socket, and ``detach``, which gives it away."""
 
 import errno
 import select
@@ -31,7 +31,7 @@ def join(sock: socket.socket, group: str) -> None:
 
 
 class TestAdopt:
-    def test_an_unbound_socket_is_bound_and_joined(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_unbound_socket_is_bound_and_joined(self, link: Link, plain: socket.socket) -> None:
         with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx:
             assert rx.port == plain.getsockname()[1] > 0
             assert [membership.group for membership in rx.groups] == [link.group]
@@ -40,7 +40,7 @@ class TestAdopt:
                 heard = rx.recv(timeout=PATIENCE)
                 assert (heard.data, heard.group) == (b"x", link.group)
 
-    def test_its_owner_reads_single_datagrams_afterwards(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_after_close_owner_reads_single_datagrams(self, link: Link, plain: socket.socket) -> None:
         with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx:
             port = rx.port
         plain.settimeout(PATIENCE)
@@ -48,13 +48,13 @@ class TestAdopt:
             tx.send_many([bytes(100)] * 10)
         assert [len(plain.recv(65_535)) for _ in range(10)] == [100] * 10
 
-    def test_a_larger_buffer_is_kept(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_larger_buffer_is_kept(self, link: Link, plain: socket.socket) -> None:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
         before = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         with Receiver.adopt(plain, link.group, 0, interface=link.interface, recv_buffer=20_000):
             assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == before
 
-    def test_a_bound_socket_keeps_its_port(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_bound_socket_keeps_its_port(self, link: Link, plain: socket.socket) -> None:
         plain.bind(("", 0))
         port = plain.getsockname()[1]
         with Receiver.adopt(plain, link.group, interface=link.interface) as rx, link.sender(port) as tx:
@@ -64,18 +64,18 @@ class TestAdopt:
             assert (heard.data, heard.group) == (b"x", link.group)
             assert heard.interface == rx.groups[0].interface
 
-    def test_a_descriptor_will_do(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_descriptor_is_accepted(self, link: Link, plain: socket.socket) -> None:
         rx = Receiver.adopt(plain.fileno(), link.group, 0, interface=link.interface)
         with rx, link.sender(rx.port) as tx:
             nothing_more(rx, tx)
 
-    def test_the_owner_may_close_first(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_owner_closes_first_still_receives(self, link: Link, plain: socket.socket) -> None:
         with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx, link.sender(rx.port) as tx:
             plain.close()
             tx.send(b"x")
             assert rx.recv(timeout=PATIENCE).data == b"x"
 
-    def test_the_owner_keeps_the_socket(self, link: Link, plain: socket.socket) -> None:
+    def test_adopt_after_close_owner_still_receives(self, link: Link, plain: socket.socket) -> None:
         with Receiver.adopt(plain, link.group, 0, interface=link.interface, gro=False) as rx:
             port = rx.port
         plain.settimeout(PATIENCE)
@@ -83,7 +83,7 @@ class TestAdopt:
             tx.send(b"x")
             assert plain.recv(10) == b"x"
 
-    def test_unicast_to_a_bound_socket_is_filtered_and_counted(self) -> None:
+    def test_adopt_bound_socket_unicast_is_filtered_and_counted(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             plain.bind(("", 0))
             with Receiver.adopt(plain, LOOPBACK.group, interface=IFACE) as rx, LOOPBACK.sender(rx.port) as tx:
@@ -91,7 +91,7 @@ class TestAdopt:
                 nothing_more(rx, tx)
                 assert rx.stats().filtered == 1
 
-    def test_what_the_owner_joined_is_filtered_and_counted(self) -> None:
+    def test_adopt_group_of_owner_is_filtered_and_counted(self) -> None:
         foreign = Link("239.9.7.1", IFACE, 0)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             plain.bind(("", 0))
@@ -105,7 +105,7 @@ class TestAdopt:
                 nothing_more(rx, tx)
                 assert rx.stats().filtered == 1
 
-    def test_without_a_group_it_needs_an_address_to_bind_to(self) -> None:
+    def test_adopt_without_group_needs_a_bind_address(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             with pytest.raises(ValueError, match="a group to join, or an address to bind to"):
                 Receiver.adopt(plain)
@@ -122,19 +122,19 @@ class TestAdopt:
             (socket.AF_INET6, socket.SOCK_DGRAM, "of different IP versions"),
         ],
     )
-    def test_another_kind_of_socket_is_refused(
+    def test_adopt_wrong_kind_of_socket_raises_value_error(
         self, family: socket.AddressFamily, kind: socket.SocketKind, part: str
     ) -> None:
         with socket.socket(family, kind) as other, pytest.raises(ValueError, match=part):
             Receiver.adopt(other, LOOPBACK.group, 0, interface=IFACE)
 
     @pytest.mark.platform("linux", "darwin")
-    def test_a_socket_of_this_machine_alone_is_refused(self) -> None:
+    def test_adopt_unix_socket_raises_value_error(self) -> None:
         refused = pytest.raises(ValueError, match="only an IPv4 or IPv6 socket can be taken over")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, refused:
             Receiver.adopt(other, LOOPBACK.group, 0)
 
-    def test_a_closed_socket_is_refused(self) -> None:
+    def test_adopt_closed_socket_raises_os_error(self) -> None:
         plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         plain.close()
         with pytest.raises(OSError, match="cannot duplicate a socket") as caught:
@@ -143,7 +143,7 @@ class TestAdopt:
 
 
 class TestDetach:
-    def test_it_gives_a_joined_plain_socket_and_closes(self, link: Link) -> None:
+    def test_detach_returns_a_joined_plain_socket_and_closes(self, link: Link) -> None:
         with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
             assert rx.closed
             with pytest.raises(ClosedError):
@@ -153,10 +153,10 @@ class TestDetach:
             plain.settimeout(PATIENCE)
             messages = [bytes([number]) * 100 for number in range(10)]
             tx.send_many(messages)
-            # One at a time: whoever reads a plain socket knows nothing of coalesced datagrams.
+            # A reader of a plain socket expects single datagrams, not coalesced ones.
             assert [plain.recv(70_000) for _ in messages] == messages
 
-    def test_nothing_coalesced_is_left_in_the_socket(self, link: Link) -> None:
+    def test_detach_leaves_no_coalesced_datagrams(self, link: Link) -> None:
         with link.pair() as (tx, rx):
             tx.send_many([bytes(100)] * 10)
             with socket.socket(fileno=rx.detach()) as plain:
@@ -165,42 +165,42 @@ class TestDetach:
                 lengths = set()
                 while (data := plain.recv(70_000)) != b"after":
                     lengths.add(len(data))
-                # Dropped or cut apart, but never handed over as if it were one datagram.
+                # Dropped or split, but never delivered as one datagram.
                 assert lengths <= {100}
 
-    def test_its_descriptor_can_be_waited_on(self, link: Link) -> None:
+    def test_detach_descriptor_can_be_waited_on(self, link: Link) -> None:
         with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
             assert select.select([plain], [], [], 0) == ([], [], [])
             tx.send(b"x")
             assert select.select([plain], [], [], PATIENCE) == ([plain], [], [])
 
-    def test_what_it_gave_can_be_adopted_again(self, link: Link) -> None:
+    def test_detach_socket_can_be_adopted_again(self, link: Link) -> None:
         with (
             link.pair() as (tx, rx),
             socket.socket(fileno=rx.detach()) as plain,
-            # The membership came along with the socket.
+            # The membership stays with the socket.
             Receiver.adopt(plain, bind=plain.getsockname()[0], strict=False) as again,
         ):
             tx.send(b"x")
             assert again.recv(timeout=PATIENCE).data == b"x"
 
-    def test_a_group_that_the_adopted_socket_has_joined_is_joined_already(self, link: Link) -> None:
+    def test_adopt_group_joined_on_the_socket_is_rejected(self, link: Link) -> None:
         with link.pair() as (tx, rx), socket.socket(fileno=rx.detach()) as plain:
             with pytest.raises(ValueError, match=f"{link.group} is joined already"):
                 Receiver.adopt(plain, link.group, interface=link.interface)
-            # The owner's membership is as it was.
+            # The membership of the owner is unchanged.
             plain.settimeout(PATIENCE)
             tx.send(b"x")
             assert plain.recv(10) == b"x"
 
-    def test_a_closed_receiver_has_nothing_to_give(self) -> None:
+    def test_detach_closed_receiver_raises_closed_error(self) -> None:
         with LOOPBACK.receiver() as rx:
             rx.close()
             with pytest.raises(ClosedError, match="is closed") as caught:
                 rx.detach()
             assert caught.value.errno == errno.EBADF
 
-    def test_several_sockets_cannot_be_one(self) -> None:
+    def test_detach_several_sockets_raises_value_error(self) -> None:
         with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port) as tx:
             rx.join("239.9.8.8", IFACE)
             assert rx.stats().sockets == 2

@@ -1,4 +1,4 @@
-"""The examples for asyncio, trio and anyio: they run as programs, and their recipes keep what they say."""
+"""Run the examples for asyncio, trio and anyio as programs, and test their recipes."""
 
 import json
 import os
@@ -23,32 +23,32 @@ def python(name: str, *arguments: str) -> list[str]:
     return [sys.executable, os.fspath(EXAMPLES / name), *arguments]
 
 
-def test_the_service_counts_tells_and_ends(free_port: int) -> None:
-    with LOOPBACK.receiver() as told, LOOPBACK.sender(free_port) as tx:
-        endpoints = [f"{LOOPBACK.group}:{port}" for port in (free_port, told.port)]
+def test_asyncio_service_example_counts_reports_and_ends(free_port: int) -> None:
+    with LOOPBACK.receiver() as reports, LOOPBACK.sender(free_port) as tx:
+        endpoints = [f"{LOOPBACK.group}:{port}" for port in (free_port, reports.port)]
         with Program(
             python("asyncio_service.py", *endpoints, LOOPBACK.interface, "--every", "0.01")
         ) as service:
             service.line_with("counting")
-            assert json.loads(told.recv(PATIENCE).data) == {}
+            assert json.loads(reports.recv(PATIENCE).data) == {}
             tx.send_many([b"one"] * 25)
-            while not (totals := json.loads(told.recv(PATIENCE).data)) or sum(totals.values()) < 25:
+            while not (totals := json.loads(reports.recv(PATIENCE).data)) or sum(totals.values()) < 25:
                 assert service.running
             assert list(totals.values()) == [25]
             service.interrupt(signal.SIGTERM)
             assert service.finish() == 0
-            assert "25 datagrams from 1 senders, 0 lost here" in service.out
+            assert "25 datagrams, senders: 1, dropped here: 0" in service.out
             assert service.err == ""
 
 
 LISTENERS: list[tuple[str, ...]] = [("trio_listen.py",), ("anyio_listen.py", "trio")]
 if sys.version_info >= (3, 11):
-    # Before, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
+    # Before Python 3.11, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
     LISTENERS.append(("anyio_listen.py", "asyncio"))
 
 
 @pytest.mark.parametrize("command", LISTENERS, ids=" ".join)
-def test_a_listener_prints_what_comes_until_ctrl_c(command: tuple[str, ...], free_port: int) -> None:
+def test_listen_example_prints_datagrams_until_ctrl_c(command: tuple[str, ...], free_port: int) -> None:
     name, *backend = command
     arguments = [f"{LOOPBACK.group}:{free_port}", LOOPBACK.interface, *backend]
     with Program(python(name, *arguments)) as listener, LOOPBACK.sender(free_port) as tx:
@@ -59,7 +59,7 @@ def test_a_listener_prints_what_comes_until_ctrl_c(command: tuple[str, ...], fre
         listener.line_with("\\xff")
         listener.interrupt()
         assert listener.finish() == 0
-        assert listener.out.endswith("ended\n")
+        assert listener.out.endswith("stopped\n")
         assert listener.err == ""
 
 
@@ -72,11 +72,11 @@ RECIPES = {
 
 @pytest.fixture(params=RECIPES)
 def recipe(request: pytest.FixtureRequest) -> tuple[ModuleType, str, type[Exception]]:
-    """A module with a recipe, the backend it is for, and what a waiting task gets at a close."""
+    """Return a module with a recipe, its backend, and the error that a waiting task gets at a close."""
     return RECIPES[request.param]
 
 
-def test_receives_that_are_cancelled_lose_nothing(recipe: tuple[ModuleType, str, type[Exception]]) -> None:
+def test_recipe_cancelled_receives_lose_nothing(recipe: tuple[ModuleType, str, type[Exception]]) -> None:
     module, backend, _ = recipe
 
     async def main() -> tuple[int, int]:
@@ -109,7 +109,7 @@ def test_receives_that_are_cancelled_lose_nothing(recipe: tuple[ModuleType, str,
     assert cancelled >= 300
 
 
-def test_a_close_wakes_the_task_that_waits(recipe: tuple[ModuleType, str, type[Exception]]) -> None:
+def test_recipe_close_wakes_the_waiting_task(recipe: tuple[ModuleType, str, type[Exception]]) -> None:
     module, backend, closed = recipe
 
     async def main() -> None:

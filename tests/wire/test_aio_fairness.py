@@ -1,4 +1,4 @@
-"""A flood leaves the event loop's other tasks their time, however slow or fast the flooded one is."""
+"""Test that a flooded task leaves time to the other tasks of the event loop, however slow or fast it is."""
 
 import asyncio
 import itertools
@@ -13,10 +13,10 @@ from tests.support import loops
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-# Long enough for more than a hundred timers: of fewer, the 99th percentile would be the worst.
+# Long enough for more than a hundred timers: with fewer, the 99th percentile would be the maximum.
 SECONDS = 1.7
 TIMER = 0.01
-# Sends for a while at full speed, and says when it has begun.
+# Send for a while at full speed, and print when it has begun.
 FLOOD = """
 import sys, time
 from multicast.sync import Sender
@@ -50,18 +50,18 @@ async def handle(rx: aio.Receiver, body: Callable[[], None]) -> None:
 
 
 def quick() -> None:
-    """A body that does nothing."""
+    """Do nothing."""
 
 
 def slow() -> None:
-    """A body that computes for half a millisecond."""
+    """Compute for half a millisecond."""
     end = monotonic() + 0.0005
     while monotonic() < end:
         pass
 
 
 class Counted:
-    """A function that counts its calls."""
+    """Call a function and count the calls."""
 
     def __init__(self, body: Callable[[], None]) -> None:
         self.calls = 0
@@ -73,11 +73,11 @@ class Counted:
 
 
 async def lateness(steps: Callable[[], int], busy: Awaitable[None]) -> list[float]:
-    """How late a timer fires, again and again, while another task is busy, which tells how many steps it has done.
+    """Return how late a repeated timer fires while another task is busy. ``steps`` returns the steps of that task.
 
-    Other programs, and other machines on the same host, take the processor away for longer than what is looked for
-    here, and the latter without a trace. So a timer is late by no more than what this thread computed beyond the
-    timer's time, nor by more than what the steps of that time take on average: on an idle machine all are the same.
+    Other programs and other virtual machines of the host take the processor away for longer than the lateness
+    measured here, and the latter leave no trace. So the lateness is limited to what this thread computed beyond
+    the time of the timer, and to the average time of the steps done: on an idle machine, all three are the same.
     """
     task = asyncio.ensure_future(busy)
     waits = []
@@ -97,7 +97,7 @@ async def lateness(steps: Callable[[], int], busy: Awaitable[None]) -> list[floa
 @pytest.mark.parametrize("body", [quick, slow])
 @pytest.mark.parametrize("reader", [iterate, receive, batches, handle])
 @pytest.mark.parametrize("kind", loops.KINDS)
-def test_a_timer_is_kept_under_a_flood(
+def test_aio_timer_during_flood_is_on_time(
     kind: str,
     reader: Callable[[aio.Receiver, Callable[[], None]], Awaitable[None]],
     body: Callable[[], None],
@@ -111,7 +111,7 @@ def test_a_timer_is_kept_under_a_flood(
                 counted, before = Counted(body), rx.stats().received
                 late = await lateness(lambda: counted.calls, reader(rx, counted))
                 received = rx.stats().received - before
-        # Enough to call it a flood: there was always something to read.
+        # Enough for a flood: there was always something to read.
         assert received > (2_000 if body is quick else 50)
         assert late[len(late) * 99 // 100] < 0.010, f"late by {late[-5:]}"
 
@@ -130,7 +130,7 @@ async def send_at_once(tx: aio.Sender, message: bytes) -> None:
 @pytest.mark.parametrize("size", [10, 60_000])
 @pytest.mark.parametrize("send", [send_singly, send_at_once])
 @pytest.mark.parametrize("kind", loops.KINDS)
-def test_a_timer_is_kept_while_another_task_sends(
+def test_aio_timer_while_task_sends_is_on_time(
     kind: str, send: Callable[[aio.Sender, bytes], Awaitable[None]], size: int
 ) -> None:
     async def main() -> None:

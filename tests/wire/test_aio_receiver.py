@@ -1,4 +1,4 @@
-"""`multicast.aio.Receiver`: what comes, who gets it, what a cancelled or closed receive leaves behind."""
+"""Test `multicast.aio.Receiver`: delivery, sharing between tasks, cancellation and closing."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture(params=loops.KINDS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine to its end on every kind of loop in turn."""
+    """Return a function that runs a coroutine, on each kind of loop in turn."""
     return lambda main: loops.run(loops.KINDS[request.param], main)
 
 
@@ -74,7 +74,7 @@ Way: TypeAlias = Callable[[aio.Receiver, int], Coroutine[Any, Any, list[Datagram
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("gso", [False, True], ids=["plain", "coalesced"])
-def test_everything_comes_in_order(run: Run, way: Way, gso: bool) -> None:
+def test_aio_receiver_datagrams_arrive_in_order(run: Run, way: Way, gso: bool) -> None:
     async def main() -> None:
         async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface) as rx:
             with LOOPBACK.sender(rx.port, gso=gso) as tx:
@@ -88,7 +88,7 @@ def test_everything_comes_in_order(run: Run, way: Way, gso: bool) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_task_waits_for_what_comes_later(run: Run, way: Way) -> None:
+def test_aio_receiver_task_waits_for_later_datagrams(run: Run, way: Way) -> None:
     async def main() -> None:
         tx, rx = pair()
         async with rx:
@@ -102,7 +102,7 @@ def test_a_task_waits_for_what_comes_later(run: Run, way: Way) -> None:
     run(main())
 
 
-def test_ways_may_be_mixed_in_the_midst_of_everything(run: Run) -> None:
+def test_aio_receiver_mixed_calls_keep_the_order(run: Run) -> None:
     async def main() -> None:
         chance = random.Random(5)
         tx, rx = pair()
@@ -117,7 +117,7 @@ def test_ways_may_be_mixed_in_the_midst_of_everything(run: Run) -> None:
     run(main())
 
 
-def test_a_batch_out_of_a_left_loop_is_a_whole_batch() -> None:
+def test_aio_recv_batch_after_left_loop_returns_the_rest() -> None:
     async def main() -> None:
         tx, rx = pair()
         async with rx:
@@ -133,7 +133,7 @@ def test_a_batch_out_of_a_left_loop_is_a_whole_batch() -> None:
     asyncio.run(main())
 
 
-def test_a_timeout_is_kept_and_takes_nothing(run: Run) -> None:
+def test_aio_receive_timeout_raises_and_takes_nothing(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ def test_a_timeout_is_kept_and_takes_nothing(run: Run) -> None:
                         await rx.recv(timeout)
                     with pytest.raises(TimeoutError):
                         await rx.recv_batch(8, timeout)
-                    # The clock of uvloop stands still within a turn and counts milliseconds.
+                    # The clock of uvloop counts milliseconds and does not advance within a turn.
                     assert loop.time() - begin >= 2 * timeout - 0.004
                 tx.send(b"after all")
                 assert (await rx.recv(timeout=float("inf"))).data == b"after all"
@@ -154,7 +154,7 @@ def test_a_timeout_is_kept_and_takes_nothing(run: Run) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, -0.001, float("nan")])
-def test_a_timeout_is_a_number_from_0(wrong: float) -> None:
+def test_aio_receive_bad_timeout_raises_value_error(wrong: float) -> None:
     async def main() -> None:
         tx, rx = pair()
         with tx:
@@ -167,7 +167,7 @@ def test_a_timeout_is_a_number_from_0(wrong: float) -> None:
     asyncio.run(main())
 
 
-def test_a_thousand_cancelled_and_late_receives_lose_nothing(run: Run) -> None:
+def test_aio_receive_1000_cancelled_or_timed_out_lose_nothing(run: Run) -> None:
     async def main() -> tuple[int, int]:
         chance = random.Random(1000)
         tx, rx = pair()
@@ -217,7 +217,7 @@ def test_a_thousand_cancelled_and_late_receives_lose_nothing(run: Run) -> None:
     assert late > 100
 
 
-def test_wait_for_loses_nothing(run: Run) -> None:
+def test_aio_receive_with_wait_for_loses_nothing(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         found: list[bytes] = []
@@ -236,7 +236,7 @@ def test_wait_for_loses_nothing(run: Run) -> None:
     run(main())
 
 
-def test_several_tasks_share_what_comes(run: Run) -> None:
+def test_aio_receiver_several_tasks_share_the_datagrams(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         shares: list[list[bytes]] = [[] for _ in range(8)]
@@ -267,12 +267,12 @@ def test_several_tasks_share_what_comes(run: Run) -> None:
                     task.cancel()
                 await asyncio.wait(tasks)
         assert sorted((data for share in shares for data in share), key=int) == numbered(2000)
-        assert all(shares), "a task went away empty"
+        assert all(shares), "a task received nothing"
 
     run(main())
 
 
-def test_waiting_tasks_are_served_in_turn(run: Run) -> None:
+def test_aio_receiver_waiting_tasks_are_served_in_turn(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         served: list[int] = []
@@ -297,8 +297,8 @@ def test_waiting_tasks_are_served_in_turn(run: Run) -> None:
     run(main())
 
 
-def test_what_one_task_left_wakes_the_next() -> None:
-    # The first to run takes all from the kernel, whose readiness tells the second nothing.
+def test_aio_receiver_rest_of_one_task_wakes_the_next() -> None:
+    # The first task takes everything from the kernel, so the descriptor is not readable for the second.
     async def main() -> None:
         tx, rx = pair()
         async with rx:
@@ -314,7 +314,7 @@ def test_what_one_task_left_wakes_the_next() -> None:
     asyncio.run(main())
 
 
-def test_a_task_cancelled_on_its_way_passes_its_turn_on(run: Run) -> None:
+def test_aio_receiver_cancelled_task_passes_its_turn_on(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         async with rx:
@@ -323,7 +323,7 @@ def test_a_task_cancelled_on_its_way_passes_its_turn_on(run: Run) -> None:
                     first, second = (asyncio.ensure_future(rx.recv(PATIENCE)) for _ in range(2))
                     await loops.turns()
                     tx.send(b"%d" % number)
-                    # After so many turns the first may be waiting, woken or through.
+                    # After this many turns the first task may be waiting, woken or done.
                     await loops.turns(number % 5)
                     first.cancel()
                     await asyncio.wait([first])
@@ -337,7 +337,7 @@ def test_a_task_cancelled_on_its_way_passes_its_turn_on(run: Run) -> None:
     run(main())
 
 
-def test_close_wakes_everybody(run: Run) -> None:
+def test_aio_receiver_close_wakes_every_task(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         with tx:
@@ -358,7 +358,7 @@ def test_close_wakes_everybody(run: Run) -> None:
     run(main())
 
 
-def test_what_was_taken_and_not_handed_out_goes_with_a_close() -> None:
+def test_aio_receiver_close_discards_pending_datagrams() -> None:
     async def main() -> None:
         tx, rx = pair()
         with tx:
@@ -372,7 +372,7 @@ def test_what_was_taken_and_not_handed_out_goes_with_a_close() -> None:
     asyncio.run(main())
 
 
-def test_a_loop_that_closes_gets_nothing_more() -> None:
+def test_aio_receiver_closed_in_its_loop_ends_the_loop() -> None:
     async def main() -> None:
         tx, rx = pair()
         found = []
@@ -392,7 +392,7 @@ def test_a_loop_that_closes_gets_nothing_more() -> None:
     asyncio.run(main())
 
 
-def test_close_in_another_thread_wakes_everybody(run: Run) -> None:
+def test_aio_receiver_close_in_thread_wakes_every_task(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         with tx:
@@ -408,7 +408,7 @@ def test_close_in_another_thread_wakes_everybody(run: Run) -> None:
     run(main())
 
 
-def test_nobody_waits_nothing_is_watched() -> None:
+def test_aio_receiver_is_watched_only_while_a_task_waits() -> None:
     loop = loops.Watched()
 
     async def main() -> None:
@@ -425,12 +425,12 @@ def test_nobody_waits_nothing_is_watched() -> None:
             with pytest.raises(TimeoutError):
                 await rx.recv(0.001)
             await loops.turns()
-            assert loop.reading == set(), "after a time-out"
+            assert loop.reading == set(), "after a timeout"
             tasks = [asyncio.ensure_future(rx.recv()) for _ in range(2)]
             await loops.turns()
             tasks[0].cancel()
             await loops.turns()
-            assert loop.reading == {rx.fileno()}, "one still waits"
+            assert loop.reading == {rx.fileno()}, "while one task waits"
             tasks[1].cancel()
             await asyncio.wait(tasks)
             await loops.turns()
@@ -445,9 +445,9 @@ def test_nobody_waits_nothing_is_watched() -> None:
     loops.run(lambda: loop, main())
 
 
-def test_what_is_there_costs_no_future_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aio_receiver_pending_datagrams_cost_no_future_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = loops.Watched()
-    # On a busy machine this program is away for longer than a slice, gives way, and is watched for anew.
+    # On a busy machine a step may take longer than a slice, after which the receiver yields and waits again.
     monkeypatch.setattr(endpoint, "SLICE", PATIENCE)
 
     async def main() -> None:
@@ -459,21 +459,21 @@ def test_what_is_there_costs_no_future_and_no_task(monkeypatch: pytest.MonkeyPat
                 before = loop.futures, loop.tasks, loop.watches
                 assert len(await by_iteration(rx, 2000)) == 2000
                 assert (loop.futures, loop.tasks, loop.watches) == before
-                # One that waits again and again is watched for once.
+                # A task that waits repeatedly is registered once.
                 task = asyncio.ensure_future(by_iteration(rx, 100))
                 for message in numbered(100):
                     await loops.turns()
                     tx.send(message)
                 await task
                 assert loop.watches - before[2] == 1
-                # This one, and one for each loop that was left.
+                # This task, and one for each loop that was left.
                 assert loop.tasks - before[1] <= 1 + 2
                 assert threading.active_count() == threads
 
     loops.run(lambda: loop, main())
 
 
-def test_one_thread_serves_a_loop_without_readers() -> None:
+def test_aio_receiver_loop_without_readers_uses_one_thread() -> None:
     async def main() -> None:
         tx, rx = pair()
         threads = threading.active_count()
@@ -490,7 +490,7 @@ def test_one_thread_serves_a_loop_without_readers() -> None:
     loops.run(loops.WithoutReaders, main())
 
 
-def test_an_error_of_the_system_reaches_one_task_and_the_others_go_on() -> None:
+def test_aio_receiver_error_of_the_system_reaches_one_task() -> None:
     async def main() -> None:
         tx, rx = pair()
         real = rx._core.recv
@@ -515,7 +515,7 @@ def test_an_error_of_the_system_reaches_one_task_and_the_others_go_on() -> None:
     asyncio.run(main())
 
 
-def test_a_receiver_outlives_a_loop(run: Run) -> None:
+def test_aio_receiver_outlives_its_loop(run: Run) -> None:
     tx, rx = pair()
 
     async def once(message: bytes) -> bytes:
@@ -530,7 +530,7 @@ def test_a_receiver_outlives_a_loop(run: Run) -> None:
         rx.close()
 
 
-def test_a_loop_that_ended_in_the_midst_of_a_receive_leaves_it_usable() -> None:
+def test_aio_receiver_loop_closed_during_receive_stays_usable() -> None:
     tx, rx = pair()
 
     async def abandon() -> None:
@@ -549,12 +549,12 @@ def test_a_loop_that_ended_in_the_midst_of_a_receive_leaves_it_usable() -> None:
         loop.close()
         assert asyncio.run(once()) == b"one"
         rx.close()
-        # The task that nobody ended dies here, and must not trip over its closed loop.
+        # The abandoned task is collected here and must not use its closed loop.
         abandoned.clear()
         gc.collect()
 
 
-def test_tasks_of_two_loops_do_not_wait_at_once() -> None:
+def test_aio_receiver_waiting_in_two_loops_raises_runtime_error() -> None:
     tx, rx = pair()
     waiting, done = threading.Event(), threading.Event()
 
@@ -579,7 +579,7 @@ def test_tasks_of_two_loops_do_not_wait_at_once() -> None:
             rx.close()
 
 
-def test_groups_joined_while_a_task_waits_are_heard(run: Run) -> None:
+def test_aio_receiver_groups_joined_while_waiting_are_received(run: Run) -> None:
     groups = [f"239.9.9.{number}" for number in range(1, 101)]
 
     async def main() -> None:
@@ -607,7 +607,7 @@ def test_groups_joined_while_a_task_waits_are_heard(run: Run) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_ring_is_received_from_alike(run: Run, way: Way) -> None:
+def test_aio_receiver_with_ring_delivers_the_same(run: Run, way: Way) -> None:
     async def main() -> None:
         tx, rx = pair(ring=1000)
         async with rx:
@@ -628,7 +628,7 @@ def test_a_ring_is_received_from_alike(run: Run, way: Way) -> None:
     run(main())
 
 
-def test_it_is_opened_with_the_arguments_of_its_twin() -> None:
+def test_aio_receiver_takes_the_arguments_of_the_sync_one() -> None:
     with pytest.raises(ValueError, match="port"):
         aio.Receiver(LOOPBACK.group, 70_000)
     with pytest.raises(TypeError):
@@ -640,11 +640,11 @@ def test_it_is_opened_with_the_arguments_of_its_twin() -> None:
     assert "closed" in repr(rx)
 
 
-def test_the_module_shows_its_two_names() -> None:
+def test_aio_module_lists_its_public_names() -> None:
     assert dir(aio) == aio.__all__ == ["Receiver", "Sender"]
 
 
-def test_one_that_was_not_closed_is_warned_about() -> None:
+def test_aio_receiver_unclosed_warns_when_collected() -> None:
     held = [aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)]
     with pytest.warns(ResourceWarning, match=f"unclosed <Receiver on port {held[0].port}: {LOOPBACK.group}>"):
         held.clear()

@@ -1,4 +1,4 @@
-"""`multicast.aio.Sender`: what went, in which order, and how it waits where the network is slower than the program."""
+"""Test `multicast.aio.Sender`: what it sends, in which order, and how it waits for a slow network."""
 
 import asyncio
 import subprocess
@@ -16,26 +16,26 @@ from tests.support import loops
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
 Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
-CARD = Link("239.9.8.7", "veth0", 65_507)
+VETH = Link("239.9.8.7", "veth0", 65_507)
 
 
 @pytest.fixture(params=loops.KINDS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine to its end on every kind of loop in turn."""
+    """Return a function that runs a coroutine, on each kind of loop in turn."""
     return lambda main: loops.run(loops.KINDS[request.param], main)
 
 
 @pytest.fixture
-def slow_card(tool: Callable[[str], str]) -> Iterator[Link]:
-    """A link by a card that sends a megabyte a second, so that a send buffer fills at once.
+def slow_link(tool: Callable[[str], str]) -> Iterator[Link]:
+    """Limit an interface to a megabyte per second, so that a send buffer fills at once.
 
-    What this machine itself hears of a group does not pass the card: it comes when it is sent.
+    The copy of a datagram that this machine itself receives is not limited.
     """
-    command = [tool("tc"), "qdisc", "replace", "dev", CARD.interface, "root"]
+    command = [tool("tc"), "qdisc", "replace", "dev", VETH.interface, "root"]
     subprocess.run([*command, *["tbf", "rate", "8mbit", "burst", "5kb", "limit", "10mb"]], check=True)
-    yield CARD
+    yield VETH
     subprocess.run([*command, "pfifo"], check=True)
-    subprocess.run([tool("tc"), "qdisc", "delete", "dev", CARD.interface, "root"], check=True)
+    subprocess.run([tool("tc"), "qdisc", "delete", "dev", VETH.interface, "root"], check=True)
 
 
 def open_pair(link: Link, **options: Any) -> tuple[aio.Sender, Receiver]:
@@ -59,7 +59,7 @@ def heard(rx: Receiver, count: int) -> list[bytes]:
     return found
 
 
-def silent(rx: Receiver) -> bool:
+def is_silent(rx: Receiver) -> bool:
     try:
         rx.recv(timeout=0)
     except TimeoutError:
@@ -67,7 +67,7 @@ def silent(rx: Receiver) -> bool:
     return False
 
 
-def test_everything_is_sent_in_order(run: Run) -> None:
+def test_aio_sender_messages_arrive_in_order(run: Run) -> None:
     async def main() -> None:
         tx, rx = open_pair(LOOPBACK)
         with rx:
@@ -86,9 +86,9 @@ def test_everything_is_sent_in_order(run: Run) -> None:
 
 
 @pytest.mark.private_net
-def test_a_slow_network_holds_the_task_and_nobody_else(run: Run, slow_card: Link) -> None:
+def test_aio_sender_slow_network_blocks_only_its_task(run: Run, slow_link: Link) -> None:
     async def main() -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000)
+        tx, rx = open_pair(slow_link, send_buffer=20_000)
         ticks = 0
 
         async def tick() -> None:
@@ -102,7 +102,7 @@ def test_a_slow_network_holds_the_task_and_nobody_else(run: Run, slow_card: Link
                 ticking = asyncio.ensure_future(tick())
                 begin = monotonic()
                 assert await tx.send_many(numbered(300, 1000)) == 300
-                # The card takes 0.3 s for them, of which the send buffer hides some at the end.
+                # The interface takes 0.3 s for them. The send buffer hides the end of it.
                 assert monotonic() - begin > 0.1
                 assert ticks > 20
                 ticking.cancel()
@@ -113,9 +113,9 @@ def test_a_slow_network_holds_the_task_and_nobody_else(run: Run, slow_card: Link
 
 
 @pytest.mark.private_net
-def test_a_full_buffer_is_waited_for_as_long_as_it_is_said(run: Run, slow_card: Link) -> None:
+def test_aio_sender_full_buffer_raises_timeout_error_in_time(run: Run, slow_link: Link) -> None:
     async def main() -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000, gso=False)
+        tx, rx = open_pair(slow_link, send_buffer=20_000, gso=False)
         with rx:
             async with tx:
                 with pytest.raises(TimeoutError, match="the send buffer stayed full within 0 s"):
@@ -133,11 +133,11 @@ def test_a_full_buffer_is_waited_for_as_long_as_it_is_said(run: Run, slow_card: 
 
 
 @pytest.mark.private_net
-def test_cancelled_at_any_time_it_is_known_what_went(run: Run, slow_card: Link) -> None:
+def test_aio_sender_cancelled_send_many_counts_what_was_sent(run: Run, slow_link: Link) -> None:
     messages = numbered(1000, 1000)
 
     async def main() -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000)
+        tx, rx = open_pair(slow_link, send_buffer=20_000)
         with rx:
             async with tx:
                 for round_ in range(10):
@@ -150,15 +150,15 @@ def test_cancelled_at_any_time_it_is_known_what_went(run: Run, slow_card: Link) 
                     went = tx.stats().sent - before
                     assert went < 1000
                     assert (heard(rx, went) if went else []) == messages[:went]
-                    assert silent(rx)
+                    assert is_silent(rx)
 
     run(main())
 
 
 @pytest.mark.private_net
-def test_several_tasks_send_at_once(run: Run, slow_card: Link) -> None:
+def test_aio_sender_several_tasks_keep_their_order(run: Run, slow_link: Link) -> None:
     async def main() -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000)
+        tx, rx = open_pair(slow_link, send_buffer=20_000)
         with rx:
             async with tx:
                 many = [[b"%d %d " % (task, n) + b"." * 500 for n in range(50)] for task in range(4)]
@@ -179,9 +179,9 @@ def test_several_tasks_send_at_once(run: Run, slow_card: Link) -> None:
 
 
 @pytest.mark.private_net
-def test_close_wakes_whoever_waits(run: Run, slow_card: Link) -> None:
+def test_aio_sender_close_wakes_waiting_tasks(run: Run, slow_link: Link) -> None:
     async def main(close_elsewhere: bool) -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000)
+        tx, rx = open_pair(slow_link, send_buffer=20_000)
         with rx:
             tasks = [asyncio.ensure_future(tx.send_many(numbered(1000, 1000))) for _ in range(3)]
             await asyncio.sleep(0.02)
@@ -205,11 +205,11 @@ def test_close_wakes_whoever_waits(run: Run, slow_card: Link) -> None:
 
 
 @pytest.mark.private_net
-def test_it_is_watched_only_while_somebody_waits(slow_card: Link) -> None:
+def test_aio_sender_is_watched_only_while_a_task_waits(slow_link: Link) -> None:
     loop = loops.Watched()
 
     async def main() -> None:
-        tx, rx = open_pair(slow_card, send_buffer=20_000)
+        tx, rx = open_pair(slow_link, send_buffer=20_000)
         with rx:
             async with tx:
                 await tx.send_many(numbered(5))
@@ -224,7 +224,7 @@ def test_it_is_watched_only_while_somebody_waits(slow_card: Link) -> None:
     loops.run(lambda: loop, main())
 
 
-def test_a_message_too_long_is_refused_and_told_from_what_went(run: Run) -> None:
+def test_aio_sender_message_too_long_raises_value_error(run: Run) -> None:
     async def main() -> None:
         tx, rx = open_pair(LOOPBACK)
         with rx:
@@ -239,12 +239,12 @@ def test_a_message_too_long_is_refused_and_told_from_what_went(run: Run) -> None
                 assert heard(rx, went) == numbered(200)[:went]
                 with pytest.raises(TypeError):
                     await tx.send("text")  # type: ignore[arg-type]
-                assert silent(rx)
+                assert is_silent(rx)
 
     run(main())
 
 
-def test_an_iterable_that_fails_fails_the_call() -> None:
+def test_aio_sender_error_in_iterable_is_raised() -> None:
     def messages() -> Iterator[bytes]:
         yield from numbered(10)
         raise ZeroDivisionError("no more")
@@ -262,17 +262,17 @@ def test_an_iterable_that_fails_fails_the_call() -> None:
 
 
 @pytest.mark.private_net
-def test_an_error_of_the_system_is_raised_after_what_went(tool: Callable[[str], str]) -> None:
+def test_aio_sender_error_of_the_system_is_raised(tool: Callable[[str], str]) -> None:
     ip = tool("ip")
 
     async def main() -> None:
-        card = Link("239.9.8.7", "brief0", 65_507)
+        link = Link("239.9.8.7", "brief0", 65_507)
         subprocess.run([ip, *["link", "add", "brief0", "type", "veth", "peer", "name", "brief1"]], check=True)
         try:
             for name in ("brief0", "brief1"):
                 subprocess.run([ip, "link", "set", name, "up"], check=True)
             subprocess.run([ip, *["addr", "add", "198.51.100.1/24", "dev", "brief0"]], check=True)
-            tx, rx = open_pair(card)
+            tx, rx = open_pair(link)
         finally:
             subprocess.run([ip, "link", "delete", "brief0"], check=True)
         with rx:
@@ -286,7 +286,7 @@ def test_an_error_of_the_system_is_raised_after_what_went(tool: Callable[[str], 
     asyncio.run(main())
 
 
-def test_a_rate_is_kept_without_holding_the_loop(run: Run) -> None:
+def test_aio_sender_rate_is_kept_without_blocking_the_loop(run: Run) -> None:
     async def main() -> None:
         tx, rx = open_pair(LOOPBACK, rate=1000)
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""What cannot be joined or left: each with the class and the number of its error and a sentence that says why.
+"""Test groups that cannot be joined or left: the class, the errno and the message of each error.
 
-After each, nothing has changed: neither what the receiver says is joined, nor what the kernel has joined, nor what it
-lets through. What is refused before the system is asked, at opening, is in ``tests/unit/test_sync_args.py`` too.
+Afterwards nothing has changed: neither the receiver's groups, nor the kernel's memberships, nor what is delivered.
+Arguments that are rejected before any system call are also tested in ``tests/unit/test_sync_args.py``.
 """
 
 import errno
@@ -19,15 +19,15 @@ from tests.wire.exchange import PATIENCE
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-CARD = "veth0"
+VETH = "veth0"
 HELD = [
-    f"239.9.5.1%{CARD}",
-    f"192.0.2.1,192.0.2.3@232.9.5.1%{CARD}",
-    f"ff15::9:5:1%{CARD}",
-    f"2001:db8::1@ff35::9:5:1%{CARD}",
+    f"239.9.5.1%{VETH}",
+    f"192.0.2.1,192.0.2.3@232.9.5.1%{VETH}",
+    f"ff15::9:5:1%{VETH}",
+    f"2001:db8::1@ff35::9:5:1%{VETH}",
     "239.9.5.2%lo",
 ]
-"""What the receiver under test has joined before."""
+"""The groups that the receiver under test has joined."""
 
 FREE, FREE6 = "239.9.5.99", "ff15::9:5:99"
 HERE = r"\(interfaces here: lo \(127\.0\.0\.1\), "
@@ -37,13 +37,13 @@ SOURCES6 = [f"fd01::{number:x}" for number in range(1, 200)]
 
 @dataclass(frozen=True)
 class Case:
-    """A call that is refused, and how."""
+    """A call that fails, and its error."""
 
     call: str
     args: tuple[Any, ...]
     options: dict[str, Any]
     number: int | None
-    """The errno of an OSError; None for bad input, which is a ValueError."""
+    """The errno of an OSError, or None for bad input, which is a ValueError."""
     why: str
 
     def __str__(self) -> str:
@@ -69,39 +69,39 @@ CASES = [
     # of two families
     join(
         f"2001:db8::1@{FREE}",
-        CARD,
+        VETH,
         why="source 2001:db8::1 and group 239.9.5.99 are of different IP versions",
     ),
     join(
-        f"192.0.2.1@{FREE6}", CARD, why="source 192.0.2.1 and group ff15::9:5:99 are of different IP versions"
+        f"192.0.2.1@{FREE6}", VETH, why="source 192.0.2.1 and group ff15::9:5:99 are of different IP versions"
     ),
     join(
         FREE6,
-        CARD,
+        VETH,
         source="::ffff:192.0.2.1",
         why="source ::ffff:192.0.2.1 and group .* different IP versions",
     ),
     join(
         FREE,
-        CARD,
+        VETH,
         exclude=["192.0.2.1", "2001:db8::1"],
         why="source 2001:db8::1 and group .* different IP versions",
     ),
     join(
         [FREE, FREE6],
-        CARD,
+        VETH,
         source="192.0.2.1",
         why="source 192.0.2.1 and group ff15::9:5:99 are of different",
     ),
-    join([FREE6, FREE], CARD, exclude="2001:db8::1", why="and group 239.9.5.99 are of different IP versions"),
+    join([FREE6, FREE], VETH, exclude="2001:db8::1", why="and group 239.9.5.99 are of different IP versions"),
     # groups that are none
-    join("192.0.2.1", CARD, why="192.0.2.1 is not a multicast address"),
-    join("2001:db8::1", CARD, why="2001:db8::1 is not a multicast address"),
-    join([FREE, "240.0.0.0"], CARD, why="240.0.0.0 is not a multicast address"),
-    join("239.255.255.255+2", CARD, why="240.0.0.0 is not a multicast address"),
+    join("192.0.2.1", VETH, why="192.0.2.1 is not a multicast address"),
+    join("2001:db8::1", VETH, why="2001:db8::1 is not a multicast address"),
+    join([FREE, "240.0.0.0"], VETH, why="240.0.0.0 is not a multicast address"),
+    join("239.255.255.255+2", VETH, why="240.0.0.0 is not a multicast address"),
     join("239.9.5.0/24", "lo", why="239.9.5.2 is joined already on lo"),
-    join("239.9.5.99/24", CARD, why=r"that is 239\.9\.5\.0/24"),
-    join(f"{FREE}:1", CARD, why="the port is given twice"),
+    join("239.9.5.99/24", VETH, why=r"that is 239\.9\.5\.0/24"),
+    join(f"{FREE}:1", VETH, why="the port is given twice"),
     # zones and interfaces
     join("ff02::9:5", why="name one, as in ff02::9:5%eth0"),
     join("ff01::9:5", why="name one, as in ff01::9:5%eth0"),
@@ -127,86 +127,86 @@ CASES = [
         why=r"cannot join 239\.9\.5\.99 on any interface: .* \(nosuch0: there is no such interface; nosuch1: there",
     ),
     # sources
-    join(FREE, CARD, source="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
-    join(FREE, CARD, source="0.0.0.0", why="0.0.0.0 cannot be the source of a datagram"),
-    join(FREE, CARD, source=["192.0.2.1", "255.255.255.255"], why="255.255.255.255 cannot be the source of"),
-    join(FREE, CARD, exclude="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
-    join(FREE6, CARD, source="::", why=":: cannot be the source of a datagram"),
-    join(FREE6, CARD, source="ff02::1", why="ff02::1 cannot be the source of a datagram"),
-    join(FREE6, CARD, source="", why='"" is not an IPv4 or IPv6 address'),
-    join(f"host@{FREE}", CARD, why='"host" is not an IPv4 or IPv6 address'),
-    join(f"@{FREE}", CARD, why="has an empty source before '@'"),
+    join(FREE, VETH, source="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
+    join(FREE, VETH, source="0.0.0.0", why="0.0.0.0 cannot be the source of a datagram"),
+    join(FREE, VETH, source=["192.0.2.1", "255.255.255.255"], why="255.255.255.255 cannot be the source of"),
+    join(FREE, VETH, exclude="239.1.1.1", why="239.1.1.1 cannot be the source of a datagram"),
+    join(FREE6, VETH, source="::", why=":: cannot be the source of a datagram"),
+    join(FREE6, VETH, source="ff02::1", why="ff02::1 cannot be the source of a datagram"),
+    join(FREE6, VETH, source="", why='"" is not an IPv4 or IPv6 address'),
+    join(f"host@{FREE}", VETH, why='"host" is not an IPv4 or IPv6 address'),
+    join(f"@{FREE}", VETH, why="has an empty source before '@'"),
     join(
         FREE6,
         "lo",
-        source=f"fe80::1%{CARD}",
-        why=f"the source fe80::1%{CARD} is on {CARD}, and its group joined on lo",
+        source=f"fe80::1%{VETH}",
+        why=f"the source fe80::1%{VETH} is on {VETH}, and its group joined on lo",
     ),
     join(
         FREE6, source="fe80::1%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"
     ),
     join(
-        FREE, CARD, source="192.0.2.1", exclude="192.0.2.2", why="for some sources or without some, not both"
+        FREE, VETH, source="192.0.2.1", exclude="192.0.2.2", why="for some sources or without some, not both"
     ),
-    join(f"192.0.2.1@{FREE}", CARD, exclude="192.0.2.2", why="for some sources or without some, not both"),
+    join(f"192.0.2.1@{FREE}", VETH, exclude="192.0.2.2", why="for some sources or without some, not both"),
     join(
         "232.9.5.99",
-        CARD,
+        VETH,
         why=r"source-specific group \(RFC 4607\): name its source, as in 10.0.0.1@232.9.5.99",
     ),
-    join("232.9.5.99", CARD, exclude="192.0.2.1", why=r"source-specific group \(RFC 4607\): name its source"),
-    join("ff35::9:5:99", CARD, why=r"\(RFC 4607\): name its source, as in fd00::1@ff35::9:5:99"),
+    join("232.9.5.99", VETH, exclude="192.0.2.1", why=r"source-specific group \(RFC 4607\): name its source"),
+    join("ff35::9:5:99", VETH, why=r"\(RFC 4607\): name its source, as in fd00::1@ff35::9:5:99"),
     join(
         "ff3e::8000:1",
-        CARD,
+        VETH,
         exclude="2001:db8::1",
         why=r"source-specific group \(RFC 4607\): name its source",
     ),
-    join("231.255.255.255+2", CARD, why="232.0.0.0 is a source-specific group"),
+    join("231.255.255.255+2", VETH, why="232.0.0.0 is a source-specific group"),
     # joined before
-    join("239.9.5.1", CARD, why=f"239.9.5.1 is joined already on {CARD}$"),
-    join("239.9.5.1", "192.0.2.2", why=f"239.9.5.1 is joined already on {CARD}$"),
-    join("ff15::9:5:1", "2001:db8::2", why=f"ff15::9:5:1 is joined already on {CARD}$"),
-    join("FF15:0::9:5:1", CARD, why=f"ff15::9:5:1 is joined already on {CARD}$"),
+    join("239.9.5.1", VETH, why=f"239.9.5.1 is joined already on {VETH}$"),
+    join("239.9.5.1", "192.0.2.2", why=f"239.9.5.1 is joined already on {VETH}$"),
+    join("ff15::9:5:1", "2001:db8::2", why=f"ff15::9:5:1 is joined already on {VETH}$"),
+    join("FF15:0::9:5:1", VETH, why=f"ff15::9:5:1 is joined already on {VETH}$"),
     join("239.9.5.2", why="239.9.5.2 is joined already on lo$"),
-    join([FREE, FREE], CARD, why=f"239.9.5.99 is joined already on {CARD}$"),
-    join([FREE, "239.9.5.1"], CARD, why=f"239.9.5.1 is joined already on {CARD}$"),
+    join([FREE, FREE], VETH, why=f"239.9.5.99 is joined already on {VETH}$"),
+    join([FREE, "239.9.5.1"], VETH, why=f"239.9.5.1 is joined already on {VETH}$"),
     join(
         "239.9.5.1",
-        CARD,
+        VETH,
         source="192.0.2.1",
         why="joined already .* for other sources: leave it first, and name all",
     ),
     join(
-        "192.0.2.9@232.9.5.1", CARD, why="joined already .* for other sources: leave it first, and name all"
+        "192.0.2.9@232.9.5.1", VETH, why="joined already .* for other sources: leave it first, and name all"
     ),
-    join("192.0.2.1,192.0.2.3@232.9.5.1", CARD, why=f"232.9.5.1 is joined already on {CARD}$"),
+    join("192.0.2.1,192.0.2.3@232.9.5.1", VETH, why=f"232.9.5.1 is joined already on {VETH}$"),
     # limits of the system
     join(
-        FREE, CARD, source=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
+        FREE, VETH, source=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
     ),
     join(
-        FREE, CARD, exclude=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
+        FREE, VETH, exclude=SOURCES4, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv4\.igmp_max_msf"
     ),
     join(
-        FREE6, CARD, source=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
+        FREE6, VETH, source=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
     ),
     join(
-        FREE6, CARD, exclude=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
+        FREE6, VETH, exclude=SOURCES6, number=errno.ENOBUFS, why=r"limit of sources .*net\.ipv6\.mld_max_msf"
     ),
     join(
         [FREE, "232.9.5.99"],
-        CARD,
+        VETH,
         source=SOURCES4,
         number=errno.ENOBUFS,
-        why=f"cannot join {FREE} on {CARD}: ",
+        why=f"cannot join {FREE} on {VETH}: ",
     ),
     # never joined
     leave(FREE, why="239.9.5.99 is not joined, so it cannot be left"),
     leave(FREE6, why="ff15::9:5:99 is not joined, so it cannot be left"),
     leave("239.9.5.1", "lo", why="239.9.5.1 is not joined on lo, so it cannot be left"),
     leave("ff15::9:5:1%lo", why="ff15::9:5:1 is not joined on lo, so it cannot be left"),
-    leave("239.9.5.1+2", CARD, why=f"239.9.5.2 is not joined on {CARD}, so it cannot be left"),
+    leave("239.9.5.1+2", VETH, why=f"239.9.5.2 is not joined on {VETH}, so it cannot be left"),
     leave("239.9.5.0/30", why="239.9.5.0 is not joined, so it cannot be left"),
     leave("239.9.5.1", "nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
     leave(
@@ -221,8 +221,8 @@ CASES = [
 ]
 
 
-def kernel() -> list[list[str]]:
-    """What the kernel has joined and filters, without what changes by itself: its timers."""
+def kernel_memberships() -> list[list[str]]:
+    """Return the memberships and filters of the kernel without their timers, which change by themselves."""
     tables = {
         name: Path("/proc/net", name).read_text() for name in ("igmp", "igmp6", "mcfilter", "mcfilter6")
     }
@@ -242,20 +242,20 @@ def rx() -> Iterator[Receiver]:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a call which failed must leave as it was."""
+    """The state that a failed call must not change."""
 
     groups: tuple[Any, ...]
     sockets: int
-    kernel: list[list[str]]
+    memberships: list[list[str]]
     open_files: int
 
     @classmethod
     def of(cls, rx: Receiver) -> "State":
-        return cls(rx.groups, rx.stats().sockets, kernel(), descriptors())
+        return cls(rx.groups, rx.stats().sockets, kernel_memberships(), descriptors())
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_it_is_refused_and_nothing_has_changed(case: Case, rx: Receiver) -> None:
+def test_join_or_leave_rejected_call_changes_nothing(case: Case, rx: Receiver) -> None:
     before = State.of(rx)
     call: Callable[..., None] = getattr(rx, case.call)
     with pytest.raises(ValueError if case.number is None else OSError) as caught:
@@ -263,54 +263,54 @@ def test_it_is_refused_and_nothing_has_changed(case: Case, rx: Receiver) -> None
     if case.number is None:
         assert type(caught.value) is ValueError
     assert getattr(caught.value, "errno", None) == case.number
-    told = str(caught.value)
-    assert re.search(case.why, told), told
+    text = str(caught.value)
+    assert re.search(case.why, text), text
     assert State.of(rx) == before
     with Sender("239.9.5.2", rx.port, interface="lo") as tx:
         tx.send(b"still heard")
     assert rx.recv(timeout=PATIENCE).data == b"still heard"
 
 
-REFUSED_ALONE = [case for case in CASES if case.call == "join" and "joined already" not in case.why]
+REJECTED_AT_OPENING = [case for case in CASES if case.call == "join" and "joined already" not in case.why]
 
 
-@pytest.mark.parametrize("case", REFUSED_ALONE, ids=str)
-def test_it_is_refused_at_opening_and_nothing_is_left(case: Case) -> None:
-    before = kernel(), descriptors()
+@pytest.mark.parametrize("case", REJECTED_AT_OPENING, ids=str)
+def test_receiver_rejected_group_leaves_nothing_open(case: Case) -> None:
+    before = kernel_memberships(), descriptors()
     group, *where = case.args
     interface = {"interface": where[0]} if where else {}
     with pytest.raises(ValueError if case.number is None else OSError) as caught:
         Receiver(group, 0, **interface, **case.options)
     assert getattr(caught.value, "errno", None) == case.number
     assert re.search(case.why, str(caught.value)), caught.value
-    assert (kernel(), descriptors()) == before
+    assert (kernel_memberships(), descriptors()) == before
 
 
-def test_the_limit_on_sources_can_be_reached() -> None:
-    """As many as the system allows are joined; one more is the limit, and none of them then."""
+def test_join_sources_up_to_the_limit_are_joined() -> None:
+    """As many sources as the system allows are joined. With one more, none is."""
     most = int(Path("/proc/sys/net/ipv4/igmp_max_msf").read_text())
-    before = kernel()
-    with Receiver(FREE, 0, interface=CARD, source=SOURCES4[:most]) as rx:
+    before = kernel_memberships()
+    with Receiver(FREE, 0, interface=VETH, source=SOURCES4[:most]) as rx:
         assert len(rx.groups[0].sources) == most
     with pytest.raises(OSError, match="igmp_max_msf"):
-        Receiver(FREE, 0, interface=CARD, source=SOURCES4[: most + 1])
-    assert kernel() == before
+        Receiver(FREE, 0, interface=VETH, source=SOURCES4[: most + 1])
+    assert kernel_memberships() == before
 
 
 @pytest.mark.parametrize(
     ("group", "setting"), [("239.8.0.0+30", "igmp_max_memberships"), ("ff15::8:0+5000", "optmem_max")]
 )
-def test_the_limit_on_groups_of_the_one_socket_there_may_be(group: str, setting: str) -> None:
-    """Who does not share the port has one socket: past its limit none of the groups is joined."""
+def test_join_without_sharing_past_limit_of_one_socket_changes_nothing(group: str, setting: str) -> None:
+    """Without sharing there is only one socket. Past its limit, none of the groups is joined."""
     with Receiver(HELD[0 if "." in group else 2], 0, share=False) as rx:
         before = State.of(rx)
         with pytest.raises(OSError, match=setting) as caught:
-            rx.join(group, CARD)
+            rx.join(group, VETH)
         assert caught.value.errno in (errno.ENOBUFS, errno.ENOMEM)
         assert State.of(rx) == before
 
 
-def test_a_group_that_the_owner_of_an_adopted_socket_joined_is_joined_already() -> None:
+def test_join_group_joined_by_owner_of_adopted_socket_is_rejected() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("", 0))
         sock.setsockopt(
@@ -318,8 +318,8 @@ def test_a_group_that_the_owner_of_an_adopted_socket_joined_is_joined_already() 
             socket.IP_ADD_MEMBERSHIP,
             socket.inet_aton(FREE) + socket.inet_aton("192.0.2.2"),
         )
-        with Receiver.adopt(sock, "239.9.5.98", interface=CARD) as rx:
+        with Receiver.adopt(sock, "239.9.5.98", interface=VETH) as rx:
             before = State.of(rx)
             with pytest.raises(ValueError, match=r"239\.9\.5\.99 is joined already on this socket"):
-                rx.join(FREE, CARD)
+                rx.join(FREE, VETH)
             assert State.of(rx) == before

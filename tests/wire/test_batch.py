@@ -1,4 +1,4 @@
-"""``Batch``: a sequence of datagrams and columns over memory that stays as it is while anyone looks."""
+"""Test ``Batch``: a sequence of datagrams, and columns over memory that does not change while it is in use."""
 
 import gc
 import pickle
@@ -14,12 +14,12 @@ from multicast._core import Batch, Datagram
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-# Runs that are coalesced on the way, and single ones that are not.
+# Runs of equal sizes, which are coalesced on the way, and single payloads, which are not.
 PAYLOADS = [b"a" * 100] * 7 + [b"", b"bb", b"c" * 1472, b"d" * 9000, b"e" * 64, b"e" * 64, b"f" * 30]
 
 
 def exactly(rx: Receiver, count: int) -> Batch:
-    """One batch of ``count`` datagrams that are there."""
+    """Return one batch of ``count`` pending datagrams."""
     batch = rx.recv_batch(max=count, timeout=PATIENCE)
     assert len(batch) == count
     return batch
@@ -37,7 +37,7 @@ def by_columns(batch: Batch) -> list[bytes]:
 
 
 class TestSequence:
-    def test_it_has_a_length_items_and_an_order(self) -> None:
+    def test_batch_length_items_and_order_are_those_of_the_datagrams(self) -> None:
         batch = filled()
         assert len(batch) == len(PAYLOADS)
         assert batch.payloads() == PAYLOADS
@@ -47,16 +47,16 @@ class TestSequence:
         assert all(type(datagram) is Datagram for datagram in batch)
 
     @pytest.mark.parametrize("place", [-1, -2, -len(PAYLOADS)])
-    def test_negative_places_count_from_the_end(self, place: int) -> None:
+    def test_batch_negative_index_counts_from_the_end(self, place: int) -> None:
         assert filled()[place].data == PAYLOADS[place]
 
     @pytest.mark.parametrize("place", [len(PAYLOADS), -len(PAYLOADS) - 1, 2**31, -(2**63), 2**63 - 1])
-    def test_a_place_outside_is_an_index_error(self, place: int) -> None:
+    def test_batch_index_out_of_range_raises_index_error(self, place: int) -> None:
         with pytest.raises(IndexError, match=f"index {place} of a batch of {len(PAYLOADS)} datagrams"):
             filled()[place]
 
     @pytest.mark.parametrize("place", ["1", 1.0, None, (1, 2)])
-    def test_a_place_is_a_whole_number_or_a_slice(self, place: object) -> None:
+    def test_batch_index_of_wrong_type_raises_type_error(self, place: object) -> None:
         with pytest.raises(TypeError):
             filled()[place]  # type: ignore[call-overload]
 
@@ -77,12 +77,12 @@ class TestSequence:
         ],
         ids=str,
     )
-    def test_slices_are_those_of_a_list(self, part: slice) -> None:
+    def test_batch_slice_is_that_of_a_list(self, part: slice) -> None:
         sliced = filled()[part]
         assert [datagram.data for datagram in sliced] == PAYLOADS[part]
         assert len(sliced) == len(PAYLOADS[part])
 
-    def test_a_slice_without_steps_is_a_batch_of_the_same_memory(self) -> None:
+    def test_batch_slice_without_step_is_a_batch(self) -> None:
         part = filled()[2:9]
         assert isinstance(part, Batch)
         assert part.payloads() == PAYLOADS[2:9]
@@ -91,7 +91,7 @@ class TestSequence:
         assert isinstance(inner, Batch)
         assert by_columns(inner) == PAYLOADS[3:8]
 
-    def test_an_iterator_is_its_own_and_ends(self) -> None:
+    def test_batch_iterators_are_independent(self) -> None:
         batch = filled()
         one, two = iter(batch), iter(batch)
         assert next(one).data == next(two).data == PAYLOADS[0]
@@ -99,7 +99,7 @@ class TestSequence:
         with pytest.raises(StopIteration):
             next(one)
 
-    def test_its_datagrams_are_full_values(self) -> None:
+    def test_batch_datagrams_equal_those_of_recv(self) -> None:
         with LOOPBACK.pair() as (tx, rx):
             tx.send_many(PAYLOADS)
             singly = [rx.recv(timeout=PATIENCE) for _ in PAYLOADS]
@@ -108,12 +108,12 @@ class TestSequence:
                 assert (one.data, one.sender, one.group) == (other.data, other.sender, other.group)
                 assert (one.interface, one.ttl, one.truncated) == (other.interface, other.ttl, False)
 
-    def test_repr_tells_how_much_it_holds(self) -> None:
-        octets = sum(map(len, PAYLOADS))
-        assert repr(filled()) == f"<Batch of {len(PAYLOADS)} datagrams, {octets} octets>"
+    def test_batch_repr_shows_datagrams_and_bytes(self) -> None:
+        size = sum(map(len, PAYLOADS))
+        assert repr(filled()) == f"<Batch of {len(PAYLOADS)} datagrams, {size} octets>"
 
-    def test_it_cannot_be_pickled(self) -> None:
-        # Its datagrams can: what would come back of a batch is no shared memory any more.
+    def test_batch_pickle_raises_type_error(self) -> None:
+        # Its datagrams can be pickled.
         batch = filled()
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(batch)
@@ -121,7 +121,7 @@ class TestSequence:
 
 
 class TestSize:
-    def test_there_are_never_more_than_asked_for_and_none_is_lost(self) -> None:
+    def test_recv_batch_never_exceeds_the_limit_and_loses_nothing(self) -> None:
         messages = [bytes([number]) * 100 for number in range(200)]
         with LOOPBACK.pair() as (tx, rx):
             tx.send_many(messages)
@@ -134,7 +134,7 @@ class TestSize:
                 taken += rx.recv_batch(timeout=PATIENCE).payloads()
             assert taken == messages
 
-    def test_single_and_batched_receives_take_turns(self) -> None:
+    def test_recv_batch_mixed_with_recv_keeps_the_order(self) -> None:
         messages = [bytes([number]) * 100 for number in range(100)]
         with LOOPBACK.pair() as (tx, rx):
             tx.send_many(messages)
@@ -145,14 +145,14 @@ class TestSize:
                 taken += rx.recv_batch(max=3, timeout=PATIENCE).payloads()
             assert taken == messages
 
-    def test_a_batch_does_not_wait_to_be_full(self) -> None:
+    def test_recv_batch_does_not_wait_to_be_full(self) -> None:
         with LOOPBACK.pair() as (tx, rx):
             tx.send(b"alone")
             assert rx.recv_batch(max=10_000, timeout=PATIENCE).payloads() == [b"alone"]
 
 
 class TestColumns:
-    def test_they_describe_the_datagrams(self) -> None:
+    def test_columns_describe_the_datagrams(self) -> None:
         batch = filled()
         assert by_columns(batch) == PAYLOADS
         assert list(batch.lengths) == [len(payload) for payload in PAYLOADS]
@@ -171,7 +171,7 @@ class TestColumns:
             ("group_ids", "uint32"),
         ],
     )
-    def test_numpy_reads_them_in_place(self, column: str, dtype: str) -> None:
+    def test_columns_numpy_reads_them_without_copying(self, column: str, dtype: str) -> None:
         view = getattr(filled(), column)
         numbers = np.asarray(view)
         assert (numbers.dtype, numbers.ndim) == (np.dtype(dtype), 1)
@@ -182,7 +182,7 @@ class TestColumns:
     @pytest.mark.parametrize(
         "column", ["data", "offsets", "lengths", "timestamps_ns", "sender_ids", "group_ids"]
     )
-    def test_nobody_can_write_to_them(self, column: str) -> None:
+    def test_columns_are_read_only(self, column: str) -> None:
         view = getattr(filled(), column)
         assert view.readonly
         with pytest.raises(TypeError, match="read-only"):
@@ -190,12 +190,12 @@ class TestColumns:
         with pytest.raises(ValueError, match="read-only"):
             np.asarray(view)[0] = 0
 
-    def test_without_timestamps_there_is_no_column_of_them(self) -> None:
+    def test_columns_without_timestamps_are_none(self) -> None:
         with LOOPBACK.pair(timestamps=False) as (tx, rx):
             tx.send_many(PAYLOADS)
             assert exactly(rx, len(PAYLOADS)).timestamps_ns is None
 
-    def test_senders_and_groups_are_listed_once_and_referred_to(self) -> None:
+    def test_columns_ids_refer_to_distinct_senders_and_groups(self) -> None:
         groups = ["239.9.8.1", "239.9.8.2"]
         with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
             order = [0, 1, 1, 0, 2, 0]
@@ -212,7 +212,7 @@ class TestColumns:
             assert [batch.groups[place] for place in batch.group_ids] == [one.group for one in batch]
             assert list(batch.groups) == groups
 
-    def test_an_empty_slice_has_empty_columns(self) -> None:
+    def test_columns_of_empty_slice_are_empty(self) -> None:
         empty = filled()[3:3]
         assert isinstance(empty, Batch)
         assert (len(empty), empty.payloads(), empty.senders, empty.groups) == (0, [], (), ())
@@ -221,14 +221,14 @@ class TestColumns:
 
 
 class TestMemory:
-    """Views stay true while the receiver goes on, closes, or is gone."""
+    """Test that views keep their contents while the receiver goes on, closes, or is gone."""
 
     @contextmanager
     def flowing(self) -> Iterator[tuple[Sender, Receiver]]:
         with LOOPBACK.pair() as (tx, rx):
             yield tx, rx
 
-    def test_what_is_held_is_not_overwritten(self) -> None:
+    def test_memory_of_held_batches_is_not_overwritten(self) -> None:
         draw = random.Random(3)
         with self.flowing() as (tx, rx):
             held: list[tuple[list[bytes], Batch]] = []
@@ -236,14 +236,14 @@ class TestMemory:
                 payloads = [draw.randbytes(draw.choice([0, 60, 1316])) for _ in range(30)]
                 tx.send_many(payloads)
                 held.append((payloads, exactly(rx, len(payloads))))
-                # Some are given up, in any order, and their memory may be used again.
+                # Release some in random order, so that their memory may be reused.
                 if len(held) > 12:
                     del held[draw.randrange(len(held))]
                 for expected, batch in held:
                     assert batch.payloads() == expected
                     assert by_columns(batch) == expected
 
-    def test_a_view_alone_keeps_its_memory(self) -> None:
+    def test_memory_of_view_alone_is_kept(self) -> None:
         with self.flowing() as (tx, rx):
             views = []
             for number in range(10):
@@ -256,7 +256,7 @@ class TestMemory:
                 for start in offsets:
                     assert bytes(data[start : start + length[0]]) == bytes([number]) * 500
 
-    def test_a_slice_alone_keeps_its_memory(self) -> None:
+    def test_memory_of_slice_alone_is_kept(self) -> None:
         with self.flowing() as (tx, rx):
             parts = []
             for number in range(10):
@@ -265,7 +265,7 @@ class TestMemory:
                 gc.collect()
             assert [part[0].data for part in parts] == [bytes([number]) for number in range(10)]
 
-    def test_views_outlive_a_close_and_the_receiver(self) -> None:
+    def test_memory_of_views_outlives_the_receiver(self) -> None:
         with self.flowing() as (tx, rx):
             tx.send_many(PAYLOADS)
             batch = exactly(rx, len(PAYLOADS))
@@ -275,25 +275,25 @@ class TestMemory:
         assert batch.payloads() == PAYLOADS
         del batch
         gc.collect()
-        octets = bytes(data)
-        assert [octets[at : at + n] for at, n in zip(offsets, lengths, strict=True)] == PAYLOADS
+        flat = bytes(data)
+        assert [flat[at : at + n] for at, n in zip(offsets, lengths, strict=True)] == PAYLOADS
 
-    def test_a_released_view_does_not_hurt_another(self) -> None:
+    def test_memory_released_view_does_not_affect_another(self) -> None:
         batch = filled()
         first, second = batch.offsets, batch.offsets
         first.release()
         assert list(second) == list(batch.offsets)
 
-    def test_memory_is_used_again_when_nobody_holds_it(self) -> None:
+    def test_memory_not_held_is_reused(self) -> None:
         with self.flowing() as (tx, rx):
             places = set()
             for _ in range(200):
                 tx.send_many(PAYLOADS)
                 places.add(np.asarray(exactly(rx, len(PAYLOADS)).data).ctypes.data)
-            # Not a new place each time; how many there are is the receiver's choice.
+            # Not a new address each time. How many there are is the choice of the receiver.
             assert len(places) < 20
 
-    def test_many_threads_read_one_batch(self) -> None:
+    def test_batch_read_by_8_threads_is_consistent(self) -> None:
         batch = filled()
         together = threading.Barrier(8)
         wrong: list[object] = []
@@ -318,7 +318,7 @@ class TestMemory:
             thread.join()
         assert wrong == []
 
-    def test_many_threads_share_one_iterator_without_doubles(self) -> None:
+    def test_batch_iterator_shared_by_threads_has_no_duplicates(self) -> None:
         batch = filled([number.to_bytes(2, "big") for number in range(200)])
         shared = iter(batch)
         together = threading.Barrier(4)

@@ -1,4 +1,4 @@
-"""``close()``: at any time, from anywhere, more than once; and what is left of an object after it."""
+"""Test ``close()``: at any time, from any thread, more than once; and a closed object."""
 
 import contextlib
 import errno
@@ -17,11 +17,11 @@ from tests.support import leaks, waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, until_in_poll
 
 AT_ONCE = 0.5
-"""Seconds; a close is noticed in far less, and would otherwise be noticed by nothing at all."""
+"""Seconds within which a blocked call must end after a close."""
 
 
 class Blocked:
-    """A thread that blocks in a call, and what the call ended with."""
+    """A thread that blocks in a call, and the result or the error of the call."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call
@@ -34,7 +34,7 @@ class Blocked:
     def run(self) -> None:
         try:
             self.result = self.call()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test examines it
             self.error = error
         self.ended_at = time.monotonic()
 
@@ -57,7 +57,9 @@ RECEIVES: dict[str, Callable[[Receiver], Any]] = {
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
 @pytest.mark.parametrize("readers", [1, 4])
-def test_blocked_readers_get_an_error_at_once(receive: Callable[[Receiver], Any], readers: int) -> None:
+def test_close_blocked_readers_get_closed_error_at_once(
+    receive: Callable[[Receiver], Any], readers: int
+) -> None:
     with LOOPBACK.receiver() as rx:
         blocked = [Blocked(lambda: receive(rx)) for _ in range(readers)]
         for reader in blocked:
@@ -72,7 +74,7 @@ def test_blocked_readers_get_an_error_at_once(receive: Callable[[Receiver], Any]
             assert reader.ended_at - closed_at < AT_ONCE
 
 
-def test_a_reader_of_many_sockets_is_woken_too() -> None:
+def test_close_reader_of_many_sockets_is_woken() -> None:
     groups = [f"239.9.8.{number}" for number in range(1, 60)]
     with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
         reader = Blocked(rx.recv)
@@ -81,7 +83,7 @@ def test_a_reader_of_many_sockets_is_woken_too() -> None:
         assert isinstance(reader.error, ClosedError)
 
 
-def test_a_flood_does_not_hide_a_close() -> None:
+def test_close_during_flood_ends_the_reader() -> None:
     with LOOPBACK.pair() as (tx, rx):
         stop = threading.Event()
 
@@ -120,7 +122,7 @@ CLOSED_SENDER: dict[str, Callable[[Sender], Any]] = {
 
 
 @pytest.mark.parametrize("use", CLOSED_RECEIVER.values(), ids=CLOSED_RECEIVER.keys())
-def test_a_closed_receiver_cannot_be_used(use: Callable[[Receiver], Any]) -> None:
+def test_closed_receiver_any_use_raises_closed_error(use: Callable[[Receiver], Any]) -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send(b"never read")
         rx.close()
@@ -130,7 +132,7 @@ def test_a_closed_receiver_cannot_be_used(use: Callable[[Receiver], Any]) -> Non
 
 
 @pytest.mark.parametrize("use", CLOSED_SENDER.values(), ids=CLOSED_SENDER.keys())
-def test_a_closed_sender_cannot_be_used(use: Callable[[Sender], Any]) -> None:
+def test_closed_sender_any_use_raises_closed_error(use: Callable[[Sender], Any]) -> None:
     with LOOPBACK.sender(5000) as tx:
         tx.close()
         with pytest.raises(ClosedError, match=r"the sender to 239\.9\.8\.7:5000 on lo is closed") as caught:
@@ -138,7 +140,7 @@ def test_a_closed_sender_cannot_be_used(use: Callable[[Sender], Any]) -> None:
         assert caught.value.errno == errno.EBADF
 
 
-def test_what_a_closed_object_still_tells() -> None:
+def test_closed_object_still_has_port_stats_and_repr() -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send_many([b"one", b"four"])
         rx.recv(timeout=PATIENCE)
@@ -151,7 +153,7 @@ def test_what_a_closed_object_still_tells() -> None:
         assert repr(tx) == f"<Sender to {LOOPBACK.group}:{port}, closed>"
 
 
-def test_repr_tells_what_an_open_object_is_for() -> None:
+def test_open_object_repr_shows_port_and_group() -> None:
     with LOOPBACK.pair() as (tx, rx):
         assert (rx.closed, tx.closed) == (False, False)
         assert repr(rx) == f"<Receiver on port {rx.port}: {LOOPBACK.group}>"
@@ -166,7 +168,7 @@ def opened() -> Iterator[Receiver | Sender]:
     yield LOOPBACK.sender(5000)
 
 
-def test_close_may_be_called_again() -> None:
+def test_close_called_again_is_accepted() -> None:
     for one in opened():
         for _ in range(3):
             one.close()
@@ -175,7 +177,7 @@ def test_close_may_be_called_again() -> None:
             one.fileno()
 
 
-def test_with_closes_also_on_an_error() -> None:
+def test_with_statement_closes_on_an_error() -> None:
     for one in opened():
         with contextlib.suppress(LookupError), one as same:
             assert same is one
@@ -183,13 +185,13 @@ def test_with_closes_also_on_an_error() -> None:
         assert one.closed
 
 
-def test_leaving_with_after_a_close_is_no_error() -> None:
+def test_with_statement_closed_inside_ends_without_error() -> None:
     for one in opened():
         with one:
             one.close()
 
 
-def test_from_many_threads_at_once() -> None:
+def test_close_from_8_threads_at_once_is_accepted() -> None:
     for one in opened():
         together = threading.Barrier(8)
 
@@ -205,17 +207,17 @@ def test_from_many_threads_at_once() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_a_closed_object_holds_no_descriptor() -> None:
+def test_closed_object_holds_no_descriptor() -> None:
     before = leaks.take()
     closed = list(opened())
     for one in closed:
         one.close()
-    # They are still referenced here: what they held must be gone all the same.
+    # The objects are still referenced here, but must hold nothing.
     assert leaks.left_since(before) == []
 
 
 @pytest.mark.platform("linux")
-def test_a_thousand_openings_leave_nothing() -> None:
+def test_opening_1000_times_leaves_nothing_open() -> None:
     before = leaks.take()
     for _ in range(1000):
         with LOOPBACK.pair() as (tx, rx):
@@ -225,7 +227,7 @@ def test_a_thousand_openings_leave_nothing() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_a_forgotten_object_is_closed_when_it_is_collected() -> None:
+def test_unclosed_object_is_closed_with_warning_when_collected() -> None:
     before = leaks.take()
     held = list(opened())
     while held:
@@ -236,7 +238,7 @@ def test_a_forgotten_object_is_closed_when_it_is_collected() -> None:
     assert leaks.left_since(before) == []
 
 
-def test_fileno_is_the_sockets_and_can_be_waited_on() -> None:
+def test_fileno_can_be_waited_on() -> None:
     with LOOPBACK.pair() as (tx, rx):
         assert rx.fileno() != tx.fileno()
         assert select.select([rx], [], [], 0) == ([], [], [])
@@ -244,7 +246,7 @@ def test_fileno_is_the_sockets_and_can_be_waited_on() -> None:
         tx.send_many([b"one", b"two", b"three"])
         assert select.select([rx], [], [], PATIENCE) == ([rx], [], [])
         assert rx.recv(timeout=0).data == b"one"
-        # What was taken from the kernel together waits in the receiver, where no descriptor shows it.
+        # The rest is pending in the receiver, where the descriptor does not show it.
         assert rx.pending == 2
         assert [rx.recv(timeout=0).data for _ in range(2)] == [b"two", b"three"]
         assert rx.pending == 0

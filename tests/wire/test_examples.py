@@ -1,4 +1,4 @@
-"""The examples run as programs, on the loopback interface, and print what they say (asyncio: ``test_aio_examples``)."""
+"""Run the examples as programs on the loopback interface. ``test_aio_examples`` runs those for event loops."""
 
 import ast
 import os
@@ -18,7 +18,7 @@ from tests.support.private_network import ROOT
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-# They are ended as at a terminal, by a signal to their session.
+# They end as at a terminal, by a signal to their session.
 pytestmark = pytest.mark.platform("linux", "darwin")
 
 EXAMPLES = ROOT / "examples"
@@ -31,8 +31,8 @@ def example(name: str, *arguments: str) -> Program:
 
 
 @pytest.fixture
-def place(free_port: int) -> str:
-    """The endpoint of a test of its own."""
+def group_port(free_port: int) -> str:
+    """Return an endpoint that only this test uses."""
     return f"{LOOPBACK.group}:{free_port}"
 
 
@@ -42,63 +42,65 @@ def tx(free_port: int) -> Iterator[multicast.Sender]:
         yield sender
 
 
-def publish(place: str, *options: str) -> None:
-    with example("publisher", place, *options) as publisher:
+def publish(group_port: str, *options: str) -> None:
+    with example("publisher", group_port, *options) as publisher:
         assert publisher.finish() == 0, publisher.err
 
 
-def test_a_subscriber_prints_what_a_publisher_sends(place: str) -> None:
-    with example("subscriber", place, "--count", "5") as subscriber:
+def test_subscriber_example_prints_what_the_publisher_sends(group_port: str) -> None:
+    with example("subscriber", group_port, "--count", "5") as subscriber:
         subscriber.line_with("listening")
-        publish(place, "--count", "5", "--rate", "1000")
+        publish(group_port, "--count", "5", "--rate", "1000")
         assert subscriber.finish() == 0, subscriber.err
     prices = re.findall(r"^127\.0\.0\.1 #(\d+) (\d+\.\d\d)$", subscriber.out, re.MULTILINE)
     assert [int(number) for number, _ in prices] == [0, 1, 2, 3, 4]
     assert prices[0][1] == "100.00"
 
 
-def test_a_subscriber_survives_what_is_no_price_and_ends_by_ctrl_c(place: str, tx: multicast.Sender) -> None:
-    with example("subscriber", place) as subscriber:
+def test_subscriber_example_bad_datagram_and_ctrl_c_are_handled(
+    group_port: str, tx: multicast.Sender
+) -> None:
+    with example("subscriber", group_port) as subscriber:
         subscriber.line_with("listening")
         tx.send(b"what?")
-        subscriber.line_with("5 octets, which is no price")
+        subscriber.line_with("5 bytes, not a price")
         subscriber.interrupt()
         assert subscriber.finish() == 0
-        assert subscriber.out.endswith("ended\n")
+        assert subscriber.out.endswith("stopped\n")
         assert subscriber.err == ""
 
 
-def test_a_publisher_leaves_out_what_it_is_told_to(place: str, free_port: int) -> None:
+def test_publisher_example_leave_out_skips_messages(group_port: str, free_port: int) -> None:
     with LOOPBACK.receiver(free_port) as rx:
-        publish(place, "--count", "20", "--rate", "10000", "--leave-out", "10")
+        publish(group_port, "--count", "20", "--rate", "10000", "--leave-out", "10")
         numbers = [RECORD.unpack(rx.recv(PATIENCE).data)[0] for _ in range(18)]
     assert numbers == [number for number in range(20) if number not in (9, 19)]
 
 
-def test_numpy_reads_the_records_of_batches(place: str, tx: multicast.Sender) -> None:
-    with example("numpy_batch", place, "--count", "1000") as summing:
+def test_numpy_batch_example_sums_the_records(group_port: str, tx: multicast.Sender) -> None:
+    with example("numpy_batch", group_port, "--count", "1000") as summing:
         summing.line_with("listening")
         tx.send(b"no record")
         tx.send_many(RECORD.pack(number, float(number)) for number in range(1000))
         assert summing.finish() == 0, summing.err
-    assert "1000 in all, between 0.00 and 999.00" in summing.out
+    assert "1000 in total, from 0.00 to 999.00" in summing.out
 
 
-def test_threads_share_the_datagrams(place: str, tx: multicast.Sender) -> None:
-    with example("threads", place, "--threads", "3") as sharing:
+def test_threads_example_shares_the_datagrams(group_port: str, tx: multicast.Sender) -> None:
+    with example("threads", group_port, "--threads", "3") as sharing:
         sharing.line_with("listening")
         tx.send_many([b"job"] * 300)
         for _ in range(300):
-            sharing.line_with("3 octets")
+            sharing.line_with("3 bytes")
         sharing.interrupt()
         assert sharing.finish() == 0, sharing.err
-    found = re.search(r"^(\d+) handled, by each thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
+    found = re.search(r"^(\d+) handled, by thread: \[(\d+), (\d+), (\d+)\]$", sharing.out, re.MULTILINE)
     assert found
     total, *each = map(int, found.groups())
     assert total == sum(each) == 300
 
 
-def test_a_handler_answers_who_asks(free_port: int) -> None:
+def test_handler_example_answers_a_question(free_port: int) -> None:
     arguments = [LOOPBACK.group, "--port", str(free_port)]
     with example("handler", *arguments) as serving, socket.socket(type=socket.SOCK_DGRAM) as asking:
         serving.line_with("serving")
@@ -114,14 +116,14 @@ def test_a_handler_answers_who_asks(free_port: int) -> None:
 
 
 SUMMARY = re.compile(
-    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) on the way; (\d+) late or twice"
+    r"(\d+) received, (\d+) missing: (\d+) dropped here, (\d+) lost in the network; (\d+) late or duplicate"
 )
 
 
 def watched(watching: Program, number: int) -> list[int]:
-    """What the detector says when it is ended, once it has told of the gap before ``number``.
+    """Interrupt the detector after it reports the gap before ``number``. Return the numbers of its summary.
 
-    Those are: received, missing, dropped here, lost on the way, late or twice.
+    The numbers are: received, missing, dropped here, lost on the way, late or twice.
     """
     watching.line_with(f"missing before #{number}")
     watching.interrupt()
@@ -131,22 +133,22 @@ def watched(watching: Program, number: int) -> list[int]:
     return [int(count) for count in found.groups()]
 
 
-def test_gaps_of_the_network_are_told(place: str, tx: multicast.Sender) -> None:
-    with example("gap_detector", place) as watching:
+def test_gap_detector_example_reports_gaps_of_the_network(group_port: str, tx: multicast.Sender) -> None:
+    with example("gap_detector", group_port) as watching:
         watching.line_with("watching")
-        publish(place, "--count", "1000", "--rate", "20000", "--leave-out", "100")
-        # Another feed, whose gap is the sign that all before it has been seen.
+        publish(group_port, "--count", "1000", "--rate", "20000", "--leave-out", "100")
+        # Another feed, whose gap shows that everything before it has been received.
         tx.send_many([RECORD.pack(7, 0.0), RECORD.pack(6, 0.0), RECORD.pack(1_000_000, 0.0)])
         received, missing, here, on_the_way, late = watched(watching, 1_000_000)
     assert "1 missing before #100\n" in watching.out
-    # Nothing tells that the last one of all was left out too.
+    # Nobody can see that the very last one was left out too.
     others = 1_000_000 - 8
     assert (received, missing) == (990 + 3, 9 + others)
     assert (here, on_the_way, late) == (0, 9 + others, 1)
 
 
 def until_read(port: int) -> None:
-    """Wait until nothing waits in the receive buffers of a port (Linux)."""
+    """Wait until the receive buffers of a port are empty (Linux)."""
 
     def look() -> bool:
         lines = Path("/proc/self/net/udp").read_text().splitlines()[1:]
@@ -154,19 +156,19 @@ def until_read(port: int) -> None:
         mine = [field[4] for field in fields if int(field[1].rpartition(":")[2], 16) == port]
         return bool(mine) and all(int(queues.rpartition(":")[2], 16) == 0 for queues in mine)
 
-    waiting.until(look, f"somebody to read all of port {port}")
+    waiting.until(look, f"the reader to empty the buffers of port {port}")
 
 
 @pytest.mark.platform("linux")
-def test_what_this_machine_drops_is_told_apart(place: str, tx: multicast.Sender) -> None:
+def test_gap_detector_example_separates_drops_of_this_machine(group_port: str, tx: multicast.Sender) -> None:
     numbers = [number for number in range(20_000) if number % 1000 != 500]
-    with example("gap_detector", place, "--recv-buffer", "4096") as watching:
+    with example("gap_detector", group_port, "--recv-buffer", "4096") as watching:
         watching.line_with("watching")
         tx.send(RECORD.pack(0, 0.0))
         until_read(tx.port)
         tx.send_many(RECORD.pack(number, 0.0) for number in numbers[1:])
         until_read(tx.port)
-        # Behind a gap of its own, so that there is a line to wait for.
+        # After another gap, so that there is a line to wait for.
         tx.send(RECORD.pack(20_001, 0.0))
         received, missing, here, on_the_way, late = watched(watching, 20_001)
     assert here > 0
@@ -174,14 +176,14 @@ def test_what_this_machine_drops_is_told_apart(place: str, tx: multicast.Sender)
     assert received + missing == 20_002
 
 
-def test_silence_ends_a_detector_that_is_told_so(place: str) -> None:
-    with example("gap_detector", place, "--timeout", "0.1") as watching:
+def test_gap_detector_example_timeout_ends_it(group_port: str) -> None:
+    with example("gap_detector", group_port, "--timeout", "0.1") as watching:
         assert watching.finish() == 0, watching.err
         assert SUMMARY.search(watching.out)
 
 
-def told_commands() -> list[tuple[str, str]]:
-    """Every command line in the docstring of an example, with the example's name."""
+def docstring_commands() -> list[tuple[str, str]]:
+    """Return every command line in the docstrings of the examples, with the name of the example."""
     found = []
     for path in sorted(EXAMPLES.glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -191,14 +193,14 @@ def told_commands() -> list[tuple[str, str]]:
     return found
 
 
-# Before, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
+# Before Python 3.11, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
 BAD_ENDS = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
 
 
 @pytest.mark.platform("linux")
-@pytest.mark.parametrize(("name", "command"), told_commands())
-def test_a_command_of_a_docstring_works_as_it_stands(name: str, command: str, hosts: list[Host]) -> None:
-    # A host of the network has the card that the commands name.
+@pytest.mark.parametrize(("name", "command"), docstring_commands())
+def test_example_docstring_command_works_unchanged(name: str, command: str, hosts: list[Host]) -> None:
+    # A host of the private network has the interface that the commands name.
     with Program(hosts[0].command("bash", "-c", f"exec {command}")) as program:
         if " SAY " not in command:
             program.until_bound()

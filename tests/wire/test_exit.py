@@ -1,6 +1,6 @@
-"""Interpreters that end in an awkward state: with the right exit code, in bounded time, without a message.
+"""Test that interpreters in an awkward state end with the right exit code, in bounded time, without a message.
 
-`MULTICAST_FULL_LOAD=1` starts 200 in each state; without it, a few.
+`MULTICAST_FULL_LOAD=1` starts 200 in each state. Without it, a few.
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.wire.exchange import LOOPBACK
 
 TIMES = 200 if os.environ.get("MULTICAST_FULL_LOAD") == "1" else 2
 AT_MOST = 20.0
-"""Seconds for an interpreter that takes a tenth of one, on a machine with a lot to do."""
+"""Seconds allowed on a busy machine for an interpreter that takes a tenth of a second."""
 
 BEGIN = """
 import asyncio, atexit, gc, os, signal, sys, threading, warnings
@@ -28,7 +28,7 @@ tx = Sender(group, rx.port, **place)
 warnings.simplefilter("ignore", DeprecationWarning)
 
 def until_heard():
-    # A datagram has gone all the way, so the other thread is at it.
+    # A datagram was received, so the other thread is iterating.
     heard = threading.Event()
     def iterate():
         for msg in rx:
@@ -119,12 +119,12 @@ def end(script: str, ring: int | None) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_an_interpreter_ends_quietly(state: str, ring: int | None) -> None:
+def test_interpreter_in_any_state_ends_quietly(state: str, ring: int | None) -> None:
     for _ in range(TIMES):
         assert end(STATES[state], ring) == (CODES.get(state, 0), "", "")
 
 
-def test_an_exception_in_a_handler_is_the_one_that_is_told(ring: int | None) -> None:
+def test_interpreter_handler_exception_is_the_only_traceback(ring: int | None) -> None:
     script = 'tx.send(b"x")\nuntil_heard()\ntx.send(b"x")\nrx2 = Receiver(group, 0, ring=ring, **place)\n'
     script += 'Sender(group, rx2.port, **place).send(b"y")\nrx2.run(lambda msg: 1 / 0, on_error="raise")'
     for _ in range(TIMES):

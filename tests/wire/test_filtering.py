@@ -1,6 +1,6 @@
-"""Strict filtering: what was joined, on the interface where it was joined, and nothing else.
+"""Test strict filtering: only joined groups, on the interface where they were joined.
 
-The tests never wait for what must not come: a datagram that must follows it, and is the first one heard.
+The tests do not wait for unwanted datagrams: a wanted one follows each, and must be the first one received.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
 
 def neighbour(group: str, number: int = 1) -> str:
-    """Another group of the same family."""
+    """Return another group of the same IP version."""
     return f"239.9.7.{number}" if "." in group else f"ff15::9:7:{number}"
 
 
@@ -22,11 +22,11 @@ def unicast(family: socket.AddressFamily) -> socket.socket:
 
 
 @pytest.mark.parametrize("joined", [1, 2, 30])
-def test_a_foreign_group_on_the_same_port_is_never_heard(link: Link, joined: int) -> None:
+def test_receiver_other_group_on_same_port_is_not_received(link: Link, joined: int) -> None:
     own = [link.group, *(neighbour(link.group, number) for number in range(2, joined + 1))]
     with Receiver(own, 0, interface=link.interface) as rx, contextlib.ExitStack() as stack:
         foreign = Link(neighbour(link.group), link.interface, link.largest)
-        # Somebody on this machine has joined it, so the datagrams do reach the machine and the port.
+        # Another receiver has joined it, so the datagrams do reach this machine and the port.
         other = stack.enter_context(foreign.receiver(rx.port))
         stack.enter_context(foreign.sender(rx.port)).send_many([b"foreign"] * 5)
         assert other.recv(timeout=PATIENCE).data == b"foreign"
@@ -34,7 +34,7 @@ def test_a_foreign_group_on_the_same_port_is_never_heard(link: Link, joined: int
 
 
 @pytest.mark.parametrize("joined", [1, 2])
-def test_a_group_that_was_joined_later_elsewhere_is_never_heard(link: Link, joined: int) -> None:
+def test_receiver_group_joined_later_by_other_is_not_received(link: Link, joined: int) -> None:
     own = [link.group, neighbour(link.group, 2)][:joined]
     with Receiver(own, 0, interface=link.interface) as rx, link.sender(rx.port) as tx:
         foreign = Link(neighbour(link.group), link.interface, link.largest)
@@ -50,7 +50,7 @@ def test_a_group_that_was_joined_later_elsewhere_is_never_heard(link: Link, join
     "groups",
     [["239.9.8.7"], ["239.9.8.7", "239.9.8.8"], ["ff15::9:8:7"], ["ff15::9:8:7", "ff15::9:8:8"]],
 )
-def test_another_interfaces_copy_is_never_heard(groups: list[str]) -> None:
+def test_receiver_copy_on_other_interface_is_not_received(groups: list[str]) -> None:
     with (
         Receiver(groups, 0, interface="lo") as here,
         Receiver(groups, here.port, interface="veth0") as there,
@@ -65,7 +65,7 @@ def test_another_interfaces_copy_is_never_heard(groups: list[str]) -> None:
 
 @pytest.mark.private_net
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
-def test_a_group_joined_on_two_interfaces_is_heard_on_both(group: str) -> None:
+def test_receiver_group_on_two_interfaces_is_received_on_both(group: str) -> None:
     with Receiver([f"{group}%lo", f"{group}%veth0"], 0) as rx:
         for interface in ("lo", "veth0"):
             with Sender(group, rx.port, interface=interface) as tx:
@@ -92,7 +92,7 @@ UNICAST = [
 
 
 @pytest.mark.parametrize(("groups", "host", "family"), UNICAST)
-def test_unicast_to_the_port_is_filtered_and_counted(
+def test_receiver_unicast_to_port_is_filtered_and_counted(
     groups: list[str], host: str, family: socket.AddressFamily
 ) -> None:
     with Receiver(groups, 0, interface=host) as rx, Sender(groups[0], rx.port, interface=host) as tx:
@@ -105,10 +105,10 @@ def test_unicast_to_the_port_is_filtered_and_counted(
 
 
 @pytest.mark.parametrize(("groups", "host", "family"), UNICAST)
-def test_a_flood_of_unicast_does_not_hide_what_was_joined(
+def test_receiver_unicast_flood_does_not_hide_wanted_datagrams(
     groups: list[str], host: str, family: socket.AddressFamily
 ) -> None:
-    # More than the rounds and slots of one look at the socket.
+    # More than one receive call examines.
     with (
         Receiver(groups, 0, interface=host, gro=False) as rx,
         Sender(groups[0], rx.port, interface=host) as tx,
@@ -127,7 +127,7 @@ def test_a_flood_of_unicast_does_not_hide_what_was_joined(
 
 
 @pytest.mark.platform("linux")
-def test_a_receiver_of_one_group_is_not_even_woken_by_unicast() -> None:
+def test_receiver_of_one_group_does_not_see_unicast() -> None:
     with LOOPBACK.pair() as (tx, rx), unicast(socket.AF_INET) as plain:
         plain.sendto(b"for this host alone", ("127.0.0.1", rx.port))
         nothing_more(rx, tx)
@@ -135,7 +135,7 @@ def test_a_receiver_of_one_group_is_not_even_woken_by_unicast() -> None:
 
 
 @pytest.mark.parametrize("joined", [1, 2, 50])
-def test_not_strict_hears_every_group_of_this_host_once(joined: int) -> None:
+def test_receiver_not_strict_receives_any_group_once(joined: int) -> None:
     own = [LOOPBACK.group, *(neighbour(LOOPBACK.group, number) for number in range(2, joined + 1))]
     foreign = Link(neighbour(LOOPBACK.group), LOOPBACK.interface, LOOPBACK.largest)
     with (
@@ -159,7 +159,7 @@ def test_not_strict_hears_every_group_of_this_host_once(joined: int) -> None:
 
 
 @pytest.mark.private_net
-def test_both_families_in_one_receiver() -> None:
+def test_receiver_both_ip_versions_are_received() -> None:
     with Receiver(["239.9.8.7%lo", "ff15::9:8:7%lo"], 0) as rx:
         heard = []
         for group in ("239.9.8.7", "ff15::9:8:7"):

@@ -1,6 +1,6 @@
-"""Floods: nothing is lost, changed, doubled or put out of order, and what is dropped is counted.
+"""Test floods: nothing is lost, changed, duplicated or reordered, and drops are counted.
 
-`MULTICAST_FULL_LOAD=1` runs the numbers that a release is tried with; without it they are a tenth or less.
+`MULTICAST_FULL_LOAD=1` runs the sizes for a release. Without it they are a tenth or less.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from tests.wire.exchange import LOOPBACK, PATIENCE
 
 FULL = os.environ.get("MULTICAST_FULL_LOAD") == "1"
 BLOCK = random.Random(7).randbytes(1 << 17)
-"""Every payload is a piece of this, so that both sides know it from its number."""
+"""Every payload is a slice of this, so both sides can compute it from its number."""
 OUTSTANDING = 2 << 20
-"""Octets on the way at once, far below what the receive buffer holds."""
+"""Bytes in flight, far below the size of the receive buffer."""
 
 
 def payloads(count: int, seed: int) -> Iterator[bytes]:
-    """Runs of equal sizes and single ones, from 0 to 65,507 octets, most of them small."""
+    """Yield runs of equal sizes and single payloads of 0 to 65,507 bytes, most of them small."""
     dice = random.Random(seed)
     made = 0
     while made < count:
@@ -37,30 +37,30 @@ def payloads(count: int, seed: int) -> Iterator[bytes]:
 
 
 class Credit:
-    """Holds a sender up while too much is on the way."""
+    """Block a sender while too many bytes are in flight."""
 
     def __init__(self) -> None:
         self._free = OUTSTANDING
         self._changed = threading.Condition()
 
-    def take(self, octets: int) -> None:
+    def take(self, size: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self._free >= octets, PATIENCE), "nobody receives"
-            self._free -= octets
+            assert self._changed.wait_for(lambda: self._free >= size, PATIENCE), "the receiver has stopped"
+            self._free -= size
 
-    def give(self, octets: int) -> None:
+    def give(self, size: int) -> None:
         with self._changed:
-            self._free += octets
+            self._free += size
             self._changed.notify()
 
 
 def cost(payload: bytes) -> int:
-    """What a payload may take of a receive buffer at most: each has the kernel's bookkeeping with it."""
+    """Return an upper bound of the receive buffer that a payload uses, with the kernel's overhead."""
     return 2 * len(payload) + 1024
 
 
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "plain"])
-def test_a_flood_of_mixed_sizes_comes_out_exact_and_in_order(gso: bool) -> None:
+def test_flood_of_mixed_sizes_arrives_exact_and_in_order(gso: bool) -> None:
     count = 1_000_000 if FULL else 60_000
     credit = Credit()
     problems: list[BaseException] = []
@@ -87,7 +87,7 @@ def test_a_flood_of_mixed_sizes_comes_out_exact_and_in_order(gso: bool) -> None:
         while got < count:
             for msg in rx.recv_batch(timeout=PATIENCE):
                 want = next(expected)
-                assert msg.data == want, f"datagram {got}: {len(msg)} octets, not {len(want)}"
+                assert msg.data == want, f"datagram {got}: {len(msg)} bytes, not {len(want)}"
                 me = me or msg.sender
                 assert (msg.sender, msg.group, msg.ttl, msg.truncated) == (me, LOOPBACK.group, 1, False)
                 credit.give(cost(want))
@@ -101,8 +101,8 @@ def test_a_flood_of_mixed_sizes_comes_out_exact_and_in_order(gso: bool) -> None:
 
 
 @pytest.mark.private_net
-def test_drops_equal_the_gaps_to_the_datagram() -> None:
-    # Without coalescing: the kernel counts a dropped coalesced buffer once, whatever was in it.
+def test_flood_kernel_drops_equal_the_gaps() -> None:
+    # Without coalescing: the kernel counts a dropped coalesced buffer once, however many datagrams it holds.
     count = 200_000 if FULL else 30_000
     with LOOPBACK.pair({"gso": False}, recv_buffer=65_536, gro=False) as (tx, rx):
         seen: list[int] = []
@@ -118,7 +118,7 @@ def test_drops_equal_the_gaps_to_the_datagram() -> None:
 
 
 @pytest.mark.private_net
-def test_the_automatic_buffer_takes_a_coalesced_flood_or_says_what_it_lost() -> None:
+def test_flood_coalesced_is_received_or_counted_as_dropped() -> None:
     count = 2_000_000 if FULL else 200_000
     size, burst = 1316, 49 * 20
     template = np.zeros((burst, size), dtype=np.uint8)
@@ -153,14 +153,14 @@ def test_the_automatic_buffer_takes_a_coalesced_flood_or_says_what_it_lost() -> 
         stats = rx.stats()
     assert stats.received == got
     assert stats.bytes == got * size
-    # Coalesced buffers that the kernel dropped count once each: no loss goes without a count.
+    # The kernel counts each dropped coalesced buffer once, so any loss shows in the counter.
     assert (got == count) == (stats.kernel_drops == 0)
 
 
 @pytest.mark.private_net
-def test_memory_stays_flat_and_small_while_millions_come() -> None:
+def test_flood_memory_stays_flat() -> None:
     def resident() -> int:
-        with open("/proc/self/statm") as figures:  # noqa: PTH123 - a file of the kernel's, read in one go
+        with open("/proc/self/statm") as figures:  # noqa: PTH123 - cheap, because it is read in a loop
             return int(figures.read().split()[1]) * resource.getpagesize()
 
     count = 10_000_000 if FULL else 400_000
@@ -182,7 +182,7 @@ def test_memory_stays_flat_and_small_while_millions_come() -> None:
 
 
 @pytest.mark.parametrize(("rate", "bit_rate"), [(2000.0, None), (None, 1_600_000.0)])
-def test_pacing_keeps_the_rate_and_spreads_it(rate: float | None, bit_rate: float | None) -> None:
+def test_send_many_rate_is_kept_without_bursts(rate: float | None, bit_rate: float | None) -> None:
     count = 600
     with LOOPBACK.pair({"rate": rate, "bit_rate": bit_rate}) as (tx, rx):
         started = time.monotonic()
@@ -191,12 +191,12 @@ def test_pacing_keeps_the_rate_and_spreads_it(rate: float | None, bit_rate: floa
         times = [rx.recv(timeout=PATIENCE).timestamp_ns for _ in range(count)]
     assert took >= (count - 3) / 2000
     known = [moment for moment in times if moment is not None]
-    # At no time had more gone than the rate allows with a millisecond to catch up.
+    # At no time were more sent than the rate allows, with a millisecond to catch up.
     for number, moment in enumerate(known):
         assert number <= (moment - known[0]) / 1e9 * 2000 + 4
 
 
-def test_a_paced_sender_is_closed_and_timed_out_without_delay() -> None:
+def test_send_with_rate_close_and_timeout_end_the_wait() -> None:
     with LOOPBACK.pair({"rate": 0.01}) as (tx, rx):
         tx.send(b"first")
         with pytest.raises(TimeoutError):

@@ -1,6 +1,6 @@
-"""With other people's programs: socat hears and is heard here, tshark sees what was asked for on the wire.
+"""Test against other programs: socat sends and receives, and tshark sees the requested fields on the wire.
 
-Between hosts, and with more programs: ``test_interoperation.py``.
+``test_interoperation.py`` tests more programs, between hosts.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_socat_sends_and_we_hear(tool: Tool, tmp_path: Path, stack: ExitStack) -> None:
+def test_receiver_socat_datagram_is_received(tool: Tool, tmp_path: Path, stack: ExitStack) -> None:
     said = bytes(range(256)) * 5
     (tmp_path / "said").write_bytes(said)
     rx = stack.enter_context(LOOPBACK.receiver())
@@ -38,16 +38,16 @@ def test_socat_sends_and_we_hear(tool: Tool, tmp_path: Path, stack: ExitStack) -
     assert socat.finish() == 0
 
 
-def test_we_send_and_socat_hears(tool: Tool, free_port: int, stack: ExitStack) -> None:
+def test_sender_datagram_is_received_by_socat(tool: Tool, free_port: int, stack: ExitStack) -> None:
     source = f"UDP4-RECV:{free_port},reuseaddr,ip-add-membership={LOOPBACK.group}:127.0.0.1"
     socat = stack.enter_context(Program([tool("socat"), "-u", source, "STDOUT"]))
     socat.until_bound(free_port)
     tx = stack.enter_context(LOOPBACK.sender(free_port))
-    # Joining comes after binding, which is all that can be seen from here: said again until heard.
-    until_said(tx, socat, "heard by socat")
+    # socat joins after it binds, and only the binding can be seen from here, so send until it prints.
+    send_until_printed(tx, socat, "heard by socat")
 
 
-def until_said(tx: Sender, listener: Program, text: str) -> None:
+def send_until_printed(tx: Sender, listener: Program, text: str) -> None:
     def heard() -> bool:
         tx.send(text.encode() + b"\n")
         return text in listener.out
@@ -56,13 +56,13 @@ def until_said(tx: Sender, listener: Program, text: str) -> None:
 
 
 def watch(tool: Tool, interface: str, what: str, *fields: str) -> Program:
-    """Tshark that prints ``fields`` of each frame that matches the capture filter ``what``, tab-separated."""
+    """Start tshark, which prints ``fields``, tab-separated, of each frame that matches the capture filter ``what``."""
     argv = [tool("tshark"), "-l", "-n", "-i", interface, "-f", what, "-T", "fields"]
     return Program([*argv, *(word for field in fields for word in ("-e", field))])
 
 
 def first_seen(tshark: Program, tx: Sender) -> list[str]:
-    """Send until tshark, which takes a moment to start, has seen one; its fields."""
+    """Send until tshark, which takes a moment to start, prints a datagram. Return its fields."""
 
     def seen() -> str:
         tx.send(b"x")
@@ -73,7 +73,7 @@ def first_seen(tshark: Program, tx: Sender) -> list[str]:
 
 @pytest.mark.parametrize("ttl", [9])
 @pytest.mark.parametrize("version", [4, 6])
-def test_tshark_sees_the_hops_that_were_asked_for(
+def test_sender_ttl_between_hosts_is_seen_by_tshark(
     tool: Tool, stack: ExitStack, hosts: list[Host], version: int, ttl: int
 ) -> None:
     group, hops = ("239.9.8.7", "ip.ttl") if version == 4 else ("ff15::9:8:7", "ipv6.hlim")
@@ -85,7 +85,7 @@ def test_tshark_sees_the_hops_that_were_asked_for(
     assert first_seen(tshark, tx) == [str(ttl), "50123", address]
 
 
-def test_tshark_sees_ttl_9_on_the_loopback(tool: Tool, stack: ExitStack) -> None:
+def test_sender_ttl_on_loopback_is_seen_by_tshark(tool: Tool, stack: ExitStack) -> None:
     tshark = stack.enter_context(watch(tool, "lo", "udp port 50124", "ip.ttl", "ip.dst"))
     tx = stack.enter_context(LOOPBACK.sender(50124, ttl=9))
     assert first_seen(tshark, tx) == ["9", LOOPBACK.group]
@@ -96,7 +96,7 @@ CHANGE_TO_INCLUDE, CHANGE_TO_EXCLUDE, ALLOW_NEW_SOURCES, BLOCK_OLD_SOURCES = "3"
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_tshark_sees_the_reports_of_what_was_joined(
+def test_join_and_leave_reports_are_seen_by_tshark(
     tool: Tool, stack: ExitStack, hosts: list[Host], version: int
 ) -> None:
     host = hosts[1]
@@ -121,7 +121,7 @@ def test_tshark_sees_the_reports_of_what_was_joined(
     first_seen(tshark, tx)
 
     def reported(kind: str, group: str, *named: str) -> None:
-        """Wait for a report with such a record; one report may hold several, their fields joined by commas."""
+        """Wait for a report with this record. A report may hold several records, their fields joined by commas."""
 
         def seen() -> bool:
             rows = [[field.split(",") for field in line.split("\t")] for line in tshark.out.splitlines()]
@@ -146,7 +146,7 @@ def test_tshark_sees_the_reports_of_what_was_joined(
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_tshark_sees_that_groups_are_joined_again_and_again(
+def test_rejoin_repeated_reports_are_seen_by_tshark(
     tool: Tool, stack: ExitStack, hosts: list[Host], version: int
 ) -> None:
     host = hosts[1]
@@ -160,14 +160,14 @@ def test_tshark_sees_that_groups_are_joined_again_and_again(
     with on(host):
         tx = stack.enter_context(Sender(group, 50125, interface="eth0"))
         first_seen(tshark, tx)
-        # A report is sent again after up to a second (RFC 3376 section 8.11, RFC 3810 section 9.14), or when the next
-        # change comes: what is told here is told by rejoining, since nothing else changes.
+        # The kernel repeats a report within a second (RFC 3376 section 8.11, RFC 3810 section 9.14) or at the next
+        # change. Nothing else changes here, so more reports than that come from rejoining.
         rx = stack.enter_context(Receiver(group, 0, interface="eth0", rejoin=0.2))
     wanted = 8
 
-    def told() -> bool:
+    def enough() -> bool:
         with pytest.raises(TimeoutError):
             rx.recv(timeout=0.2)
         return sum(f"{CHANGE_TO_EXCLUDE}\t{group}" in line for line in tshark.out.splitlines()) >= wanted
 
-    waiting.until(told, f"{wanted} reports; it printed {tshark.out}")
+    waiting.until(enough, f"{wanted} reports; it printed {tshark.out}")

@@ -1,4 +1,4 @@
-"""A receiver in a process that forks: each has the socket, and neither closes it for the other."""
+"""Test a receiver in a process that forks: parent and child share the socket, and neither closes it for the other."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.platform("linux", "darwin")
 
 
 CHILD_SECONDS = 2
-"""After which a child that is stuck is ended by the system."""
+"""Seconds after which the system ends a child that is stuck."""
 
 
 def in_child(do: Callable[[], object]) -> int:
-    """Run ``do`` in a forked child; returns its exit code: 0 where ``do`` raised nothing, -SIGALRM where it hung."""
+    """Run ``do`` in a forked child. Return its exit code: 0 if ``do`` raised nothing, -SIGALRM if it hung."""
     with warnings.catch_warnings():
-        # That other threads exist at a fork is the very thing to be tried here.
+        # Python warns of forking with threads, which is what these tests do.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -34,12 +34,12 @@ def in_child(do: Callable[[], object]) -> int:
             do()
             code = 0
         finally:
-            # Straight out: neither pytest's nor Python's own ends are the child's to run.
+            # The child must not run the clean-up of pytest or of the interpreter.
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_childs_close_does_not_disturb_the_parents_reader() -> None:
+def test_fork_close_in_child_does_not_disturb_reader_in_parent() -> None:
     with LOOPBACK.pair() as (tx, rx):
         heard: list[bytes] = []
         reader = threading.Thread(target=lambda: heard.append(rx.recv(timeout=PATIENCE).data))
@@ -60,7 +60,7 @@ def test_a_childs_close_does_not_disturb_the_parents_reader() -> None:
         assert not rx.closed
 
 
-def test_a_child_can_read_what_its_parent_joined() -> None:
+def test_fork_child_receives_group_joined_by_parent() -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send(b"for the child")
 
@@ -71,13 +71,13 @@ def test_a_child_can_read_what_its_parent_joined() -> None:
         nothing_more(rx, tx)
 
 
-def test_a_child_that_closes_leaves_the_group_joined() -> None:
+def test_fork_close_in_child_keeps_the_group_joined() -> None:
     with LOOPBACK.pair() as (tx, rx):
         assert in_child(rx.close) == 0
         nothing_more(rx, tx)
 
 
-def test_a_child_gets_an_error_after_its_own_close() -> None:
+def test_fork_receive_in_child_after_close_raises_closed_error() -> None:
     with LOOPBACK.receiver() as rx:
 
         def use() -> None:
@@ -88,7 +88,7 @@ def test_a_child_gets_an_error_after_its_own_close() -> None:
         assert in_child(use) == 0
 
 
-def test_a_child_may_open_its_own() -> None:
+def test_fork_receiver_opened_in_child_receives() -> None:
     with LOOPBACK.pair() as (tx, rx):
 
         def both_ways() -> None:
@@ -100,8 +100,8 @@ def test_a_child_may_open_its_own() -> None:
         assert rx.recv(timeout=PATIENCE).data == b"from the child"
 
 
-def test_a_fork_amid_busy_threads_leaves_the_child_free() -> None:
-    # A thread that is inside the core when another forks does not exist in the child, and cannot let go of anything.
+def test_fork_with_busy_threads_child_can_close() -> None:
+    # A thread that is inside the core during the fork does not exist in the child, so it cannot release its locks.
     stop = threading.Event()
     with LOOPBACK.pair() as (tx, rx):
 
@@ -129,13 +129,13 @@ def test_a_fork_amid_busy_threads_leaves_the_child_free() -> None:
                 thread.join()
 
 
-def test_the_parents_close_does_not_end_the_childs_receiving() -> None:
-    told, tell = os.pipe()
+def test_fork_close_in_parent_does_not_end_receive_in_child() -> None:
+    read_end, write_end = os.pipe()
     with LOOPBACK.pair() as (tx, rx), LOOPBACK.sender(rx.port) as other:
 
         def receive() -> None:
-            # Until here the parent has closed its own.
-            assert os.read(told, 1) == b"."
+            # The parent has closed its receiver now.
+            assert os.read(read_end, 1) == b"."
             with pytest.raises(TimeoutError):
                 rx.recv(timeout=0.05)
             threading.Timer(0.1, other.send, [b"for the child"]).start()
@@ -144,32 +144,32 @@ def test_the_parents_close_does_not_end_the_childs_receiving() -> None:
         def close() -> None:
             rx.close()
             tx.close()
-            os.write(tell, b".")
+            os.write(write_end, b".")
 
         closer = threading.Timer(0.1, close)
         closer.start()
         assert in_child(receive) == 0
         closer.join()
-    os.close(told)
-    os.close(tell)
+    os.close(read_end)
+    os.close(write_end)
 
 
-def test_the_parents_close_does_not_end_the_childs_paced_sending() -> None:
-    told, tell = os.pipe()
+def test_fork_close_in_parent_does_not_end_paced_send_in_child() -> None:
+    read_end, write_end = os.pipe()
     with LOOPBACK.pair({"rate": 20.0}) as (tx, rx):
 
         def send() -> None:
-            assert os.read(told, 1) == b"."
+            assert os.read(read_end, 1) == b"."
             assert tx.send_many([b"paced"] * 3) == 3
 
         def close() -> None:
             tx.close()
-            os.write(tell, b".")
+            os.write(write_end, b".")
 
         closer = threading.Timer(0.1, close)
         closer.start()
         assert in_child(send) == 0
         closer.join()
         assert [rx.recv(timeout=PATIENCE).data for _ in range(3)] == [b"paced"] * 3
-    os.close(told)
-    os.close(tell)
+    os.close(read_end)
+    os.close(write_end)

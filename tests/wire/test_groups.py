@@ -1,4 +1,4 @@
-"""Thousands of groups in one receiver: joined, heard, waited for, and left."""
+"""Test thousands of groups in one receiver: joining, receiving, waiting and leaving."""
 
 import selectors
 import socket
@@ -21,7 +21,7 @@ def several(text: str) -> list[str]:
 
 
 def send_to_each(groups: list[str], port: int) -> None:
-    """Send each group its own name, by plain sockets."""
+    """Send each group its own address as the payload, from a plain socket."""
     family = socket.AF_INET6 if ":" in groups[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         if family == socket.AF_INET:
@@ -33,7 +33,7 @@ def send_to_each(groups: list[str], port: int) -> None:
 
 
 @pytest.mark.parametrize("text", RANGES.values(), ids=RANGES.keys())
-def test_two_thousand_groups_are_joined_in_a_second_and_each_is_heard(text: str) -> None:
+def test_receiver_2000_groups_are_joined_in_a_second_and_received(text: str) -> None:
     groups = several(text)
     begun = time.monotonic()
     with Receiver(text, 0, interface="lo") as rx:
@@ -52,7 +52,7 @@ def test_two_thousand_groups_are_joined_in_a_second_and_each_is_heard(text: str)
 
 
 @pytest.mark.platform("linux", "darwin")
-def test_one_descriptor_stands_for_all_sockets() -> None:
+def test_receiver_many_sockets_share_one_descriptor() -> None:
     with Receiver("239.1.0.0+70", 0, interface="lo") as rx, selectors.DefaultSelector() as selector:
         assert rx.stats().sockets > 1
         selector.register(rx, selectors.EVENT_READ)
@@ -66,7 +66,7 @@ def test_one_descriptor_stands_for_all_sockets() -> None:
 
 
 @pytest.mark.platform("linux", "darwin")
-def test_the_descriptor_stays_the_same_when_sockets_are_added(link: Link) -> None:
+def test_receiver_descriptor_is_kept_when_sockets_are_added(link: Link) -> None:
     with link.receiver() as rx, selectors.DefaultSelector() as selector:
         selector.register(rx, selectors.EVENT_READ)
         more = several("239.1.0.0+30" if "." in link.group else "ff15::1:0+30")
@@ -78,7 +78,7 @@ def test_the_descriptor_stays_the_same_when_sockets_are_added(link: Link) -> Non
         assert rx.fileno() == next(iter(selector.get_map()))
 
 
-def test_many_are_joined_and_left_at_run_time() -> None:
+def test_join_and_leave_ranges_at_run_time_take_effect() -> None:
     with Receiver("239.1.0.0", 0, interface="lo") as rx:
         rx.join("239.2.0.0/26", "lo")
         assert len(rx.groups) == 65
@@ -86,14 +86,14 @@ def test_many_are_joined_and_left_at_run_time() -> None:
         assert len(rx.groups) == 33
         with pytest.raises(ValueError, match=r"239\.2\.0\.32 is not joined"):
             rx.leave("239.2.0.0/26")
-        assert len(rx.groups) == 33, "none is left where one is not joined"
+        assert len(rx.groups) == 33, "leave must change nothing if one group is not joined"
         send_to_each(several("239.2.0.0/26"), rx.port)
         assert {rx.recv(timeout=PATIENCE).group for _ in range(32)} == set(several("239.2.0.0/27"))
         with pytest.raises(TimeoutError):
             rx.recv(timeout=0)
 
 
-def test_of_many_all_are_joined_or_none() -> None:
+def test_join_range_joins_all_or_none() -> None:
     with Receiver("239.1.0.10", 0, interface="lo") as rx:
         with pytest.raises(ValueError, match=r"239\.1\.0\.10 is joined already"):
             rx.join("239.1.0.0/28", "lo")

@@ -1,4 +1,4 @@
-"""`run(handler)` of both receivers: each datagram once, in order, until it is to stop; errors are told and kept."""
+"""Test `run(handler)` of both receivers: each datagram once and in order, until it stops; errors are logged."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ Handler = Callable[[Datagram], object]
 
 
 class Sync:
-    """The receiver for threads."""
+    """The synchronous receiver."""
 
     def __init__(self) -> None:
         self.rx = sync.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)
@@ -31,7 +31,7 @@ class Sync:
 
 
 class Async:
-    """Its twin, in an event loop of its own."""
+    """The asynchronous receiver, in an event loop of its own."""
 
     def __init__(self) -> None:
         self.rx = aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)
@@ -44,12 +44,12 @@ class Async:
 
 
 @pytest.fixture(params=[Sync, Async])
-def face(request: pytest.FixtureRequest) -> Any:
-    """A receiver and how its `run` is run, of each face in turn; closed at the end."""
-    face = request.param()
-    yield face
-    face.rx.close()
-    del face.rx
+def runner(request: pytest.FixtureRequest) -> Any:
+    """Return each kind of receiver in turn, with a way to call its `run`. Close it at the end."""
+    runner = request.param()
+    yield runner
+    runner.rx.close()
+    del runner.rx
 
 
 def numbered(count: int) -> list[bytes]:
@@ -57,7 +57,7 @@ def numbered(count: int) -> list[bytes]:
 
 
 class Kept:
-    """A handler that keeps the payloads, and calls something at the last of so many."""
+    """A handler that keeps the payloads and calls ``at_last`` when it has ``count``."""
 
     def __init__(self, count: int = 0, at_last: Callable[[], object] = list) -> None:
         self.found: list[bytes] = []
@@ -70,34 +70,34 @@ class Kept:
             self._at_last()
 
 
-def test_each_datagram_comes_once_until_the_event_is_set(face: Any) -> None:
+def test_run_event_set_by_handler_ends_it(runner: Any) -> None:
     stop = threading.Event()
     handler = Kept(100, stop.set)
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(150))
-        assert face.run(handler, stop=stop) == 100
+        assert runner.run(handler, stop=stop) == 100
     assert handler.found == numbered(150)[:100]
-    assert face.rest() == numbered(150)[100:]
+    assert runner.rest() == numbered(150)[100:]
 
 
-def test_a_set_event_ends_it_before_it_begins(face: Any) -> None:
+def test_run_event_set_before_handles_nothing(runner: Any) -> None:
     stop = threading.Event()
     stop.set()
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send(b"not handled")
-        assert face.run(Kept(), stop=stop) == 0
-    assert face.rest() == [b"not handled"]
+        assert runner.run(Kept(), stop=stop) == 0
+    assert runner.rest() == [b"not handled"]
 
 
-def test_a_function_ends_it(face: Any) -> None:
+def test_run_stop_function_ends_it(runner: Any) -> None:
     handler = Kept()
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(10))
-        assert face.run(handler, stop=lambda: len(handler.found) == 7) == 7
+        assert runner.run(handler, stop=lambda: len(handler.found) == 7) == 7
     assert handler.found == numbered(7)
 
 
-def test_an_event_set_in_another_thread_ends_a_run_that_receives_nothing(face: Any) -> None:
+def test_run_event_set_in_thread_ends_it_without_datagrams(runner: Any) -> None:
     stop = threading.Event()
     set_at: list[float] = []
 
@@ -107,37 +107,37 @@ def test_an_event_set_in_another_thread_ends_a_run_that_receives_nothing(face: A
 
     timer = threading.Timer(0.05, set_it)
     timer.start()
-    assert face.run(Kept(), stop=stop) == 0
+    assert runner.run(Kept(), stop=stop) == 0
     assert monotonic() - set_at[0] < 1
     timer.join()
 
 
-def test_a_close_in_another_thread_ends_it(face: Any) -> None:
-    timer = threading.Timer(0.05, face.rx.close)
+def test_run_close_in_thread_ends_it(runner: Any) -> None:
+    timer = threading.Timer(0.05, runner.rx.close)
     timer.start()
-    assert face.run(Kept()) == 0
+    assert runner.run(Kept()) == 0
     timer.join()
-    assert face.rx.closed
+    assert runner.rx.closed
 
 
-def test_a_close_by_the_handler_ends_it(face: Any) -> None:
-    handler = Kept(3, face.rx.close)
-    with LOOPBACK.sender(face.rx.port) as tx:
+def test_run_close_by_handler_ends_it(runner: Any) -> None:
+    handler = Kept(3, runner.rx.close)
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(5))
-        assert face.run(handler) == 3
+        assert runner.run(handler) == 3
     assert handler.found == numbered(3)
 
 
-def test_silence_is_an_error_where_a_timeout_says_so(face: Any) -> None:
+def test_run_timeout_raises_timeout_error(runner: Any) -> None:
     begin = monotonic()
     with pytest.raises(TimeoutError, match=r"nothing was received within 0\.25 s"):
-        face.run(Kept(), timeout=0.25, stop=threading.Event())
+        runner.run(Kept(), timeout=0.25, stop=threading.Event())
     assert monotonic() - begin > 0.24
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(5))
         handler = Kept()
         with pytest.raises(TimeoutError):
-            face.run(handler, timeout=0)
+            runner.run(handler, timeout=0)
         assert handler.found == numbered(5)
 
 
@@ -150,56 +150,58 @@ def failing(msg: Datagram) -> None:
 handled: list[bytes] = []
 
 
-def told(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+def logged_error(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
     [record] = [
         record for record in caplog.records if record.name == "multicast" and record.levelname == "ERROR"
     ]
     return record
 
 
-def test_an_error_is_logged_with_the_origin_and_the_run_goes_on(
-    face: Any, caplog: pytest.LogCaptureFixture
+def test_run_handler_error_is_logged_and_the_run_continues(
+    runner: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     handled.clear()
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(3))
-        assert face.run(failing, stop=lambda: len(handled) == 2) == 3
+        assert runner.run(failing, stop=lambda: len(handled) == 2) == 3
     assert handled == [b"0", b"2"]
-    record = told(caplog)
+    record = logged_error(caplog)
     text = record.getMessage()
-    assert f"1 octets from ('{face_sender(record)}'" in text
+    assert f"1 octets from ('{sender_in(record)}'" in text
     assert LOOPBACK.group in text
     assert "ZeroDivisionError: one is too many" in text
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
-def face_sender(record: logging.LogRecord) -> str:
+def sender_in(record: logging.LogRecord) -> str:
     assert isinstance(record.args, tuple)
     sender = record.args[1]
     assert isinstance(sender, tuple)
     return str(sender[0])
 
 
-def test_an_error_ends_the_run_where_it_is_to(face: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_on_error_raise_ends_the_run(runner: Any, caplog: pytest.LogCaptureFixture) -> None:
     handled.clear()
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send_many(numbered(3))
         with pytest.raises(ZeroDivisionError, match="one is too many"):
-            face.run(failing, on_error="raise")
+            runner.run(failing, on_error="raise")
     assert handled == [b"0"]
-    assert "ZeroDivisionError" in told(caplog).getMessage()
-    assert face.rest() == [b"2"]
+    assert "ZeroDivisionError" in logged_error(caplog).getMessage()
+    assert runner.rest() == [b"2"]
 
 
-def test_an_interrupt_is_no_error_of_a_handler(face: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_keyboard_interrupt_is_not_logged_as_handler_error(
+    runner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     def interrupted(msg: Datagram) -> None:
         raise KeyboardInterrupt
 
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send(b"one")
         with pytest.raises(KeyboardInterrupt):
-            face.run(interrupted)
+            runner.run(interrupted)
     assert caplog.records == []
 
 
@@ -213,18 +215,18 @@ def test_an_interrupt_is_no_error_of_a_handler(face: Any, caplog: pytest.LogCapt
         ({"timeout": float("nan")}, ValueError),
     ],
 )
-def test_a_wrong_argument_is_refused_before_anything_is_taken(
-    face: Any, wrong: dict[str, Any], error: type[Exception]
+def test_run_wrong_argument_raises_before_receiving(
+    runner: Any, wrong: dict[str, Any], error: type[Exception]
 ) -> None:
-    with LOOPBACK.sender(face.rx.port) as tx:
+    with LOOPBACK.sender(runner.rx.port) as tx:
         tx.send(b"one")
         with pytest.raises(error):
-            face.run(Kept(), **wrong)
-    assert face.rest() == [b"one"]
+            runner.run(Kept(), **wrong)
+    assert runner.rest() == [b"one"]
 
 
 @pytest.mark.parametrize("kind", loops.KINDS)
-def test_a_coroutine_function_is_awaited_and_an_asyncio_event_stops_it(kind: str) -> None:
+def test_aio_run_coroutine_handler_and_asyncio_event_work(kind: str) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         found: list[bytes] = []
@@ -245,7 +247,7 @@ def test_a_coroutine_function_is_awaited_and_an_asyncio_event_stops_it(kind: str
     loops.run(loops.KINDS[kind], main())
 
 
-def test_a_cancelled_run_passes_the_cancellation_on_and_loses_nothing(
+def test_aio_run_cancelled_raises_cancelled_error_and_loses_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:

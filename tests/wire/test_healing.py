@@ -1,13 +1,13 @@
-"""Faults of the network while traffic flows: the receiver hears again by itself, says so, and counts.
+"""Test faults of the network while traffic flows: the receiver rejoins by itself, logs it and counts it.
 
 | fault | test |
 |---|---|
-| link down and up, carrier lost and back, removed and recreated | ``test_delivery_resumes``, ``test_sources_*`` |
-| recreated with the same index | ``test_the_same_index_again_is_another_card`` |
-| another address; the first one; one that moves to another card | ``test_an_address_*``, ``test_the_first_address_*`` |
-| an interface that appears later | ``test_a_card_that_appears_later_is_joined`` |
-| IPv6 taken from an interface and given back | ``test_a_card_that_was_without_ipv6_is_joined_anew`` |
-| the routes lead elsewhere | ``test_the_choice_follows_the_routes`` |
+| link down and up, carrier lost and back, removed and recreated | ``test_healing_after_fault_*`` |
+| recreated with the same index | ``test_healing_interface_recreated_with_same_index_*`` |
+| an address that is replaced, added first, or moved to another interface | ``test_healing_address_*`` |
+| an interface that appears later | ``test_healing_interface_that_appears_later_is_joined`` |
+| IPv6 disabled on an interface and enabled again | ``test_healing_ipv6_disabled_and_enabled_is_rejoined`` |
+| a changed route | ``test_healing_route_change_moves_the_group`` |
 | a switch that forgets its listeners (``rejoin=``) | ``test_rejoin_*``; the reports on the wire: ``test_foreign.py`` |
 """
 
@@ -33,12 +33,12 @@ from tests.wire.exchange import PATIENCE
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-CARD = "mc0"
+INTERFACE = "mc0"
 RESUMED = 2.0
 """Seconds within which delivery resumes once the fault is over."""
 
 GROUPS = ["239.9.9.9", "ff15::9:9", "ff02::9:9"]
-WAYS = {"name": CARD, "address": "10.9.0.1", "all": "all", "several": [CARD, "lo"]}
+WAYS = {"name": INTERFACE, "address": "10.9.0.1", "all": "all", "several": [INTERFACE, "lo"]}
 
 
 def sh(command: str) -> None:
@@ -46,28 +46,28 @@ def sh(command: str) -> None:
 
 
 def plug_in() -> None:
-    """A card whose other end is a host's."""
-    sh(f"""ip link add {CARD} type veth peer name {CARD} netns h1
-        ip addr add 10.9.0.1/24 dev {CARD}; ip -6 addr add fd09::1/64 dev {CARD} nodad
-        ip -n h1 addr add 10.9.0.2/24 dev {CARD}; ip -n h1 -6 addr add fd09::2/64 dev {CARD} nodad
-        ip link set {CARD} up; ip -n h1 link set {CARD} up""")
+    """Make an interface whose other end is on a host."""
+    sh(f"""ip link add {INTERFACE} type veth peer name {INTERFACE} netns h1
+        ip addr add 10.9.0.1/24 dev {INTERFACE}; ip -6 addr add fd09::1/64 dev {INTERFACE} nodad
+        ip -n h1 addr add 10.9.0.2/24 dev {INTERFACE}; ip -n h1 -6 addr add fd09::2/64 dev {INTERFACE} nodad
+        ip link set {INTERFACE} up; ip -n h1 link set {INTERFACE} up""")
 
 
 def unplug() -> None:
-    sh(f"ip link del {CARD}")
+    sh(f"ip link del {INTERFACE}")
 
 
 @pytest.fixture
-def card(hosts: list[Host]) -> Iterator[str]:
+def interface(hosts: list[Host]) -> Iterator[str]:
     plug_in()
-    yield CARD
-    sh(f"ip link del {CARD} 2>/dev/null || true")
+    yield INTERFACE
+    sh(f"ip link del {INTERFACE} 2>/dev/null || true")
 
 
 @contextmanager
 def traffic(host: Host, group: str, port: int) -> Iterator[None]:
-    """Datagrams to the group from the card's other end, as long as there is one."""
-    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), CARD]
+    """Send datagrams to the group from the other end of the interface, whenever it exists."""
+    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
     with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         try:
@@ -78,7 +78,7 @@ def traffic(host: Host, group: str, port: int) -> Iterator[None]:
 
 
 def hears_nothing(rx: Receiver) -> bool:
-    """Whether what comes ends: a fifth of a second without a datagram, which are two hundred a second."""
+    """Return whether delivery stops: 0.2 s pass without a datagram, while 200 per second are sent."""
     for _ in range(1000):
         try:
             rx.recv(timeout=0.2)
@@ -87,7 +87,7 @@ def hears_nothing(rx: Receiver) -> bool:
     return False
 
 
-def forget_what_came(rx: Receiver) -> None:
+def drain(rx: Receiver) -> None:
     while True:
         try:
             rx.recv(timeout=0)
@@ -110,19 +110,21 @@ def resumes(rx: Receiver) -> None:
     assert time.monotonic() - begun < RESUMED
 
 
-def told_of_the_card(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [message for message in caplog.messages if message.startswith(CARD)]
+def logged_for_interface(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if message.startswith(INTERFACE)]
 
 
-# The system gives a card that was just plugged in its link-local address when it comes to it.
-ADDRESSES_CAME = [f"{CARD} has other addresses now; it stays joined for 1 group"]
+# The system assigns the link-local address of a new interface after a delay.
+NEW_ADDRESSES_LOGGED = [f"{INTERFACE} has other addresses now; it stays joined for 1 group"]
 
 FAULTS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-    "link": (lambda: sh(f"ip link set {CARD} down"), lambda: sh(f"ip link set {CARD} up")),
-    # The host that is switched off loses its IPv6 addresses with that.
+    "link": (lambda: sh(f"ip link set {INTERFACE} down"), lambda: sh(f"ip link set {INTERFACE} up")),
+    # The interface of the host loses its IPv6 addresses when it goes down.
     "carrier": (
-        lambda: sh(f"ip -n h1 link set {CARD} down"),
-        lambda: sh(f"ip -n h1 link set {CARD} up; ip -n h1 -6 addr replace fd09::2/64 dev {CARD} nodad"),
+        lambda: sh(f"ip -n h1 link set {INTERFACE} down"),
+        lambda: sh(
+            f"ip -n h1 link set {INTERFACE} up; ip -n h1 -6 addr replace fd09::2/64 dev {INTERFACE} nodad"
+        ),
     ),
     "recreated": (unplug, plug_in),
 }
@@ -131,8 +133,8 @@ FAULTS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("fault", FAULTS)
-def test_delivery_resumes(
-    fault: str, way: str, group: str, card: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
+def test_healing_after_fault_delivery_resumes(
+    fault: str, way: str, group: str, interface: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "multicast")
     cause, cure = FAULTS[fault]
@@ -140,58 +142,60 @@ def test_delivery_resumes(
         rx.recv(timeout=PATIENCE)
         cause()
         assert hears_nothing(rx)
-        went = f"{CARD} went away, and 1 group with it"
-        down = f"{CARD} is down: nothing comes by it for 1 group"
-        # A card that is deleted is switched off first, which may be noticed by itself.
-        told = [message for message in told_of_the_card(caplog) if message not in ADDRESSES_CAME]
-        assert told in ([[went], [down, went]] if fault == "recreated" else [[down]])
+        went = f"{INTERFACE} went away, and 1 group with it"
+        down = f"{INTERFACE} is down: nothing comes by it for 1 group"
+        # The kernel takes an interface down before it deletes it, which may be logged separately.
+        logged = [message for message in logged_for_interface(caplog) if message not in NEW_ADDRESSES_LOGGED]
+        assert logged in ([[went], [down, went]] if fault == "recreated" else [[down]])
         cure()
         resumes(rx)
-        until(lambda: rx.stats().rejoins >= 1, "the groups to be joined anew")
+        until(lambda: rx.stats().rejoins >= 1, "the groups to be rejoined")
         stats = rx.stats()
-        told = told_of_the_card(caplog)
-        assert [message for message in told if message not in ADDRESSES_CAME][
+        logged = logged_for_interface(caplog)
+        assert [message for message in logged if message not in NEW_ADDRESSES_LOGGED][
             -1
-        ] == f"{CARD} is up: 1 group joined on it"
-        assert stats.interface_events == len(told)
-        # The other interfaces were there all the time.
-        alone = way in (CARD, "10.9.0.1")
+        ] == f"{INTERFACE} is up: 1 group joined on it"
+        assert stats.interface_events == len(logged)
+        # The other interfaces were available all the time.
+        alone = way in (INTERFACE, "10.9.0.1")
         assert (stats.interrupted >= 0.15) if alone else (stats.interrupted == 0.0)
         rx.leave(group)
         assert rx.groups == ()
 
 
 @pytest.mark.parametrize("group", GROUPS[:2])
-@pytest.mark.parametrize("way", [CARD, "10.9.0.1"])
-def test_an_address_that_goes_and_comes_changes_nothing(
-    way: str, group: str, card: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("way", [INTERFACE, "10.9.0.1"])
+def test_healing_address_replaced_keeps_the_membership(
+    way: str, group: str, interface: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(group, 0, interface=way) as rx, traffic(hosts[0], group, rx.port):
         rx.recv(timeout=PATIENCE)
-        sh(f"ip addr del 10.9.0.1/24 dev {CARD}; ip -6 addr del fd09::1/64 dev {CARD}")
+        sh(f"ip addr del 10.9.0.1/24 dev {INTERFACE}; ip -6 addr del fd09::1/64 dev {INTERFACE}")
         until(lambda: rx.stats().interface_events >= 1, "the change to be noticed")
-        sh(f"ip addr add 10.9.0.9/24 dev {CARD}; ip -6 addr add fd09::9/64 dev {CARD} nodad")
+        sh(f"ip addr add 10.9.0.9/24 dev {INTERFACE}; ip -6 addr add fd09::9/64 dev {INTERFACE} nodad")
         resumes(rx)
-        assert f"{CARD} has other addresses now; it stays joined for 1 group" in caplog.messages
+        assert f"{INTERFACE} has other addresses now; it stays joined for 1 group" in caplog.messages
         assert rx.stats().interrupted == 0.0
 
 
 @pytest.mark.parametrize("group", GROUPS[1:])
-def test_a_card_that_was_without_ipv6_is_joined_anew(group: str, card: str, hosts: list[Host]) -> None:
-    with Receiver(group, 0, interface=CARD) as rx, traffic(hosts[0], group, rx.port):
+def test_healing_ipv6_disabled_and_enabled_is_rejoined(group: str, interface: str, hosts: list[Host]) -> None:
+    with Receiver(group, 0, interface=INTERFACE) as rx, traffic(hosts[0], group, rx.port):
         rx.recv(timeout=PATIENCE)
-        # Below what IPv6 needs (RFC 8200 section 5): the kernel forgets all that it had joined there.
-        sh(f"ip link set {CARD} mtu 1000")
+        # An MTU below the minimum of IPv6 (RFC 8200 section 5) makes the kernel leave all IPv6 groups there.
+        sh(f"ip link set {INTERFACE} mtu 1000")
         assert hears_nothing(rx)
-        sh(f"ip link set {CARD} mtu 1500")
+        sh(f"ip link set {INTERFACE} mtu 1500")
         resumes(rx)
         assert rx.stats().rejoins >= 1
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("way", ["all", ["lo", CARD]], ids=["all", "several"])
-def test_a_card_that_appears_later_is_joined(way: str | list[str], group: str, hosts: list[Host]) -> None:
+@pytest.mark.parametrize("way", ["all", ["lo", INTERFACE]], ids=["all", "several"])
+def test_healing_interface_that_appears_later_is_joined(
+    way: str | list[str], group: str, hosts: list[Host]
+) -> None:
     with Receiver(group, 0, interface=way) as rx, traffic(hosts[0], group, rx.port):
         with pytest.raises(TimeoutError):
             rx.recv(timeout=0)
@@ -212,22 +216,22 @@ SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def filters_of_the_kernel() -> list[tuple[str, ...]]:
-    """Group, source, and how many include and exclude it, of every entry for the card."""
+    """Return group, source and the counts of including and excluding sockets, for the interface."""
     rows = [
         line.split()
         for name in ("mcfilter", "mcfilter6")
         for line in Path("/proc/net", name).read_text().splitlines()
     ]
-    return [tuple(row[2:]) for row in rows if row[1] == CARD]
+    return [tuple(row[2:]) for row in rows if row[1] == INTERFACE]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("group", "choice"), SOURCES.values(), ids=SOURCES.keys())
-def test_sources_are_the_same_afterwards(
-    fault: str, group: str, choice: dict[str, Any], card: str, hosts: list[Host]
+def test_healing_after_fault_sources_are_restored(
+    fault: str, group: str, choice: dict[str, Any], interface: str, hosts: list[Host]
 ) -> None:
     cause, cure = FAULTS[fault]
-    with Receiver(group, 0, interface=CARD, **choice) as rx, traffic(hosts[0], group, rx.port):
+    with Receiver(group, 0, interface=INTERFACE, **choice) as rx, traffic(hosts[0], group, rx.port):
         rx.recv(timeout=PATIENCE)
         before = filters_of_the_kernel()
         assert len(before) == 1
@@ -235,26 +239,26 @@ def test_sources_are_the_same_afterwards(
         assert hears_nothing(rx)
         cure()
         resumes(rx)
-        until(lambda: rx.stats().rejoins >= 1, "the group to be joined anew")
+        until(lambda: rx.stats().rejoins >= 1, "the group to be rejoined")
         assert filters_of_the_kernel() == before
         assert [*rx.groups[0].sources, *rx.groups[0].excluded] == list(choice.values())
         assert rx.stats().interrupted > 0
 
 
 @pytest.mark.parametrize("group", GROUPS[:1])
-def test_the_first_address_makes_it_joined_anew(group: str, card: str, hosts: list[Host]) -> None:
-    sh(f"ip addr flush dev {CARD} scope global")
-    with Receiver(group, 0, interface=CARD) as rx:
+def test_healing_address_added_first_is_rejoined(group: str, interface: str, hosts: list[Host]) -> None:
+    sh(f"ip addr flush dev {INTERFACE} scope global")
+    with Receiver(group, 0, interface=INTERFACE) as rx:
         assert rx.stats().rejoins == 0
-        sh(f"ip addr add 10.9.0.1/24 dev {CARD}")
-        until(lambda: rx.stats().rejoins == 1, "the group to be joined anew")
+        sh(f"ip addr add 10.9.0.1/24 dev {INTERFACE}")
+        until(lambda: rx.stats().rejoins == 1, "the group to be rejoined")
         with traffic(hosts[0], group, rx.port):
             resumes(rx)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_an_address_that_moves_to_another_card_takes_the_group_along(
-    group: str, card: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
+def test_healing_address_moved_to_other_interface_moves_the_group(
+    group: str, interface: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "multicast")
     sh("ip addr add 10.9.0.7/32 dev veth1")
@@ -262,40 +266,40 @@ def test_an_address_that_moves_to_another_card_takes_the_group_along(
         with Receiver(group, 0, interface="10.9.0.7") as rx, traffic(hosts[0], group, rx.port):
             with pytest.raises(TimeoutError):
                 rx.recv(timeout=0)
-            sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {CARD}")
+            sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {INTERFACE}")
             resumes(rx)
-            assert [one.interface for one in rx.groups] == [socket.if_nametoindex(CARD)]
+            assert [one.interface for one in rx.groups] == [socket.if_nametoindex(INTERFACE)]
             assert "veth1 is no longer the choice for 1 group" in caplog.messages
     finally:
         sh("ip addr del 10.9.0.7/32 dev veth1 2>/dev/null || true")
 
 
-def test_the_same_index_again_is_another_card(card: str, hosts: list[Host]) -> None:
+def test_healing_interface_recreated_with_same_index_is_rejoined(interface: str, hosts: list[Host]) -> None:
     group = GROUPS[0]
-    with Receiver(group, 0, interface=CARD) as rx, traffic(hosts[0], group, rx.port):
+    with Receiver(group, 0, interface=INTERFACE) as rx, traffic(hosts[0], group, rx.port):
         index = rx.recv(timeout=PATIENCE).interface
         unplug()
-        sh(f"""ip link add {CARD} index {index} type veth peer name {CARD} netns h1
-            ip addr add 10.9.0.1/24 dev {CARD}; ip -n h1 addr add 10.9.0.2/24 dev {CARD}
-            ip link set {CARD} up; ip -n h1 link set {CARD} up""")
-        until(lambda: rx.stats().rejoins == 1, "the group to be joined anew")
-        forget_what_came(rx)
+        sh(f"""ip link add {INTERFACE} index {index} type veth peer name {INTERFACE} netns h1
+            ip addr add 10.9.0.1/24 dev {INTERFACE}; ip -n h1 addr add 10.9.0.2/24 dev {INTERFACE}
+            ip link set {INTERFACE} up; ip -n h1 link set {INTERFACE} up""")
+        until(lambda: rx.stats().rejoins == 1, "the group to be rejoined")
+        drain(rx)
         resumes(rx)
         assert rx.groups[0].interface == index
 
 
-def test_the_choice_follows_the_routes(card: str, hosts: list[Host]) -> None:
+def test_healing_route_change_moves_the_group(interface: str, hosts: list[Host]) -> None:
     group = GROUPS[0]
     with Receiver(group, 0) as rx, traffic(hosts[0], group, rx.port):
         before = rx.groups[0].interface
-        sh(f"ip route add {group}/32 dev {CARD}")
+        sh(f"ip route add {group}/32 dev {INTERFACE}")
         resumes(rx)
         assert rx.groups[0].interface != before
 
 
 @pytest.mark.parametrize("ring", [None, 100])
-def test_two_thousand_groups_heal_together(card: str, hosts: list[Host], ring: int | None) -> None:
-    with Receiver("239.9.0.0+2000", 0, interface=CARD, ring=ring) as rx:
+def test_healing_2000_groups_are_rejoined(interface: str, hosts: list[Host], ring: int | None) -> None:
+    with Receiver("239.9.0.0+2000", 0, interface=INTERFACE, ring=ring) as rx:
         last = rx.groups[-1].group
         with traffic(hosts[0], last, rx.port):
             rx.recv(timeout=PATIENCE)
@@ -309,9 +313,9 @@ def test_two_thousand_groups_heal_together(card: str, hosts: list[Host], ring: i
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_task_that_waits_hears_again(group: str, card: str, hosts: list[Host]) -> None:
+def test_healing_waiting_task_receives_again(group: str, interface: str, hosts: list[Host]) -> None:
     async def main() -> None:
-        async with aio.Receiver(group, 0, interface=CARD) as rx:
+        async with aio.Receiver(group, 0, interface=INTERFACE) as rx:
             with traffic(hosts[0], group, rx.port):
                 await rx.recv(timeout=PATIENCE)
                 unplug()
@@ -323,7 +327,7 @@ def test_a_task_that_waits_hears_again(group: str, card: str, hosts: list[Host])
 
 
 @pytest.mark.parametrize("waiting", ["in the call", "on the descriptor"])
-def test_rejoin_joins_anew_every_so_often(waiting: str) -> None:
+def test_rejoin_interval_is_kept_while_waiting(waiting: str) -> None:
     with Receiver(["239.9.9.9", "ff15::9:9"], 0, interface="lo", rejoin=0.1) as rx:
         if waiting == "on the descriptor":
             rx.fileno()
@@ -334,7 +338,7 @@ def test_rejoin_joins_anew_every_so_often(waiting: str) -> None:
         assert 2 * (rounds - 2) <= rx.stats().rejoins <= 2 * (rounds + 1)
 
 
-def test_rejoin_goes_on_while_a_task_waits() -> None:
+def test_rejoin_interval_is_kept_while_a_task_waits() -> None:
     async def main() -> None:
         async with aio.Receiver("239.9.9.9", 0, interface="lo", rejoin=0.1) as rx:
             with pytest.raises(TimeoutError):
@@ -345,6 +349,6 @@ def test_rejoin_goes_on_while_a_task_waits() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf")])
-def test_rejoin_takes_a_time(seconds: float) -> None:
+def test_rejoin_bad_interval_raises_value_error(seconds: float) -> None:
     with pytest.raises(ValueError, match=r"rejoin|joined anew"):
         Receiver("239.9.9.9", 0, interface="lo", rejoin=seconds)

@@ -1,4 +1,4 @@
-"""Between hosts on a bridge: both families, from any source, from some and from all but some."""
+"""Test between hosts on a bridge: both IP versions, any source, chosen sources and excluded sources."""
 
 import socket
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between the two IP versions."""
+    """The groups and limits of an IP version."""
 
     any_source: str
     source_specific: str
@@ -45,7 +45,7 @@ def family(request: pytest.FixtureRequest) -> Family:
 
 
 class Net:
-    """Opens receivers and senders on hosts, and closes them all."""
+    """Open receivers and senders on hosts, and close them all."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
@@ -76,14 +76,14 @@ def take(rx: Receiver) -> Datagram:
 
 
 def until_mark(rx: Receiver, mark: bytes) -> list[bytes]:
-    """Everything that is heard up to and with ``mark``."""
+    """Return the payloads received up to and including ``mark``."""
     heard: list[bytes] = []
     while not heard or heard[-1] != mark:
         heard.append(take(rx).data)
     return heard
 
 
-def test_every_other_host_hears_and_knows_from_where(hosts: list[Host], net: Net, family: Family) -> None:
+def test_hosts_datagram_is_received_with_its_origin(hosts: list[Host], net: Net, family: Family) -> None:
     first, *others = hosts
     receivers = [(host, net.receiver(host, family.any_source)) for host in others]
     for host, rx in receivers:
@@ -96,7 +96,7 @@ def test_every_other_host_hears_and_knows_from_where(hosts: list[Host], net: Net
         assert heard.interface == index(host)
 
 
-def test_the_route_decides_where_no_interface_is_named(hosts: list[Host], net: Net, family: Family) -> None:
+def test_hosts_without_interface_the_route_decides(hosts: list[Host], net: Net, family: Family) -> None:
     first, second, *_ = hosts
     with on(second):
         rx = net.stack.enter_context(Receiver(family.any_source, 0))
@@ -106,12 +106,12 @@ def test_the_route_decides_where_no_interface_is_named(hosts: list[Host], net: N
     assert (heard.sender[0], heard.interface) == (family.address(first), index(second))
 
 
-def test_any_size_crosses_the_network(hosts: list[Host], net: Net, family: Family) -> None:
+def test_hosts_payload_of_any_size_arrives(hosts: list[Host], net: Net, family: Family) -> None:
     sizes = [0, 1, 1452, 1453, 1472, 1473, 9000, family.largest]
     messages = [bytes([number]) * size for number, size in enumerate(sizes)] + [b"run" * 400] * 60
     rx = net.receiver(hosts[1], family.any_source)
     tx = net.sender(hosts[0], family.any_source, rx.port)
-    # Fragments wait in a queue of their own, which is short: one at a time.
+    # The kernel's queue of fragments is short: send one datagram at a time.
     for message in messages[: len(sizes)]:
         tx.send(message)
         assert take(rx).data == message
@@ -119,7 +119,7 @@ def test_any_size_crosses_the_network(hosts: list[Host], net: Net, family: Famil
     assert [take(rx).data for _ in messages[len(sizes) :]] == messages[len(sizes) :]
 
 
-def test_a_link_local_group_crosses_one_link(hosts: list[Host], net: Net) -> None:
+def test_hosts_link_local_group_is_received_with_zone(hosts: list[Host], net: Net) -> None:
     rx = net.receiver(hosts[1], "ff02::114")
     tx = net.sender(hosts[0], "ff02::114", rx.port)
     tx.send(b"x")
@@ -129,7 +129,7 @@ def test_a_link_local_group_crosses_one_link(hosts: list[Host], net: Net) -> Non
     assert (heard.data, host[:4], zone) == (b"x", "fe80", "eth0")
 
 
-def test_a_host_that_did_not_join_hears_nothing(hosts: list[Host], net: Net, family: Family) -> None:
+def test_hosts_group_not_joined_is_not_received(hosts: list[Host], net: Net, family: Family) -> None:
     joined = net.receiver(hosts[1], family.any_source)
     neighbour = family.any_source[:-1] + "6"
     foreign = net.receiver(hosts[2], neighbour, joined.port)
@@ -140,12 +140,12 @@ def test_a_host_that_did_not_join_hears_nothing(hosts: list[Host], net: Net, fam
 
 
 class TestSources:
-    """Two hosts send, and a third one picks; a witness on that third host proves what reached it."""
+    """Two hosts send, and a third selects sources. A witness on the third host proves what reached it."""
 
-    def heard_of(
+    def heard_from(
         self, rx: Receiver, witnesses: list[Receiver], senders: list[Sender], mark: Sender
     ) -> list[bytes]:
-        """What ``rx`` hears when each sender sends its place, once the witnesses saw it all, and then a mark."""
+        """Return what ``rx`` receives when each sender sends its number, the witnesses have it, and a mark follows."""
         for place, tx in enumerate(senders):
             tx.send(bytes([place]))
         for witness in witnesses:
@@ -153,7 +153,7 @@ class TestSources:
         mark.send(b"mark")
         return until_mark(rx, b"mark")
 
-    def test_only_the_source_that_was_named(self, hosts: list[Host], net: Net, family: Family) -> None:
+    def test_hosts_given_source_alone_is_received(self, hosts: list[Host], net: Net, family: Family) -> None:
         first, second, third = hosts
         group = family.source_specific
         rx = net.receiver(second, f"{family.address(first)}@{group}")
@@ -166,7 +166,7 @@ class TestSources:
         assert (heard.data, heard.sender[0], heard.group) == (b"wanted", family.address(first), group)
         assert rx.groups[0].sources == (family.address(first),)
 
-    def test_several_sources_by_argument(self, hosts: list[Host], net: Net, family: Family) -> None:
+    def test_hosts_several_sources_are_received(self, hosts: list[Host], net: Net, family: Family) -> None:
         first, second, third = hosts
         sources = [family.address(first), family.address(third)]
         rx = net.receiver(second, family.source_specific, source=sources)
@@ -175,7 +175,7 @@ class TestSources:
         heard = {(datagram.data.decode(), datagram.sender[0]) for datagram in (take(rx), take(rx))}
         assert heard == {("h1", family.address(first)), ("h3", family.address(third))}
 
-    def test_a_source_of_a_group_that_is_not_source_specific(
+    def test_hosts_source_of_any_source_group_is_selected(
         self, hosts: list[Host], net: Net, family: Family
     ) -> None:
         first, second, third = hosts
@@ -183,10 +183,12 @@ class TestSources:
         rx = net.receiver(second, group, source=family.address(first))
         witness = net.receiver(second, group, rx.port)
         wanted, other = (net.sender(host, group, rx.port) for host in (first, third))
-        assert self.heard_of(rx, [witness], [other], wanted) == [b"mark"]
+        assert self.heard_from(rx, [witness], [other], wanted) == [b"mark"]
 
     @pytest.mark.parametrize("several", [False, True], ids=["one-group", "two-groups"])
-    def test_all_but_the_excluded(self, hosts: list[Host], net: Net, family: Family, several: bool) -> None:
+    def test_hosts_excluded_source_is_not_received(
+        self, hosts: list[Host], net: Net, family: Family, several: bool
+    ) -> None:
         first, second, third = hosts
         group = family.any_source
         rx = net.receiver(second, group, exclude=family.address(third))
@@ -195,10 +197,10 @@ class TestSources:
                 rx.join(group[:-1] + "6", second.interface)
         witness = net.receiver(second, group, rx.port)
         wanted, excluded = (net.sender(host, group, rx.port) for host in (first, third))
-        assert self.heard_of(rx, [witness], [excluded], wanted) == [b"mark"]
+        assert self.heard_from(rx, [witness], [excluded], wanted) == [b"mark"]
         assert rx.groups[0].excluded == (family.address(third),)
 
-    def test_sources_are_left_with_their_group(self, hosts: list[Host], net: Net, family: Family) -> None:
+    def test_hosts_leave_group_leaves_its_sources(self, hosts: list[Host], net: Net, family: Family) -> None:
         first, second, _ = hosts
         group = family.source_specific
         rx = net.receiver(second, group, source=family.address(first))
@@ -212,7 +214,7 @@ class TestSources:
         net.sender(first, family.any_source, rx.port).send(b"mark")
         assert until_mark(rx, b"mark") == [b"mark"]
 
-    def test_the_hosts_own_datagrams_are_a_source_too(
+    def test_hosts_own_address_as_source_is_received(
         self, hosts: list[Host], net: Net, family: Family
     ) -> None:
         second = hosts[1]
@@ -220,7 +222,7 @@ class TestSources:
         net.sender(second, family.source_specific, rx.port).send(b"own")
         assert take(rx).sender[0] == family.address(second)
 
-    def test_more_sources_than_the_system_holds_is_an_error_that_names_the_setting(
+    def test_hosts_too_many_sources_raise_error_with_setting(
         self, hosts: list[Host], net: Net, family: Family
     ) -> None:
         many = [f"10.1.{n // 250}.{n % 250 + 1}" if family.is_v4 else f"fd01::{n:x}" for n in range(1, 2001)]
@@ -231,11 +233,11 @@ class TestSources:
 
 @pytest.mark.parametrize("choice", ["source", "before the group", "exclude"])
 @pytest.mark.parametrize("interface", [None, "eth0", "all"])
-def test_a_sender_of_the_link_is_chosen_by_the_address_it_is_told_by(
+def test_hosts_link_local_source_with_zone_is_selected(
     hosts: list[Host], choice: str, interface: str | None
 ) -> None:
     us, second, third = hosts
-    # Source-specific groups of the link (RFC 4607), but where everybody else is wanted.
+    # A source-specific group of the link (RFC 4607), except where sources are excluded.
     group = "ff02::9:5:3" if choice == "exclude" else "ff32::9:5:3"
     named = third if choice == "exclude" else second
 
@@ -264,7 +266,7 @@ def test_a_sender_of_the_link_is_chosen_by_the_address_it_is_told_by(
 
 
 @pytest.mark.parametrize("loopback", [True, False], ids=["loopback", "no-loopback"])
-def test_loopback_decides_whether_the_own_host_hears(
+def test_hosts_loopback_option_decides_local_delivery(
     hosts: list[Host], net: Net, family: Family, loopback: bool
 ) -> None:
     first, second, _ = hosts

@@ -1,4 +1,4 @@
-"""Interfaces by name, index and address, and what there is."""
+"""Test interfaces given by name, index and address, and the list of interfaces."""
 
 import errno
 import socket
@@ -31,7 +31,7 @@ def joined_on(rx: Receiver) -> list[int | None]:
 
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
 @pytest.mark.parametrize("named", NAMES.values(), ids=NAMES.keys())
-def test_an_interface_goes_by_any_of_its_names(group: str, named: Callable[[], str | int]) -> None:
+def test_interface_by_name_index_or_address_is_the_same(group: str, named: Callable[[], str | int]) -> None:
     interface = named()
     with Receiver(group, 0, interface=interface) as rx, Sender(group, rx.port, interface=interface) as tx:
         assert joined_on(rx) == [index()]
@@ -44,13 +44,13 @@ def test_an_interface_goes_by_any_of_its_names(group: str, named: Callable[[], s
 
 
 @pytest.mark.parametrize("group", ["239.9.8.7%veth0", "ff15::9:8:7%veth0", "ff02::114%veth0"])
-def test_the_zone_of_an_endpoint_is_the_interface_and_goes_first(group: str) -> None:
+def test_interface_zone_of_endpoint_overrides_the_argument(group: str) -> None:
     with Receiver(group, 0, interface="lo") as rx, Sender(group, rx.port, interface="lo") as tx:
         tx.send(b"x")
         assert rx.recv(timeout=PATIENCE).interface == index()
 
 
-def test_the_sender_uses_the_address_that_it_was_given() -> None:
+def test_sender_interface_address_becomes_the_source_address() -> None:
     with Receiver("239.9.8.7", 0, interface="lo") as rx:
         with Sender("239.9.8.7", rx.port, interface="127.0.0.1") as tx:
             tx.send(b"x")
@@ -69,7 +69,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("interface", "code", "part"), UNKNOWN)
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
-def test_an_unknown_interface_is_an_error_that_lists_those_there_are(
+def test_interface_unknown_raises_error_that_lists_the_others(
     group: str, interface: str | int, code: int, part: str
 ) -> None:
     with Receiver(group, 0, interface="lo") as rx:
@@ -87,7 +87,7 @@ def test_an_unknown_interface_is_an_error_that_lists_those_there_are(
         assert [membership.group for membership in rx.groups] == [group]
 
 
-def test_interfaces_are_those_of_the_system() -> None:
+def test_interfaces_lists_those_of_the_system() -> None:
     listed = interfaces()
     assert [(one.index, one.name) for one in listed] == sorted(socket.if_nameindex())
     found = {one.name: one for one in listed}

@@ -1,7 +1,6 @@
-"""Other people's senders and listeners and ours, on three hosts of one bridge: socat, iperf 2 and multicat.
+"""Test against socat, iperf 2 and multicat on three hosts of one bridge, in both directions and both IP versions.
 
-Each pair of programs, over both IP versions; with source-specific groups a third host speaks first, to the same group
-and port, and must not be heard.
+With a source-specific group, a third host sends first to the same group and port and must not be received.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ def numbered(payloads: Iterable[bytes]) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
-def test_they_send_and_we_hear(
+def test_receiver_datagrams_of_other_program_are_received(
     program: Foreign, kind: Kind, tool: Tool, hosts: list[Host], tmp_path: Path
 ) -> None:
     us, wanted, unwanted = hosts
@@ -62,7 +61,7 @@ LISTENING = [(program, kind) for program in PROGRAMS for kind in program.hears]
 @pytest.mark.parametrize(
     ("program", "kind"), LISTENING, ids=[f"{one.name}-{kind}" for one, kind in LISTENING]
 )
-def test_we_send_and_they_hear(
+def test_sender_datagrams_are_received_by_other_program(
     program: Foreign, kind: Kind, tool: Tool, hosts: list[Host], tmp_path: Path, free_port: int
 ) -> None:
     us, wanted, unwanted = hosts

@@ -1,4 +1,4 @@
-"""Joining and leaving at run time, one group and more than one socket can hold."""
+"""Test joining and leaving at run time: one group, and more groups than one socket can hold."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from multicast.types import Membership
 from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
 
 PAST_THE_LIMIT = 100
-"""More groups than one socket holds on Linux (igmp_max_memberships, 20 unless raised)."""
+"""More groups than one socket holds on Linux (igmp_max_memberships, 20 by default)."""
 
 
 def group(number: int) -> str:
@@ -23,7 +23,7 @@ def sender(rx: Receiver, to: str) -> Sender:
 
 
 def send_to_each(rx: Receiver, groups: list[str]) -> None:
-    """Send one datagram to each group, whose text is its group's."""
+    """Send one datagram to each group. Its payload is the group."""
     for one in groups:
         with sender(rx, one) as tx:
             tx.send(one.encode())
@@ -37,7 +37,7 @@ def other(link: Link) -> Link:
     return Link("239.9.8.8" if "." in link.group else "ff15::9:8:8", link.interface, link.largest)
 
 
-def test_a_group_is_heard_from_its_join_to_its_leave(link: Link) -> None:
+def test_group_is_received_from_join_until_leave(link: Link) -> None:
     second = other(link)
     with link.pair() as (tx, rx), second.sender(rx.port) as second_tx:
         second_tx.send(b"before the join")
@@ -54,7 +54,7 @@ def test_a_group_is_heard_from_its_join_to_its_leave(link: Link) -> None:
         nothing_more(rx, tx)
 
 
-def test_the_first_group_can_be_left_and_joined_again(link: Link) -> None:
+def test_leave_first_group_then_join_again_receives(link: Link) -> None:
     second = other(link)
     with link.pair() as (tx, rx), second.sender(rx.port) as second_tx:
         rx.join(second.group, second.interface)
@@ -66,7 +66,7 @@ def test_the_first_group_can_be_left_and_joined_again(link: Link) -> None:
         assert rx.recv(timeout=PATIENCE).data == b"again"
 
 
-def test_a_receiver_without_groups_hears_nothing_and_lives_on(link: Link) -> None:
+def test_receiver_without_groups_receives_nothing_until_a_join(link: Link) -> None:
     with link.pair() as (tx, rx):
         rx.leave(link.group)
         assert rx.groups == ()
@@ -77,7 +77,7 @@ def test_a_receiver_without_groups_hears_nothing_and_lives_on(link: Link) -> Non
         nothing_more(rx, tx)
 
 
-def test_what_came_before_another_join_keeps_its_origin(link: Link) -> None:
+def test_join_datagram_queued_before_keeps_its_origin(link: Link) -> None:
     second = other(link)
     with link.pair() as (tx, rx):
         tx.send(b"one")
@@ -88,7 +88,7 @@ def test_what_came_before_another_join_keeps_its_origin(link: Link) -> None:
         assert (waited.data, waited.group, waited.interface) == (b"two", link.group, index)
 
 
-def test_membership_tells_group_interface_and_sources() -> None:
+def test_groups_lists_group_interface_and_sources() -> None:
     with Receiver([f"10.0.0.1,10.0.0.2@232.9.8.7%{LOOPBACK.interface}"], 0) as rx:
         index = rx.groups[0].interface
         rx.join("239.9.8.7", LOOPBACK.interface, exclude=["10.0.0.3"])
@@ -98,7 +98,7 @@ def test_membership_tells_group_interface_and_sources() -> None:
         )
 
 
-def test_a_source_named_twice_counts_once() -> None:
+def test_receiver_source_given_twice_is_listed_once() -> None:
     with Receiver(
         "10.0.0.1@232.9.8.7", 0, interface=LOOPBACK.interface, source=["10.0.0.1", "10.0.0.2"]
     ) as rx:
@@ -106,28 +106,28 @@ def test_a_source_named_twice_counts_once() -> None:
 
 
 @pytest.mark.private_net
-def test_a_group_that_the_system_joined_on_that_interface_is_joined_already() -> None:
-    # Without an interface the routes of the private network lead to the loopback.
+def test_join_on_interface_chosen_by_the_system_is_rejected() -> None:
+    # Without an interface, the routes of the private network lead to the loopback interface.
     with Receiver("239.9.8.7", 0) as rx:
         with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
             rx.join("239.9.8.7", "lo")
         assert joined(rx) == ["239.9.8.7"]
 
 
-def test_the_same_group_twice_is_refused_and_opens_nothing() -> None:
+def test_receiver_same_group_twice_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already on lo"):
         Receiver(["239.9.8.7", "239.9.8.7"], 0, interface=LOOPBACK.interface)
 
 
 @pytest.mark.parametrize("take", TAKES, ids=name)
-def test_past_the_limit_of_one_socket_each_group_is_heard_once(take: Take) -> None:
+def test_groups_past_limit_of_one_socket_are_received_once(take: Take) -> None:
     groups = [group(number) for number in range(PAST_THE_LIMIT)]
     with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
         assert joined(rx) == groups
         send_to_each(rx, groups)
         heard = take(rx, PAST_THE_LIMIT)
         assert sorted((one.data.decode(), one.group) for one in heard) == sorted((one, one) for one in groups)
-        # A time out, of a look or of a wait, never brings anything back.
+        # Nothing is delivered again, neither to a poll nor to a wait.
         for timeout in [0.0] * 20 + [0.01] * 5:
             with pytest.raises(TimeoutError):
                 rx.recv(timeout=timeout)
@@ -137,7 +137,7 @@ def test_past_the_limit_of_one_socket_each_group_is_heard_once(take: Take) -> No
 
 
 @pytest.mark.platform("linux")
-def test_further_sockets_are_opened_by_need_and_their_room_is_used_again() -> None:
+def test_join_opens_sockets_as_needed_and_reuses_their_room() -> None:
     with LOOPBACK.receiver() as rx:
         groups = [group(number) for number in range(PAST_THE_LIMIT)]
         for one in groups:
@@ -152,7 +152,7 @@ def test_further_sockets_are_opened_by_need_and_their_room_is_used_again() -> No
         assert rx.stats().sockets == sockets
 
 
-def test_what_is_left_past_the_limit_is_not_heard() -> None:
+def test_leave_group_past_limit_of_one_socket_is_not_received() -> None:
     groups = [group(number) for number in range(PAST_THE_LIMIT)]
     with Receiver(groups, 0, interface=LOOPBACK.interface) as rx:
         for one in groups[::2]:
@@ -164,7 +164,7 @@ def test_what_is_left_past_the_limit_is_not_heard() -> None:
             rx.recv(timeout=0)
 
 
-def test_each_socket_past_the_limit_keeps_its_order() -> None:
+def test_groups_past_limit_of_one_socket_keep_their_order() -> None:
     groups = [group(number) for number in range(PAST_THE_LIMIT)]
     with Receiver(groups, 0, interface=LOOPBACK.interface) as rx, contextlib.ExitStack() as stack:
         senders = {one: stack.enter_context(sender(rx, one)) for one in groups}
@@ -179,14 +179,14 @@ def test_each_socket_past_the_limit_keeps_its_order() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_without_sharing_the_limit_of_one_socket_is_an_error_that_names_the_setting() -> None:
+def test_receiver_without_sharing_past_limit_raises_error_with_setting() -> None:
     groups = [group(number) for number in range(PAST_THE_LIMIT)]
     with pytest.raises(OSError, match=r"cannot join 239\.9\.0\.\d+ on lo: .*igmp_max_memberships") as caught:
         Receiver(groups, 0, interface=LOOPBACK.interface, share=False)
     assert caught.value.errno == errno.ENOBUFS
 
 
-def test_of_several_groups_all_are_joined_or_none() -> None:
+def test_join_several_groups_joins_all_or_none() -> None:
     with LOOPBACK.pair() as (tx, rx):
         with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
             rx.join(["239.9.8.1", "239.9.8.2", LOOPBACK.group], LOOPBACK.interface)
@@ -198,7 +198,7 @@ def test_of_several_groups_all_are_joined_or_none() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_a_join_that_fails_changes_nothing() -> None:
+def test_join_without_sharing_past_limit_changes_nothing() -> None:
     with LOOPBACK.receiver(share=False) as rx, LOOPBACK.sender(rx.port) as tx:
 
         def join_all() -> None:

@@ -1,4 +1,4 @@
-"""What a datagram tells of its origin: sender, group, interface, hops, time."""
+"""Test the metadata of a datagram: sender, group, interface, TTL and time."""
 
 import itertools
 import socket
@@ -11,14 +11,14 @@ from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name
 
 
 def index_of(interface: str) -> int:
-    """The index of an interface; the loopback's goes by its address, as its name differs between systems."""
+    """Return the index of an interface. The loopback interface has different names on different systems."""
     if interface == "127.0.0.1":
         return next(index for index, found in socket.if_nameindex() if found.startswith("lo"))
     return socket.if_nametoindex(interface)
 
 
 def port_of(tx: Sender) -> int:
-    """The port that the system gave to a sender's socket."""
+    """Return the port that the system assigned to the socket of a sender."""
     family = socket.AF_INET6 if ":" in tx.group else socket.AF_INET
     with socket.fromfd(tx.fileno(), family, socket.SOCK_DGRAM) as duplicate:
         return int(duplicate.getsockname()[1])
@@ -34,7 +34,7 @@ HOSTS = {
 
 @pytest.mark.parametrize("take", TAKES, ids=name)
 @pytest.mark.parametrize("several", [False, True], ids=["one-group", "two-groups"])
-def test_sender_group_and_interface_are_told(link: Link, take: Take, several: bool) -> None:
+def test_datagram_has_sender_group_and_interface(link: Link, take: Take, several: bool) -> None:
     with link.pair() as (tx, rx):
         if several:
             rx.join("239.9.8.8" if "." in link.group else "ff15::9:8:8", link.interface)
@@ -46,7 +46,7 @@ def test_sender_group_and_interface_are_told(link: Link, take: Take, several: bo
 
 @pytest.mark.private_net
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
-def test_the_interface_that_the_system_chose_is_told(group: str) -> None:
+def test_datagram_without_interface_argument_has_the_chosen_one(group: str) -> None:
     with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
         tx.send(b"x")
         datagram = rx.recv(timeout=PATIENCE)
@@ -54,7 +54,7 @@ def test_the_interface_that_the_system_chose_is_told(group: str) -> None:
 
 
 @pytest.mark.private_net
-def test_a_link_local_sender_is_told_with_its_zone() -> None:
+def test_datagram_link_local_sender_has_its_zone() -> None:
     with Receiver("[ff02::114%veth0]:0") as rx, Sender("ff02::114%veth0", rx.port) as tx:
         tx.send(b"x")
         host = str(rx.recv(timeout=PATIENCE).sender[0])
@@ -62,7 +62,7 @@ def test_a_link_local_sender_is_told_with_its_zone() -> None:
     assert (address[:4], zone) == ("fe80", "veth0")
 
 
-def test_each_datagram_of_several_groups_tells_its_own(link: Link) -> None:
+def test_datagram_of_several_groups_has_its_own_group(link: Link) -> None:
     groups = [f"239.9.8.{n}" if "." in link.group else f"ff15::9:8:{n}" for n in range(1, 6)]
     with Receiver(groups, 0, interface=link.interface) as rx:
         for group in groups:
@@ -73,7 +73,7 @@ def test_each_datagram_of_several_groups_tells_its_own(link: Link) -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, 1, 9, 255])
-def test_hops_are_told(link: Link, ttl: int) -> None:
+def test_datagram_ttl_is_that_of_the_sender(link: Link, ttl: int) -> None:
     with link.pair({"ttl": ttl}) as (tx, rx):
         assert tx.ttl == ttl
         tx.send(b"x")
@@ -81,7 +81,7 @@ def test_hops_are_told(link: Link, ttl: int) -> None:
 
 
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
-def test_the_time_is_the_kernels(link: Link, gso: bool) -> None:
+def test_datagram_timestamps_are_in_order_and_in_range(link: Link, gso: bool) -> None:
     with link.pair({"gso": gso}) as (tx, rx):
         before = time.time_ns()
         tx.send_many([b"x" * 100] * 10)
@@ -92,9 +92,9 @@ def test_the_time_is_the_kernels(link: Link, gso: bool) -> None:
 
 
 @pytest.mark.platform("linux")
-def test_the_time_is_that_of_the_arrival_and_not_of_the_reading() -> None:
+def test_datagram_timestamp_is_that_of_arrival() -> None:
     with LOOPBACK.pair() as (tx, rx):
-        # The first one makes the kernel take time stamps at all, which may take it a moment.
+        # The kernel enables timestamps with a short delay, so the first ones may be those of reading.
         tx.send(b"first")
         rx.recv(timeout=PATIENCE)
         while True:
@@ -106,7 +106,7 @@ def test_the_time_is_that_of_the_arrival_and_not_of_the_reading() -> None:
 
 
 @pytest.mark.parametrize("take", TAKES, ids=name)
-def test_what_was_not_asked_for_is_none(link: Link, take: Take) -> None:
+def test_datagram_without_timestamps_has_none(link: Link, take: Take) -> None:
     with link.pair(timestamps=False) as (tx, rx):
         tx.send(b"x")
         (datagram,) = take(rx, 1)
@@ -114,7 +114,7 @@ def test_what_was_not_asked_for_is_none(link: Link, take: Take) -> None:
         assert datagram.group == link.group
 
 
-def test_what_a_sender_was_opened_with_is_told_and_cannot_be_changed() -> None:
+def test_sender_group_port_and_ttl_are_read_only() -> None:
     with LOOPBACK.pair({"ttl": 3}) as (tx, rx):
         assert (tx.group, tx.port, tx.ttl) == (LOOPBACK.group, rx.port, 3)
         for name in ("group", "port", "ttl"):

@@ -1,6 +1,6 @@
-"""What the system refuses: the error's class, number and sentence, and nothing left half done.
+"""Test errors of the system at opening: their class, errno and message, and that nothing stays open.
 
-What is refused before the system is asked is in ``tests/unit/test_sync_args.py``.
+Arguments that are rejected before any system call are tested in ``tests/unit/test_sync_args.py``.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from tests.wire.exchange import LOOPBACK
 
 
 @pytest.mark.parametrize("shared", [(True, False), (False, True), (False, False)])
-def test_a_port_that_one_side_does_not_share_is_in_use(shared: tuple[bool, bool]) -> None:
+def test_receiver_port_not_shared_by_both_is_in_use(shared: tuple[bool, bool]) -> None:
     first, second = shared
     with LOOPBACK.receiver(share=first, bind="0.0.0.0") as rx:
         with pytest.raises(
@@ -32,7 +32,7 @@ def test_a_port_that_one_side_does_not_share_is_in_use(shared: tuple[bool, bool]
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_a_port_that_a_plain_socket_holds_is_in_use() -> None:
+def test_receiver_port_held_by_plain_socket_is_in_use() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         plain.bind(("", 0))
         with pytest.raises(OSError, match="another program holds this port") as caught:
@@ -40,14 +40,14 @@ def test_a_port_that_a_plain_socket_holds_is_in_use() -> None:
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_an_address_to_bind_to_must_be_of_this_machine() -> None:
+def test_receiver_bind_address_of_another_machine_is_not_available() -> None:
     with pytest.raises(OSError, match=r"cannot bind to port 0 \(203\.0\.113\.9\): .*no interface") as caught:
         LOOPBACK.receiver(bind="203.0.113.9")
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
 @pytest.mark.parametrize("descriptor", [-1, 2**31, 2**40])
-def test_what_is_no_descriptor_cannot_be_adopted(descriptor: int) -> None:
+def test_adopt_bad_descriptor_raises_os_error(descriptor: int) -> None:
     with pytest.raises(OSError, match="cannot duplicate a socket") as caught:
         Receiver.adopt(descriptor, "239.9.8.7", 0)
     assert caught.value.errno == errno.EBADF
@@ -72,9 +72,11 @@ OPENS: dict[str, Callable[[], Any]] = {
 @contextlib.contextmanager
 def only_descriptors(count: int) -> Iterator[None]:
     """Let this process open ``count`` more descriptors and no further one."""
-    resource = pytest.importorskip("resource", reason="needs a limit on descriptors, which Windows has not")
+    resource = pytest.importorskip(
+        "resource", reason="needs a limit on descriptors, which Windows does not have"
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The limit is on the number of a descriptor: the lowest free ones are taken first.
+    # The limit applies to the number of a descriptor. The system assigns the lowest free number first.
     free = [number for number in range(soft) if not is_open(number)][count]
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
@@ -93,7 +95,7 @@ def is_open(number: int) -> bool:
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("opened", OPENS.values(), ids=OPENS.keys())
-def test_an_opening_that_fails_half_way_leaves_nothing(opened: Callable[[], Any]) -> None:
+def test_opening_out_of_descriptors_leaves_nothing_open(opened: Callable[[], Any]) -> None:
     before = leaks.take()
     allowed = 0
     while True:
@@ -108,12 +110,12 @@ def test_an_opening_that_fails_half_way_leaves_nothing(opened: Callable[[], Any]
         else:
             whole.close()
             break
-    # It failed at every step of the way.
+    # It failed at every step.
     assert allowed >= 2
 
 
 @pytest.mark.platform("linux")
-def test_a_join_that_cannot_open_a_socket_changes_nothing() -> None:
+def test_join_out_of_descriptors_changes_nothing() -> None:
     with LOOPBACK.receiver() as rx:
         before = rx.groups, rx.stats()
         with pytest.raises(OSError, match="too many open files") as caught, only_descriptors(0):
@@ -137,8 +139,10 @@ except UnsupportedError as refused:
 @pytest.mark.private_net
 @pytest.mark.parametrize("kind", ["receive", "send"])
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7", "10.0.0.1@232.9.8.7"])
-def test_what_the_system_has_not_is_one_error(tool: Callable[[str], str], group: str, kind: str) -> None:
-    """On a kernel without an option of a socket, which strace makes of this one."""
+def test_opening_option_missing_in_kernel_raises_unsupported_error(
+    tool: Callable[[str], str], group: str, kind: str
+) -> None:
+    """Let strace make every setsockopt fail as on a kernel without the option."""
     if kind == "send":
         group = group.rpartition("@")[2]
     quiet = ["-f", "-o", os.devnull, "-e", "trace=setsockopt", "-e", "inject=setsockopt:error=ENOPROTOOPT"]
@@ -149,16 +153,16 @@ def test_what_the_system_has_not_is_one_error(tool: Callable[[str], str], group:
         text=True,
         timeout=30,
     )
-    number, _, told = done.stdout.strip().partition(" ")
+    number, _, text = done.stdout.strip().partition(" ")
     assert int(number) == errno.EOPNOTSUPP, done.stderr
-    assert re.fullmatch(r"cannot .*: Protocol not available \(this system cannot do that\)", told)
+    assert re.fullmatch(r"cannot .*: Protocol not available \(this system cannot do that\)", text)
 
 
 NOWHERE = """
 import json, sys
 from multicast.sync import Receiver, Sender
 
-def told(call):
+def error_of(call):
     try:
         call()
     except OSError as refused:
@@ -167,8 +171,8 @@ def told(call):
 
 group = sys.argv[1]
 with Sender(group, 5000) as tx:
-    outcome = {"send": told(lambda: tx.send(b"x")), "sent": tx.stats().sent}
-outcome["receive"] = told(lambda: Receiver(group, 0).close())
+    outcome = {"send": error_of(lambda: tx.send(b"x")), "sent": tx.stats().sent}
+outcome["receive"] = error_of(lambda: Receiver(group, 0).close())
 print(json.dumps(outcome))
 """
 
@@ -181,8 +185,8 @@ print(json.dumps(outcome))
         ("ff15::9:8:7", errno.EADDRNOTAVAIL, r"Cannot assign requested address \(no address to send from: "),
     ],
 )
-def test_without_a_network_the_error_says_what_to_do(group: str, number: int, why: str) -> None:
-    # A namespace of its own has but a loopback interface, which is down.
+def test_send_and_join_without_network_raise_error_with_hint(group: str, number: int, why: str) -> None:
+    # A new namespace has only a loopback interface, which is down.
     done = subprocess.run(
         ["unshare", "--net", sys.executable, "-c", NOWHERE, group],
         check=True, capture_output=True, text=True, timeout=20,

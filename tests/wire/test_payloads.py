@@ -1,6 +1,6 @@
-"""Every payload arrives whole, unchanged and in order, however it is sent and received.
+"""Test that payloads arrive whole, unchanged and in order, however they are sent and received.
 
-The same for long streams is in ``test_flood.py``.
+``test_flood.py`` does the same with long streams.
 """
 
 import random
@@ -9,11 +9,11 @@ import pytest
 
 from tests.wire.exchange import PATIENCE, SENDS, TAKES, Link, Send, Take, name, nothing_more
 
-# 1,472 octets are the most that an Ethernet frame carries over IPv4, 1,452 over IPv6.
+# An Ethernet frame carries at most 1,472 bytes over IPv4 and 1,452 over IPv6.
 SIZES = [0, 1, 2, 1452, 1453, 1472, 1473, 9000]
 
 
-def octets(size: int, seed: int = 0) -> bytes:
+def random_bytes(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
@@ -21,8 +21,10 @@ def octets(size: int, seed: int = 0) -> bytes:
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
 @pytest.mark.parametrize("take", TAKES, ids=name)
 @pytest.mark.parametrize("send", SENDS, ids=name)
-def test_any_size_arrives_unchanged(link: Link, send: Send, take: Take, gso: bool, gro: bool) -> None:
-    messages = [octets(size, seed=size) for size in [*SIZES, link.largest]]
+def test_payload_of_any_size_arrives_unchanged(
+    link: Link, send: Send, take: Take, gso: bool, gro: bool
+) -> None:
+    messages = [random_bytes(size, seed=size) for size in [*SIZES, link.largest]]
     with link.pair({"gso": gso}, gro=gro) as (tx, rx):
         send(tx, messages)
         assert [datagram.data for datagram in take(rx, len(messages))] == messages
@@ -31,10 +33,16 @@ def test_any_size_arrives_unchanged(link: Link, send: Send, take: Take, gso: boo
 
 @pytest.mark.parametrize("gro", [True, False], ids=["gro", "no-gro"])
 @pytest.mark.parametrize("size", [0, 1, 100, 1316, 1472, 1473, 30_000])
-def test_a_run_of_equal_sizes_arrives_datagram_by_datagram(link: Link, size: int, gro: bool) -> None:
-    # A shorter one ends a coalesced run, an empty and a longer one cannot be part of it.
-    messages = [octets(size, seed) for seed in range(7)]
-    messages += [octets(size // 2, 8), octets(size, 9), b"", octets(size, 10), octets(size + 1, 11)]
+def test_payloads_of_equal_size_arrive_as_separate_datagrams(link: Link, size: int, gro: bool) -> None:
+    # A shorter payload ends a coalesced run. An empty or a longer one cannot be part of it.
+    messages = [random_bytes(size, seed) for seed in range(7)]
+    messages += [
+        random_bytes(size // 2, 8),
+        random_bytes(size, 9),
+        b"",
+        random_bytes(size, 10),
+        random_bytes(size + 1, 11),
+    ]
     with link.pair(gro=gro) as (tx, rx):
         assert tx.send_many(messages) == len(messages)
         received = [rx.recv(timeout=PATIENCE) for _ in messages]
@@ -43,7 +51,7 @@ def test_a_run_of_equal_sizes_arrives_datagram_by_datagram(link: Link, size: int
         nothing_more(rx, tx)
 
 
-def test_every_octet_value_survives(link: Link) -> None:
+def test_payload_with_every_byte_value_arrives_unchanged(link: Link) -> None:
     every = bytes(range(256))
     messages = [
         every,

@@ -1,4 +1,4 @@
-"""A receiver with a ring: what it holds, what it drops, whom it wakes, and that every datagram is accounted for."""
+"""Test a receiver with a ring: what it holds and drops, which waiters it wakes, and that its counters add up."""
 
 import asyncio
 import contextlib
@@ -25,12 +25,12 @@ def numbered(count: int, size: int = 4) -> list[bytes]:
     return [number.to_bytes(4, "big") + bytes(size - 4) for number in range(count)]
 
 
-def more_than(rx: Receiver, held: int) -> bool:
+def holds_more_than(rx: Receiver, held: int) -> bool:
     return rx.pending > held
 
 
 def drain(rx: Receiver) -> list[bytes]:
-    """Everything that is there now."""
+    """Return all payloads that are pending."""
     taken: list[bytes] = []
     while rx.pending:
         taken += rx.recv_batch(max=1000, timeout=0).payloads()
@@ -39,7 +39,7 @@ def drain(rx: Receiver) -> list[bytes]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("take", TAKES, ids=name)
-def test_it_delivers_what_a_receiver_without_one_does(link: Link, take: Take, policy: str) -> None:
+def test_ring_delivers_the_same_datagrams_as_direct(link: Link, take: Take, policy: str) -> None:
     messages = [bytes([n % 256]) * (n * 37 % 1400) for n in range(300)]
     with link.receiver() as plain, link.receiver(plain.port, ring=1000, ring_policy=policy) as rx:
         with link.sender(rx.port) as tx:
@@ -61,14 +61,14 @@ def test_it_delivers_what_a_receiver_without_one_does(link: Link, take: Take, po
         assert 1 <= stats.ring_high_water <= 301
 
 
-def test_the_longest_datagrams_come_whole(link: Link) -> None:
+def test_ring_largest_datagrams_arrive_whole(link: Link) -> None:
     with link.pair(ring=1) as (tx, rx):
-        for octet in (b"a", b"b"):
-            tx.send(octet * link.largest)
-            assert rx.recv(timeout=PATIENCE).data == octet * link.largest
+        for byte in (b"a", b"b"):
+            tx.send(byte * link.largest)
+            assert rx.recv(timeout=PATIENCE).data == byte * link.largest
 
 
-def test_a_full_ring_drops_the_oldest() -> None:
+def test_ring_full_drop_oldest_drops_the_oldest() -> None:
     with LOOPBACK.pair(ring=100) as (tx, rx):
         messages = numbered(1000)
         tx.send_many(messages)
@@ -80,7 +80,7 @@ def test_a_full_ring_drops_the_oldest() -> None:
         assert settled(rx, 1000) == stats
 
 
-def test_a_full_ring_drops_the_newest() -> None:
+def test_ring_full_drop_newest_drops_the_newest() -> None:
     with LOOPBACK.pair(ring=100, ring_policy="drop-newest") as (tx, rx):
         messages = numbered(1000)
         tx.send_many(messages)
@@ -92,14 +92,14 @@ def test_a_full_ring_drops_the_newest() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_a_blocked_ring_leaves_the_rest_to_the_kernel() -> None:
+def test_ring_full_block_leaves_the_rest_to_the_kernel() -> None:
     with LOOPBACK.pair({"gso": False}, ring=10, ring_policy="block", recv_buffer=4096, gro=False) as (tx, rx):
         messages = numbered(1000)
-        # One by one: so small a buffer does not hold ten, should the thread come late.
+        # One at a time: this small buffer does not hold ten if the thread is late.
         for message in messages[:10]:
             held = rx.pending
             tx.send(message)
-            waiting.until(functools.partial(more_than, rx, held), "the ring to take it")
+            waiting.until(functools.partial(holds_more_than, rx, held), "the ring to take it")
         tx.send_many(messages[10:])
         heard: list[bytes] = []
         while True:
@@ -112,12 +112,12 @@ def test_a_blocked_ring_leaves_the_rest_to_the_kernel() -> None:
         assert stats.kernel_drops > 0
         assert (stats.ring_drops, stats.ring_high_water) == (0, 10)
         assert (stats.received, accounted(stats)) == (len(heard), 1000)
-        # What was kept is in order.
+        # The datagrams received are in order.
         assert heard == sorted(heard)
 
 
-def test_long_datagrams_fill_it_by_their_octets() -> None:
-    # Room for 1 MiB at least: 17 of these.
+def test_ring_large_datagrams_fill_it_by_bytes() -> None:
+    # The ring has room for at least 1 MiB: 17 of these datagrams.
     with LOOPBACK.pair(ring=100, ring_policy="drop-newest") as (tx, rx):
         for _ in range(50):
             tx.send(bytes(60_000))
@@ -126,7 +126,7 @@ def test_long_datagrams_fill_it_by_their_octets() -> None:
         assert [len(payload) for payload in drain(rx)] == [60_000] * 17
 
 
-def test_what_is_left_at_the_close_counts_as_dropped() -> None:
+def test_ring_close_counts_pending_datagrams_as_dropped() -> None:
     with LOOPBACK.pair(ring=1000) as (tx, rx):
         tx.send_many(numbered(500))
         settled(rx, 500)
@@ -138,13 +138,13 @@ def test_what_is_left_at_the_close_counts_as_dropped() -> None:
         assert stats.ring_high_water == 500
 
 
-def test_memory_stays_within_what_is_stated() -> None:
+def test_ring_memory_stays_within_the_documented_limit() -> None:
     def resident() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * 4096
 
     with LOOPBACK.pair(ring=20_000, gro=False) as (tx, rx):
-        # The kernel hands over 64 slots of 64 KiB at once: those are there before, whatever comes.
+        # Warm up first: the receiver always has 64 slots of 64 KiB for one system call.
         tx.send_many([bytes(60_000)] * 16)
         settled(rx, 16)
         drain(rx)
@@ -154,11 +154,11 @@ def test_memory_stays_within_what_is_stated() -> None:
             settled(rx, tx.stats().sent)
         grown = resident() - before
         assert rx.pending == 20_000
-        # No lower bound: any part of it may lie in memory that the process had before.
+        # No lower bound: the process may reuse memory that it had before.
         assert grown < 20_000 * 2048 + (4 << 20)
 
 
-def test_readiness_tells_whether_there_is_something() -> None:
+def test_ring_descriptor_is_readable_while_datagrams_are_pending() -> None:
     def readable(seconds: float) -> bool:
         return bool(select.select([rx], [], [], seconds)[0])
 
@@ -181,7 +181,7 @@ def test_readiness_tells_whether_there_is_something() -> None:
         rx.fileno()
 
 
-def test_it_wakes_every_waiting_thread() -> None:
+def test_ring_datagrams_wake_every_waiting_thread() -> None:
     with LOOPBACK.pair(ring=1000) as (tx, rx):
         heard: list[bytes] = []
         threads = [
@@ -195,7 +195,7 @@ def test_it_wakes_every_waiting_thread() -> None:
         assert sorted(heard) == numbered(8)
 
 
-def test_it_wakes_event_loops() -> None:
+def test_ring_datagram_wakes_an_event_loop() -> None:
     async def main() -> None:
         async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface, ring=10_000) as rx:
             with LOOPBACK.sender(rx.port) as tx:
@@ -217,7 +217,7 @@ def test_it_wakes_event_loops() -> None:
 
 
 @pytest.mark.parametrize("waits", ["recv", "recv_batch", "__next__"])
-def test_a_close_wakes_who_waits(waits: str) -> None:
+def test_ring_close_wakes_waiting_threads(waits: str) -> None:
     errors: list[Exception] = []
 
     def wait() -> None:
@@ -238,17 +238,17 @@ def test_a_close_wakes_who_waits(waits: str) -> None:
         rx.close()
 
 
-def test_a_close_ends_a_blocked_thread() -> None:
+def test_ring_close_ends_its_blocked_thread() -> None:
     with LOOPBACK.pair(ring=1, ring_policy="block") as (tx, rx):
         tx.send_many(numbered(100))
         waiting.until(lambda: rx.pending == 1, "a full ring")
-        # Here the fixture that looks for threads left behind has its say.
+        # The fixture no_leaks fails the test if the thread stays.
         rx.close()
         stats = rx.stats()
         assert (stats.received, stats.ring_high_water) == (0, 1)
 
 
-def test_groups_can_be_joined_and_left_meanwhile() -> None:
+def test_ring_join_and_leave_at_run_time_take_effect() -> None:
     with (
         LOOPBACK.pair(ring=100) as (tx, rx),
         Sender("239.9.8.100", rx.port, interface=LOOPBACK.interface) as other,
@@ -262,7 +262,7 @@ def test_groups_can_be_joined_and_left_meanwhile() -> None:
         assert [membership.group for membership in rx.groups] == [LOOPBACK.group]
 
 
-def test_it_stands_behind_a_socket_of_others_and_gives_it_back() -> None:
+def test_ring_adopted_socket_is_received_from_and_detached() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         plain.bind((LOOPBACK.group, 0))
         rx = Receiver.adopt(plain, LOOPBACK.group, interface=LOOPBACK.interface, ring=100)
@@ -289,24 +289,24 @@ REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("options", "error"), REFUSED, ids=str)
-def test_what_is_no_ring_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+def test_ring_bad_capacity_or_policy_is_rejected(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match="ring"):
         LOOPBACK.receiver(**options)
 
 
 @pytest.mark.parametrize("capacity", [0, MAX_RING_CAPACITY + 1])
-def test_the_core_keeps_to_the_same_bounds(capacity: int) -> None:
+def test_ring_capacity_out_of_range_is_rejected_by_the_core(capacity: int) -> None:
     with pytest.raises(ValueError, match="room for 1 to 16777216 datagrams, not"):
         _core.Receiver([(LOOPBACK.group, LOOPBACK.interface, [], [])], 0, ring=capacity)
 
 
-def test_the_largest_ring_takes_its_memory_only_as_it_fills() -> None:
+def test_ring_of_largest_capacity_opens_and_receives() -> None:
     with LOOPBACK.pair(ring=MAX_RING_CAPACITY) as (tx, rx):
         tx.send(b"x")
         assert rx.recv(timeout=PATIENCE).data == b"x"
 
 
-def test_without_one_its_counters_are_zero() -> None:
+def test_ring_counters_without_ring_are_zero() -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send(b"x")
         rx.recv(timeout=PATIENCE)
@@ -317,7 +317,7 @@ def test_without_one_its_counters_are_zero() -> None:
 def ring_threads() -> list[Path]:
     found = []
     for task in Path("/proc/self/task").iterdir():
-        # A thread may end between the listing and the look at it.
+        # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError):
             if (task / "comm").read_text().strip() == "multicast-ring":
                 found.append(task)
@@ -325,24 +325,24 @@ def ring_threads() -> list[Path]:
 
 
 def until_started() -> Path:
-    """A thread gives itself its name, and is seen a little longer than it runs."""
+    """Wait until the thread of the ring has set its name, and return its folder in ``/proc``."""
     (thread,) = waiting.until(ring_threads, "the thread of a ring")
     return thread
 
 
 @pytest.mark.platform("linux")
-def test_its_thread_takes_no_signal_but_its_own_faults() -> None:
+def test_ring_thread_blocks_all_signals_but_its_own_faults() -> None:
     with LOOPBACK.receiver(ring=10):
         lines = (until_started() / "status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines)
         blocked = {number for number in range(1, 32) if int(status["SigBlk"], 16) >> (number - 1) & 1}
-        # ILL TRAP ABRT BUS FPE SEGV are a thread's own; KILL and STOP cannot be blocked.
+        # ILL TRAP ABRT BUS FPE SEGV are faults of the thread itself. KILL and STOP cannot be blocked.
         assert set(range(1, 32)) - blocked == {4, 5, 6, 7, 8, 11, 9, 19}
 
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("ended", ["closed", "dropped"])
-def test_its_thread_ends_with_it(ended: str) -> None:
+def test_ring_thread_ends_with_the_receiver(ended: str) -> None:
     rx: Receiver | None = LOOPBACK.receiver(ring=10)
     assert rx is not None
     until_started()

@@ -1,4 +1,4 @@
-"""A receiver with a ring in a process that forks, and that gets signals."""
+"""Test a receiver with a ring in a process that forks or gets signals."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Receiver], object]] = {
 
 @contextmanager
 def flood(tx: Sender) -> Iterator[None]:
-    """Keep the ring's thread at work, so that a fork catches it anywhere."""
+    """Keep the thread of the ring busy, so that a fork can happen at any point of it."""
     stop = threading.Event()
 
     def send() -> None:
@@ -51,7 +51,7 @@ def flood(tx: Sender) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_a_child_is_told_that_it_has_no_ring(call: Callable[[Receiver], object]) -> None:
+def test_ring_in_forked_child_raises_unsupported_error(call: Callable[[Receiver], object]) -> None:
     with LOOPBACK.pair(ring=100) as (tx, rx):
         tx.send(b"for the parent")
         settled(rx, 1)
@@ -71,7 +71,7 @@ def test_a_child_is_told_that_it_has_no_ring(call: Callable[[Receiver], object])
         nothing_more(rx, tx)
 
 
-def test_a_child_of_a_busy_parent_opens_its_own() -> None:
+def test_ring_opened_in_child_of_busy_parent_receives() -> None:
     with LOOPBACK.pair(ring=100) as (tx, rx), LOOPBACK.receiver(ring=10) as other:
 
         def refused(inherited: Receiver) -> None:
@@ -84,7 +84,7 @@ def test_a_child_of_a_busy_parent_opens_its_own() -> None:
                 own_tx.send(b"its own")
                 assert own.recv(timeout=PATIENCE).data == b"its own"
                 assert own.stats().received == 1
-                # A grandchild is one fork further from the parent's ring.
+                # A grandchild is one more fork away from the ring of the parent.
                 assert in_child(lambda: refused(own)) == 0
             other.close()
 
@@ -95,13 +95,13 @@ def test_a_child_of_a_busy_parent_opens_its_own() -> None:
         other.close()
 
 
-def test_a_child_frees_what_it_inherited() -> None:
+def test_ring_inherited_by_child_is_freed() -> None:
     rx = LOOPBACK.receiver(ring=100)
     holder = [rx]
     del rx
 
     def forget() -> None:
-        # No thread of this process is joined or detached for that: its own one could be hit.
+        # Freeing it must not join or detach a thread: it could be the one of the child's own ring.
         with LOOPBACK.receiver(ring=10) as own:
             holder.clear()
             own.close()
@@ -111,11 +111,11 @@ def test_a_child_frees_what_it_inherited() -> None:
 
 
 class InterruptedHereError(Exception):
-    """What the handler raises."""
+    """The error that the handler raises."""
 
 
 @pytest.mark.parametrize("wait", ["recv", "recv_batch", "__next__"])
-def test_a_signal_is_handled_during_a_wait(wait: str) -> None:
+def test_ring_signal_handler_runs_during_a_wait(wait: str) -> None:
     handled_in: list[threading.Thread] = []
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -135,7 +135,7 @@ def test_a_signal_is_handled_during_a_wait(wait: str) -> None:
     assert handled_in == [threading.main_thread()]
 
 
-def test_signals_by_the_hundred_disturb_nothing() -> None:
+def test_ring_300_signals_lose_nothing() -> None:
     seen = 0
 
     def handler(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
-"""A consumer that sleeps 200 ms of every second while 50,000 datagrams a second come.
+"""Test a consumer that sleeps 200 ms of each second while 50,000 datagrams per second arrive.
 
-`MULTICAST_FULL_LOAD=1` runs for half a minute; without it, for two seconds.
+`MULTICAST_FULL_LOAD=1` runs for half a minute. Without it, for two seconds.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ SECONDS = 30 if os.environ.get("MULTICAST_FULL_LOAD") == "1" else 2
 ASLEEP = 0.2
 """Seconds."""
 
-# In a process of its own, so that the sleeper does not hold the sender up.
+# The sender is a process of its own, so that the sleeping consumer does not delay it.
 SENDER = """
 import sys
 from multicast.sync import Sender
@@ -31,9 +31,9 @@ with Sender(group, int(port), interface=interface, rate=float(rate)) as tx:
 
 
 def flood(ring: int, policy: str) -> tuple[list[int], float, ReceiverStats]:
-    """What a sleepy consumer heard of the flood, in order; for how long; and the counters after it."""
+    """Return what the sleeping consumer received of the flood, in order, the duration, and the counters."""
     count = RATE * SECONDS
-    # A kernel buffer for some 0.1 s: enough for a busy machine to forget the thread, half of what one sleep takes.
+    # A kernel buffer for 0.1 s: it bridges delays on a busy machine, but not a sleep of the consumer.
     with LOOPBACK.receiver(ring=ring, ring_policy=policy, recv_buffer=2 << 20, gro=False) as rx:
         numbers = [str(rx.port), LOOPBACK.interface, str(RATE), str(count)]
         with Program([sys.executable, "-c", SENDER, LOOPBACK.group, *numbers]) as sender:
@@ -47,14 +47,14 @@ def flood(ring: int, policy: str) -> tuple[list[int], float, ReceiverStats]:
             start = ended = time.monotonic()
             nap = start + 1 - ASLEEP
             while accounted(rx.stats()) < count:
-                # However slow a busy machine makes the sender: once all was sent, all is accounted for soon.
+                # A busy machine may slow the sender down. Once it has sent everything, all must be accounted for soon.
                 if sender.running:
                     ended = time.monotonic()
-                assert time.monotonic() < ended + PATIENCE, "some are lost without a trace"
+                assert time.monotonic() < ended + PATIENCE, "some datagrams are neither received nor counted"
                 with contextlib.suppress(TimeoutError):
                     take(0.05)
                 if time.monotonic() >= nap:
-                    # The very thing to be survived.
+                    # The sleep that the ring must bridge.
                     time.sleep(ASLEEP)
                     nap += 1
             took = time.monotonic() - start
@@ -66,17 +66,17 @@ def flood(ring: int, policy: str) -> tuple[list[int], float, ReceiverStats]:
         return heard, took, stats
 
 
-def test_within_its_capacity_nothing_is_lost() -> None:
+def test_ring_within_capacity_loses_nothing() -> None:
     heard, took, stats = flood(16_384, "drop-oldest")
     assert heard == list(range(RATE * SECONDS))
     assert took > SECONDS * 0.9
-    # It was the ring, not the kernel, that held what came in a nap.
+    # The ring, not the kernel, held the datagrams that arrived during a sleep.
     assert RATE * ASLEEP * 0.5 < stats.ring_high_water <= 16_384
 
 
 @pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest", "block"])
 @pytest.mark.platform("linux")
-def test_beyond_it_every_loss_is_counted(policy: str) -> None:
+def test_ring_beyond_capacity_counts_every_loss(policy: str) -> None:
     heard, _, stats = flood(1000, policy)
     assert heard == sorted(set(heard))
     lost = RATE * SECONDS - len(heard)

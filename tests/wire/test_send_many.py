@@ -1,4 +1,4 @@
-"""``send_many``: what it takes, in which order it sends, and what it does when the system takes no more."""
+"""Test ``send_many``: what it accepts, in which order it sends, and how it waits for a full send buffer."""
 
 import array
 import itertools
@@ -27,8 +27,8 @@ ITERABLES: dict[str, Callable[[list[bytes]], Iterable[Any]]] = {
     "iterator": iter,
     "bytearrays": lambda messages: [bytearray(message) for message in messages],
     "memoryviews": lambda messages: [memoryview(message) for message in messages],
-    "every second octet of a view": lambda messages: [
-        memoryview(bytes(octet for octet in message for _ in range(2)))[::2] for message in messages
+    "every second byte of a view": lambda messages: [
+        memoryview(bytes(byte for byte in message for _ in range(2)))[::2] for message in messages
     ],
     "arrays": lambda messages: [array.array("B", message) for message in messages],
     "numpy rows": lambda messages: [np.frombuffer(message, dtype=np.uint8) for message in messages],
@@ -37,13 +37,15 @@ ITERABLES: dict[str, Callable[[list[bytes]], Iterable[Any]]] = {
 
 @pytest.mark.parametrize("given", ITERABLES.values(), ids=ITERABLES.keys())
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
-def test_any_iterable_of_buffers_will_do(given: Callable[[list[bytes]], Iterable[Any]], gso: bool) -> None:
+def test_send_many_any_iterable_of_buffers_is_sent(
+    given: Callable[[list[bytes]], Iterable[Any]], gso: bool
+) -> None:
     with LOOPBACK.pair({"gso": gso}) as (tx, rx):
         assert tx.send_many(given(MIXED)) == len(MIXED)
         assert [datagram.data for datagram in take_singly(rx, len(MIXED))] == MIXED
 
 
-def test_items_wider_than_an_octet_go_as_they_lie_in_memory() -> None:
+def test_send_many_wide_items_are_sent_as_in_memory() -> None:
     wide: Any = np.arange(6, dtype="<u4").reshape(2, 3)
     with LOOPBACK.pair() as (tx, rx):
         assert tx.send_many(wide) == 2
@@ -52,13 +54,13 @@ def test_items_wider_than_an_octet_go_as_they_lie_in_memory() -> None:
         assert rows == [wide[0].tobytes(), wide[1].tobytes(), wide.tobytes()]
 
 
-def test_nothing_is_nothing() -> None:
+def test_send_many_empty_list_sends_nothing() -> None:
     with LOOPBACK.sender(5000) as tx:
         assert tx.send_many([]) == 0
         assert tx.stats().sent == 0
 
 
-def test_a_generator_may_use_its_buffer_again() -> None:
+def test_send_many_generator_may_reuse_its_buffer() -> None:
     def messages() -> Iterator[bytearray]:
         buffer = bytearray(4)
         for number in range(100):
@@ -70,13 +72,13 @@ def test_a_generator_may_use_its_buffer_again() -> None:
         assert [int.from_bytes(one.data, "big") for one in take_singly(rx, 100)] == list(range(100))
 
 
-def test_a_long_generator_is_sent_as_it_runs(link: Link) -> None:
+def test_send_many_long_generator_is_sent_while_it_runs(link: Link) -> None:
     seen: list[int] = []
     with link.pair() as (tx, rx):
 
         def messages() -> Iterator[bytes]:
             for number in range(5000):
-                # What went out before is taken here, so that no buffer has to hold it all.
+                # Receive what was sent so far, so that no buffer must hold all of it.
                 while tx.stats().sent > len(seen):
                     seen.append(int.from_bytes(rx.recv(timeout=PATIENCE).data, "big"))
                 yield number.to_bytes(4, "big")
@@ -86,7 +88,7 @@ def test_a_long_generator_is_sent_as_it_runs(link: Link) -> None:
     assert seen == list(range(5000))
 
 
-def test_a_generator_may_use_the_sender_itself() -> None:
+def test_send_many_generator_may_use_the_sender() -> None:
     with LOOPBACK.pair() as (tx, rx):
 
         def messages() -> Iterator[bytes]:
@@ -97,7 +99,7 @@ def test_a_generator_may_use_the_sender_itself() -> None:
         assert [one.data for one in take_singly(rx, 2)] == [b"first", b"second"]
 
 
-def test_a_wrong_message_among_good_ones_sends_nothing() -> None:
+def test_send_many_one_wrong_message_sends_nothing() -> None:
     wrong: list[tuple[Any, type[Exception], str]] = [
         ("text", TypeError, "a message is bytes or another buffer, not str"),
         (None, TypeError, "a message is bytes or another buffer, not NoneType"),
@@ -112,7 +114,7 @@ def test_a_wrong_message_among_good_ones_sends_nothing() -> None:
             rx.recv(timeout=0)
 
 
-def test_a_feed_that_fails_has_sent_what_it_gave() -> None:
+def test_send_many_failing_generator_sends_what_it_yielded() -> None:
     def feed() -> Iterator[bytes]:
         yield from (b"one", b"two")
         raise LookupError("no more")
@@ -125,7 +127,7 @@ def test_a_feed_that_fails_has_sent_what_it_gave() -> None:
 
 
 @pytest.mark.platform("linux", "darwin")
-def test_an_endless_iterable_does_not_keep_signals_out() -> None:
+def test_send_many_endless_iterable_is_ended_by_a_signal() -> None:
     def interrupt(*_: object) -> None:
         raise InterruptedError("enough")
 
@@ -141,7 +143,7 @@ def test_an_endless_iterable_does_not_keep_signals_out() -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_eight_threads_on_one_sender_lose_nothing() -> None:
+def test_send_many_from_8_threads_loses_nothing() -> None:
     with LOOPBACK.pair() as (tx, rx):
         numbers = range(400)
 
@@ -157,7 +159,7 @@ def test_eight_threads_on_one_sender_lose_nothing() -> None:
             heard[one.data[0]].append(int.from_bytes(one.data[1:], "big"))
         for thread in threads:
             thread.join()
-        # Each thread's messages in their order, whatever came between them.
+        # The messages of each thread are in order, with others between them.
         assert heard == {sender: list(numbers) for sender in range(8)}
 
 
@@ -165,8 +167,8 @@ SLOW, PEER = "slow0", "slow1"
 
 
 @pytest.fixture
-def slow_card() -> Iterator[str]:
-    """A card that sends ten octets a second and keeps the rest waiting."""
+def slow_interface() -> Iterator[str]:
+    """Make an interface that sends ten bytes per second and queues the rest."""
 
     def ip(*words: str) -> None:
         subprocess.run(words, check=True, capture_output=True, text=True)
@@ -183,7 +185,7 @@ def slow_card() -> Iterator[str]:
 
 @contextmanager
 def stuck(interface: str) -> Iterator[Sender]:
-    """A sender that the system takes nothing from any more."""
+    """Open a sender whose send buffer is full."""
     with Sender("239.9.8.7", 5000, interface=interface, send_buffer=1, gso=False) as tx:
 
         def is_full() -> bool:
@@ -200,11 +202,11 @@ def stuck(interface: str) -> Iterator[Sender]:
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 class TestFullSendBuffer:
-    """What a ``sendto`` that never waits would lose."""
+    """Test a full send buffer, where a ``sendto`` that never waits would lose messages."""
 
     @pytest.mark.parametrize("timeout", [0, 0.05, 0.2])
-    def test_it_waits_as_long_as_it_may(self, slow_card: str, timeout: float) -> None:
-        with stuck(slow_card) as tx:
+    def test_send_full_buffer_raises_after_the_timeout(self, slow_interface: str, timeout: float) -> None:
+        with stuck(slow_interface) as tx:
             before = tx.stats().sent
             started = time.monotonic()
             with pytest.raises(TimeoutError, match="the send buffer stayed full"):
@@ -212,8 +214,8 @@ class TestFullSendBuffer:
             assert timeout <= time.monotonic() - started < timeout + 0.5
             assert tx.stats().sent == before
 
-    def test_a_close_ends_the_wait(self, slow_card: str) -> None:
-        with stuck(slow_card) as tx:
+    def test_send_full_buffer_close_ends_the_wait(self, slow_interface: str) -> None:
+        with stuck(slow_interface) as tx:
             closer = threading.Timer(0.05, tx.close)
             closer.start()
             started = time.monotonic()
@@ -222,12 +224,12 @@ class TestFullSendBuffer:
             assert time.monotonic() - started < 0.5
             closer.join()
 
-    def test_it_goes_on_when_there_is_room_again(self, slow_card: str) -> None:
-        with stuck(slow_card) as tx:
+    def test_send_many_full_buffer_continues_when_there_is_room(self, slow_interface: str) -> None:
+        with stuck(slow_interface) as tx:
             before = tx.stats().sent
 
             def open_up() -> None:
-                subprocess.run(["tc", "qdisc", "del", "dev", slow_card, "root"], check=True)
+                subprocess.run(["tc", "qdisc", "del", "dev", slow_interface, "root"], check=True)
 
             opener = threading.Timer(0.05, open_up)
             opener.start()

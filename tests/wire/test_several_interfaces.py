@@ -1,4 +1,4 @@
-"""A group on several interfaces, on all of them, and on the one that the system chooses."""
+"""Test a group on several interfaces, on all of them, and on the one that the system chooses."""
 
 import errno
 import logging
@@ -26,7 +26,7 @@ def index(name: str) -> int:
 
 @pytest.fixture
 def idle() -> Iterator[str]:
-    """A card that is switched off."""
+    """Make an interface that is down."""
     ip("link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
     yield "idle0"
     ip("link", "del", "idle0")
@@ -40,7 +40,7 @@ def usable() -> set[int]:
     return {interface.index for interface in interfaces() if interface.unusable is None}
 
 
-def test_interfaces_tell_their_mtu_and_why_they_are_not_usable(idle: str) -> None:
+def test_interfaces_list_mtu_and_why_unusable(idle: str) -> None:
     ip("link", "set", idle, "mtu", "9000")
     ip("link", "set", "veth1", "multicast", "off")
     try:
@@ -53,7 +53,9 @@ def test_interfaces_tell_their_mtu_and_why_they_are_not_usable(idle: str) -> Non
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_all_is_every_usable_interface(group: str, idle: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_receiver_interface_all_joins_every_usable_interface(
+    group: str, idle: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(group, 0, interface="all") as rx:
         assert joined_on(rx) == usable()
@@ -70,7 +72,7 @@ def test_all_is_every_usable_interface(group: str, idle: str, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_of_several_the_usable_ones_are_joined(
+def test_receiver_several_interfaces_joins_the_usable_ones(
     group: str, idle: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "multicast")
@@ -83,7 +85,7 @@ def test_of_several_the_usable_ones_are_joined(
 
 
 @pytest.mark.platform("linux")
-def test_of_many_groups_the_choice_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_receiver_many_groups_chosen_interface_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(["239.9.8.0+200", "ff15::9:8:7", "239.9.9.9%veth0"], 0):
         assert caplog.messages == [
@@ -92,7 +94,7 @@ def test_of_many_groups_the_choice_is_told_once(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_sender_is_told_that_its_interface_is_down(group: str, idle: str) -> None:
+def test_sender_interface_down_raises_error_with_hint(group: str, idle: str) -> None:
     with (
         Sender(group, 50126, interface=idle) as tx,
         pytest.raises(
@@ -105,14 +107,14 @@ def test_a_sender_is_told_that_its_interface_is_down(group: str, idle: str) -> N
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_all_leaves_it_wherever_it_was_joined(group: str) -> None:
+def test_leave_interface_all_leaves_every_interface(group: str) -> None:
     with Receiver(group, 0, interface=["lo", "veth0"]) as rx:
         rx.leave(group, "all")
         assert rx.groups == ()
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_where_none_is_left_the_error_says_why_for_each(group: str, idle: str) -> None:
+def test_receiver_no_usable_interface_raises_error_with_reasons(group: str, idle: str) -> None:
     with pytest.raises(OSError, match=f"cannot join {group} on any interface") as caught:
         Receiver(group, 0, interface=[idle, "none0"])
     assert caught.value.errno == errno.ENODEV
@@ -120,19 +122,19 @@ def test_where_none_is_left_the_error_says_why_for_each(group: str, idle: str) -
 
 
 @pytest.mark.parametrize("names", [[], [""], ["0.0.0.0", "lo"], [None], [0]])
-def test_each_of_several_has_to_be_named(names: list[object]) -> None:
+def test_receiver_several_interfaces_with_unnamed_one_is_rejected(names: list[object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         Receiver("239.9.8.7", 0, interface=names)  # type: ignore[arg-type]
 
 
-def test_one_that_is_down_is_joined_with_a_warning(idle: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_receiver_interface_down_is_joined_with_warning(idle: str, caplog: pytest.LogCaptureFixture) -> None:
     with Receiver("239.9.8.7", 0, interface=idle) as rx:
         assert joined_on(rx) == {index(idle)}
         assert caplog.messages == [f"{idle} is down: nothing comes by it for 239.9.8.7"]
         assert rx.stats().interrupted > 0
 
 
-def test_joined_on_all_it_is_joined_already() -> None:
+def test_join_group_joined_on_all_is_rejected() -> None:
     with Receiver("239.9.8.7", 0, interface="all") as rx:
         for where in ("lo", "all", ["lo", "veth0"], None):
             with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
@@ -141,7 +143,7 @@ def test_joined_on_all_it_is_joined_already() -> None:
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("group", GROUPS[:2])
-def test_the_interface_that_the_routes_choose_is_told(group: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_receiver_interface_chosen_by_routes_is_logged(group: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
         assert joined_on(rx) == {index("lo")}
@@ -152,6 +154,6 @@ def test_the_interface_that_the_routes_choose_is_told(group: str, caplog: pytest
         assert rx.groups == ()
 
 
-def test_a_sender_sends_by_one_interface() -> None:
+def test_sender_interface_all_is_rejected() -> None:
     with pytest.raises(ValueError, match="a sender sends by one interface"):
         Sender("239.9.8.7", 5000, interface="all")

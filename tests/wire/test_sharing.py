@@ -1,4 +1,4 @@
-"""Two on one port: both hear everything."""
+"""Test sharing a port: each of two receivers gets every datagram."""
 
 import socket
 from typing import Any
@@ -14,7 +14,7 @@ def data(rx: Receiver, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("bind", [True, False], ids=["wildcard", "group"])
-def test_two_receivers_on_one_port_both_hear(link: Link, bind: bool) -> None:
+def test_two_receivers_on_one_port_both_receive(link: Link, bind: bool) -> None:
     wildcard = "0.0.0.0" if "." in link.group else "::"
     options: dict[str, Any] = {"bind": wildcard if bind else None}
     messages = [str(number).encode() for number in range(50)]
@@ -25,7 +25,7 @@ def test_two_receivers_on_one_port_both_hear(link: Link, bind: bool) -> None:
         assert data(second, 50) == messages
 
 
-def test_one_of_two_that_closes_leaves_the_other_its_membership(link: Link) -> None:
+def test_two_receivers_one_closes_the_other_stays_joined(link: Link) -> None:
     with link.pair() as (tx, first):
         with link.receiver(first.port):
             pass
@@ -33,7 +33,7 @@ def test_one_of_two_that_closes_leaves_the_other_its_membership(link: Link) -> N
         assert data(first, 1) == [b"still here"]
 
 
-def test_a_plain_socket_that_shares_hears_too(link: Link) -> None:
+def test_receiver_and_sharing_plain_socket_both_receive(link: Link) -> None:
     family = socket.AF_INET if "." in link.group else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,19 +41,19 @@ def test_a_plain_socket_that_shares_hears_too(link: Link) -> None:
         plain.settimeout(PATIENCE)
         with link.receiver(plain.getsockname()[1]) as rx, link.sender(rx.port) as tx:
             tx.send(b"both")
-            # It is bound to the group, which the receiver joined for the whole machine.
+            # The plain socket is bound to the group, which the receiver joined for the whole machine.
             assert plain.recv(100) == b"both"
             assert data(rx, 1) == [b"both"]
 
 
-def test_port_0_takes_a_free_port(link: Link) -> None:
+def test_receiver_port_0_chooses_a_free_port(link: Link) -> None:
     with link.receiver() as first, link.receiver() as second:
         assert first.port > 0
         assert second.port > 0
         assert first.port != second.port
 
 
-def test_port_0_is_one_port_for_all_groups() -> None:
+def test_receiver_port_0_is_one_port_for_all_groups() -> None:
     groups = [f"239.9.8.{number}" for number in range(1, 60)]
     with Receiver(groups, 0, interface="127.0.0.1") as rx:
         ports = set()

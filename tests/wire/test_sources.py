@@ -1,6 +1,6 @@
-"""Source-specific groups between hosts: exactly the right datagrams, and what the reports on the wire say.
+"""Test source-specific groups between hosts: the datagrams received and the reports on the wire.
 
-`h1` listens, `h2` and `h3` send; nothing but plain sockets there.
+`h1` listens. `h2` and `h3` send with plain sockets.
 """
 
 import json
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 PORT = 50123
 
-# Runs on a host: joins, says so, and prints what it hears until the mark of every sender has come.
+# Run on a host: join, print "ready", and print what arrives until the mark of every sender has arrived.
 LISTEN = """
 import json, sys
 from multicast.sync import Receiver
@@ -35,7 +35,7 @@ with Receiver(port=port, interface="eth0", **options) as rx:
     print(json.dumps(rx.stats().filtered), flush=True)
 """
 
-# Runs on a host: one datagram to each group, then the mark to the last one.
+# Run on a host: send one datagram to each group, then the mark to the last one.
 SEND = """
 import socket, sys
 port, ttl = int(sys.argv[1]), int(sys.argv[2])
@@ -68,12 +68,12 @@ def listening(host: Host, options: dict[str, object], marks: int) -> Iterator["s
 def hear(
     hosts: list[Host], options: dict[str, object], sent: list[str], mark: str
 ) -> tuple[list[object], int]:
-    """What h1 hears of what h2 and h3 send to each of the groups, and how much it filtered.
+    """Return what h1 receives when h2 and h3 send to each group, and how much it filtered.
 
     Args:
-        options: of the receiver.
-        sent: the groups that each of them sends to.
-        mark: a group that h1 hears from both, which tells that they are done.
+        options: The options of the receiver.
+        sent: The groups that each host sends to.
+        mark: A group that h1 receives from both hosts, which marks the end.
     """
     with listening(hosts[0], options, 2) as process:
         for host, ttl in ((hosts[1], "3"), (hosts[2], "5")):
@@ -100,7 +100,9 @@ def index_on(host: Host) -> int:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_exactly_what_was_joined_is_heard(family: str, hosts: list[Host]) -> None:
+def test_receiver_any_source_and_source_specific_receive_exactly_their_datagrams(
+    family: str, hosts: list[Host]
+) -> None:
     anyone, specific, mark = FAMILIES[family]
     _, second, third = (address(host, anyone) for host in hosts)
     options: dict[str, object] = {"group": [anyone, f"{second}@{specific}", mark]}
@@ -114,7 +116,7 @@ def test_exactly_what_was_joined_is_heard(family: str, hosts: list[Host]) -> Non
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_excluded_source_is_not_heard(family: str, hosts: list[Host]) -> None:
+def test_receiver_excluded_source_is_not_received(family: str, hosts: list[Host]) -> None:
     anyone, _, mark = FAMILIES[family]
     second, third = (address(host, anyone) for host in hosts[1:])
     script = LISTEN.replace('    print("ready"', f"    rx.join({mark!r}, 'eth0')\n    print(\"ready\"")
@@ -131,14 +133,14 @@ def test_an_excluded_source_is_not_heard(family: str, hosts: list[Host]) -> None
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_several_sources_are_heard(family: str, hosts: list[Host]) -> None:
+def test_receiver_several_sources_are_received(family: str, hosts: list[Host]) -> None:
     _, specific, mark = FAMILIES[family]
     second, third = (address(host, specific) for host in hosts[1:])
     heard, _ = hear(hosts, {"group": [f"{second},{third}@{specific}", mark]}, [specific], mark)
     assert [one[1] for one in heard if isinstance(one, list)] == [second, third]
 
 
-# Of each kind of membership: the record that joins, and the one that leaves. Record types of RFC 3376 section 4.2.12
+# For each kind of membership, the record that joins and the one that leaves. Record types of RFC 3376 section 4.2.12
 # and RFC 3810 section 5.2.12: 3 CHANGE_TO_INCLUDE, 4 CHANGE_TO_EXCLUDE, 5 ALLOW_NEW_SOURCES, 6 BLOCK_OLD_SOURCES.
 REPORTS: dict[str, tuple[dict[str, object], tuple[int, list[str]], tuple[int, list[str]]]] = {
     "v4 any": ({"group": "239.7.7.1"}, (4, []), (3, [])),
@@ -149,7 +151,7 @@ REPORTS: dict[str, tuple[dict[str, object], tuple[int, list[str]], tuple[int, li
     "v6 exclude": ({"group": "ff15::7:2", "exclude": "fd77::2"}, (4, ["fd77::2"]), (3, [])),
 }
 
-# Runs on a host: joins while its input is open.
+# Run on a host: stay joined while standard input is open.
 HOLD = """
 import json, sys
 from multicast.sync import Receiver
@@ -167,11 +169,11 @@ FIELDS = {
 
 
 class Reports:
-    """The group records that a host's card sees, as tshark reads them."""
+    """The group records that tshark captures on the interface of a host."""
 
     def __init__(self, host: Host, protocol: str) -> None:
         fields = [word for field in FIELDS[protocol] for word in ("-e", field)]
-        # MLD follows a hop-by-hop header, which "icmp6" as a capture filter does not look behind.
+        # MLD follows a hop-by-hop header, which the capture filter "icmp6" does not skip.
         capture, display = ("igmp", "igmp") if protocol == "igmp" else ("ip6", "icmpv6.type == 143")
         command = [
             "tshark",
@@ -199,7 +201,7 @@ class Reports:
         self._process.communicate(timeout=20)
 
     def next(self) -> list[tuple[str, int, list[str]]]:
-        """Group, record type and sources of the records of the next packet."""
+        """Return group, record type and sources of each record of the next packet."""
         line = self._lines.readline()
         assert line, "tshark has ended"
         kinds, groups, counts, sources = (part.split(",") if part else [] for part in line.strip().split("|"))
@@ -210,7 +212,7 @@ class Reports:
         ]
 
     def wait_for(self, group: str, record: tuple[int, list[str]] | None = None) -> None:
-        """Read on until a record of the group has come: this one, where one is given."""
+        """Read until a record of the group arrives, or this record of it if one is given."""
         while not any(
             one == group and record in (None, (kind, sources)) for one, kind, sources in self.next()
         ):
@@ -228,7 +230,7 @@ def held(host: Host, options: dict[str, object]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", REPORTS)
-def test_the_reports_on_the_wire_say_what_was_asked(
+def test_join_and_leave_reports_name_group_and_sources(
     kind: str, hosts: list[Host], tool: Callable[[str], str]
 ) -> None:
     tool("tshark")
@@ -236,23 +238,23 @@ def test_the_reports_on_the_wire_say_what_was_asked(
     group = str(options["group"]).rpartition("@")[2]
     v6 = ":" in group
     with Reports(hosts[1], "icmp6" if v6 else "igmp") as reports:
-        # It says nothing when it begins to listen: so others talk until it hears them.
+        # tshark does not say when it starts to capture, so another host sends reports until it captures one.
         pilot = "ff15::7:ffff" if v6 else "239.7.7.255"
         stop = threading.Event()
-        talk = threading.Thread(target=talk_of, args=(hosts[2], pilot, stop))
-        talk.start()
+        reporting = threading.Thread(target=repeat_reports, args=(hosts[2], pilot, stop))
+        reporting.start()
         try:
             reports.wait_for(pilot)
         finally:
             stop.set()
-            talk.join()
+            reporting.join()
         with held(hosts[0], options):
             reports.wait_for(group, joining)
         reports.wait_for(group, leaving)
 
 
-def talk_of(host: Host, group: str, stop: threading.Event) -> None:
-    """Join and leave a group on a host, again and again."""
+def repeat_reports(host: Host, group: str, stop: threading.Event) -> None:
+    """Join and leave a group on a host repeatedly."""
     while not stop.wait(0.1):
         with held(host, {"group": group}):
             pass

@@ -1,4 +1,4 @@
-"""The counters add up: what was sent was received, dropped by the kernel, filtered or cut short."""
+"""Test that the counters add up: each datagram sent was received, dropped by the kernel, filtered or truncated."""
 
 import logging
 import socket
@@ -14,7 +14,7 @@ SENT = 1000
 
 
 def drain(rx: Receiver) -> list[bytes]:
-    """Everything that is there now."""
+    """Return all payloads that are pending."""
     taken = []
     while True:
         try:
@@ -29,12 +29,12 @@ def numbered(count: int, size: int = 100) -> list[bytes]:
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
-def test_a_small_buffer_drops_and_counts_each_gap(link: Link, gso: bool) -> None:
+def test_stats_small_buffer_drops_equal_the_gaps(link: Link, gso: bool) -> None:
     with link.pair({"gso": gso}, recv_buffer=4096, gro=False) as (tx, rx):
         assert rx.stats().buffer_asked == 4096
         tx.send_many(numbered(SENT))
         heard = [int.from_bytes(data[:4], "big") for data in drain(rx)]
-        # The last one shows how many were missing at the end, too.
+        # One more datagram shows how many were missing at the end.
         tx.send(SENT.to_bytes(4, "big"))
         heard += [int.from_bytes(rx.recv(timeout=PATIENCE).data[:4], "big")]
         gaps = sum(later - earlier - 1 for earlier, later in zip([-1, *heard], heard, strict=False))
@@ -46,7 +46,7 @@ def test_a_small_buffer_drops_and_counts_each_gap(link: Link, gso: bool) -> None
 
 
 @pytest.mark.platform("linux")
-def test_the_sum_holds_with_foreign_datagrams_among_them() -> None:
+def test_stats_with_filtered_datagrams_add_up() -> None:
     with (
         Receiver(
             ["239.9.8.7", "239.9.8.8"], 0, interface=LOOPBACK.interface, recv_buffer=4096, gro=False
@@ -69,7 +69,7 @@ def test_the_sum_holds_with_foreign_datagrams_among_them() -> None:
 
 
 @pytest.mark.platform("linux")
-def test_the_drops_of_several_sockets_are_added() -> None:
+def test_stats_drops_of_several_sockets_are_added() -> None:
     groups = [f"239.9.8.{number}" for number in range(1, 60)]
     with Receiver(groups, 0, interface=LOOPBACK.interface, recv_buffer=4096, gro=False) as rx:
         for group in (groups[0], groups[-1]):
@@ -82,22 +82,22 @@ def test_the_drops_of_several_sockets_are_added() -> None:
         assert (stats.received, stats.kernel_drops) == (received, 2 * SENT - received)
 
 
-def test_octets_and_datagrams_are_counted(link: Link) -> None:
+def test_stats_count_bytes_and_datagrams(link: Link) -> None:
     messages = [b"", b"x", bytes(1472), bytes(link.largest)]
     with link.pair() as (tx, rx):
         tx.send_many(messages)
         tx.send(b"yz")
         for _ in range(5):
             rx.recv(timeout=PATIENCE)
-        octets = 1 + 1472 + link.largest + 2
+        size = 1 + 1472 + link.largest + 2
         stats, sent = rx.stats(), tx.stats()
-        assert (stats.received, stats.bytes, stats.filtered, stats.truncated) == (5, octets, 0, 0)
+        assert (stats.received, stats.bytes, stats.filtered, stats.truncated) == (5, size, 0, 0)
         assert stats.kernel_drops in {0, None}
-        assert (sent.sent, sent.bytes, sent.coalesced) == (5, octets, 0)
+        assert (sent.sent, sent.bytes, sent.coalesced) == (5, size, 0)
 
 
 @pytest.mark.platform("linux")
-def test_coalesced_messages_are_counted_as_such(link: Link) -> None:
+def test_stats_coalesced_messages_are_counted(link: Link) -> None:
     with link.pair() as (tx, rx):
         tx.send_many([bytes(100)] * 50 + [b"", bytes(200)])
         assert len(drain(rx)) == 52
@@ -107,7 +107,7 @@ def test_coalesced_messages_are_counted_as_such(link: Link) -> None:
         assert (tx.stats().sent, tx.stats().coalesced) == (50, 0)
 
 
-def test_the_buffer_asked_for_is_told_beside_the_one_granted() -> None:
+def test_stats_requested_and_actual_buffer_are_reported() -> None:
     with LOOPBACK.receiver(recv_buffer=None) as rx:
         assert rx.stats().buffer_asked is None
         default = rx.stats().buffer_granted
@@ -119,10 +119,10 @@ def test_the_buffer_asked_for_is_told_beside_the_one_granted() -> None:
         assert default < rx.stats().buffer_granted <= asked
 
 
-def test_a_smaller_buffer_than_asked_for_is_told_once_in_the_log(
+def test_receiver_smaller_buffer_than_requested_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # More than any system grants, as the kernel doubles it for its bookkeeping and keeps the sum in a C int.
+    # More than any system grants, because the kernel doubles it for its overhead and keeps the result in a C int.
     monkeypatch.setattr(sync, "AUTO_RECV_BUFFER", 2**31 - 1)
     monkeypatch.setattr(sync, "_told_buffer", False)
     with caplog.at_level(logging.INFO, "multicast"), LOOPBACK.receiver() as rx, LOOPBACK.receiver():

@@ -1,6 +1,6 @@
-"""One sender and one receiver in the hands of many threads: nothing is lost, doubled or stuck.
+"""Test one sender and one receiver shared by many threads: nothing is lost, duplicated or stuck.
 
-`MULTICAST_FULL_LOAD=1` keeps them at it for a minute; without it, for a second or two.
+`MULTICAST_FULL_LOAD=1` runs for a minute. Without it, for a second or two.
 """
 
 import os
@@ -21,18 +21,18 @@ FULL = os.environ.get("MULTICAST_FULL_LOAD") == "1"
 AT_LEAST = 60.0 if FULL else 0.0
 """Seconds."""
 ROUNDS = 6000
-# With a ring for all that is in flight, without one, and with a ring that its thread has to wait for.
+# Without a ring, with one for all datagrams in flight, and with one that is often full.
 RINGS = pytest.mark.parametrize(
     ("ring", "policy"),
     [(None, "block"), (1000, "drop-oldest"), (5, "block")],
     ids=["plain", "ring", "small ring"],
 )
-# In flight at once: what the smallest receive buffer of a system holds of datagrams this short.
+# Datagrams in flight: as many of these short ones as the smallest receive buffer of any system holds.
 AHEAD = 64
 
 
 class Worker:
-    """One thread that does whatever chance says, and remembers what it sent and heard."""
+    """A thread that takes random steps and records what it sent and received."""
 
     def __init__(self, number: int, tx: Sender, rx: Receiver, room: threading.Semaphore) -> None:
         self.number = number
@@ -42,21 +42,21 @@ class Worker:
         self.heard: list[bytes] = []
         self.error: BaseException | None = None
         self.steps = 0
-        # A group of its own to join and leave: those of others do not get in its way.
+        # Each worker joins and leaves a group of its own, so that workers do not interfere.
         self.group = f"239.9.5.{number + 1}"
         self.joined = False
         self.until = time.monotonic() + AT_LEAST
         self.thread = threading.Thread(target=self.run)
 
     def run(self) -> None:
-        # A receive or a send in every other round, the rest among them.
+        # Most steps send or receive.
         often = [self.send, self.send_many, self.recv, self.recv_batch] * 3
         steps: list[Callable[[], object]] = [*often, self.turn, self.look]
         try:
             while self.steps < ROUNDS or time.monotonic() < self.until:
                 self.draw.choice(steps)()
                 self.steps += 1
-        except BaseException as error:  # noqa: BLE001 - told to the thread that joins this one
+        except BaseException as error:  # noqa: BLE001 - passed to the thread that joins this one
             self.error = error
 
     def message(self) -> bytes:
@@ -102,7 +102,7 @@ class Worker:
         assert stats.received <= self.tx.stats().sent
         assert sent.sent >= len(self.sent)
         groups = [membership.group for membership in self.rx.groups]
-        # Closing leaves them all.
+        # Closing leaves all groups.
         assert self.rx.closed or self.joined == (self.group in groups)
         assert self.rx.pending >= 0
 
@@ -112,16 +112,16 @@ def run(workers: list[Worker]) -> None:
         worker.thread.start()
     for worker in workers:
         while worker.thread.is_alive():
-            # However slowly a busy machine lets it go on: stuck is who takes no step.
+            # A busy machine may slow a worker down. It is stuck only if it takes no step.
             before = worker.steps
             worker.thread.join(PATIENCE)
             assert not worker.thread.is_alive() or worker.steps > before, "stuck"
 
 
 @RINGS
-# Counting what was sent in a minute takes its time too.
+# Counting the datagrams of a minute takes time, too.
 @pytest.mark.timeout(120 + 2 * AT_LEAST)
-def test_eight_threads_at_random_with_exact_sums(ring: int | None, policy: str) -> None:
+def test_threads_random_calls_account_for_every_datagram(ring: int | None, policy: str) -> None:
     with LOOPBACK.pair(ring=ring, ring_policy=policy) as (tx, rx):
         room = threading.Semaphore(AHEAD)
         workers = [Worker(number, tx, rx, room) for number in range(THREADS)]
@@ -142,7 +142,7 @@ def test_eight_threads_at_random_with_exact_sums(ring: int | None, policy: str) 
 
 
 @RINGS
-def test_a_close_amid_eight_threads_ends_them_all(ring: int | None, policy: str) -> None:
+def test_threads_close_ends_every_thread(ring: int | None, policy: str) -> None:
     for attempt in range(10):
         with LOOPBACK.pair(ring=ring, ring_policy=policy) as (tx, rx):
             room = threading.Semaphore(AHEAD)
@@ -151,17 +151,17 @@ def test_a_close_amid_eight_threads_ends_them_all(ring: int | None, policy: str)
             closer.start()
             run(workers)
             closer.join()
-            # Those that were not done by then met the close, and nothing else.
+            # Workers that were not done got the error of the close and no other.
             assert {type(worker.error) for worker in workers if worker.error} <= {ClosedError}
             assert rx.closed
             heard = sum(len(worker.heard) for worker in workers)
             received = rx.stats().received
-            # What a ring did not hand out counts as dropped by it, to the last one.
+            # A ring counts what it did not deliver as dropped, exactly.
             assert received == heard if ring else received >= heard
 
 
 @RINGS
-def test_each_of_several_readers_gets_its_share(ring: int | None, policy: str) -> None:
+def test_threads_several_readers_share_the_datagrams(ring: int | None, policy: str) -> None:
     with LOOPBACK.pair(ring=ring, ring_policy=policy) as (tx, rx):
         heard: list[bytes] = []
         done = threading.Event()

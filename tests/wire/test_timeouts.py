@@ -1,4 +1,4 @@
-"""How long a receive waits, and that it ends by nothing but a datagram, the time, a signal or a close."""
+"""Test how long a receive waits: only a datagram, the timeout, a signal or a close ends it."""
 
 import math
 import signal
@@ -22,7 +22,7 @@ RECEIVES: dict[str, Callable[[Receiver, float], object]] = {
 
 @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
 @pytest.mark.parametrize("timeout", [0.0005, 0.02, 0.3])
-def test_a_timeout_is_waited_for_and_said(
+def test_receive_timeout_raises_after_that_time(
     receive: Callable[[Receiver, float], object], timeout: float
 ) -> None:
     with LOOPBACK.receiver() as rx:
@@ -31,12 +31,12 @@ def test_a_timeout_is_waited_for_and_said(
             receive(rx, timeout)
         assert timeout <= time.monotonic() - started < timeout + 0.5
         assert str(caught.value) == f"nothing was received on port {rx.port} within {timeout} s"
-        # It is the built-in class, which is an OSError: code that waits for either finds it.
+        # The built-in class, which is a subclass of OSError, so code may catch either.
         assert type(caught.value) is TimeoutError
 
 
 @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
-def test_no_time_takes_what_is_there(receive: Callable[[Receiver, float], object]) -> None:
+def test_receive_timeout_zero_takes_what_is_pending(receive: Callable[[Receiver, float], object]) -> None:
     with LOOPBACK.pair() as (tx, rx):
         for _ in range(3):
             with pytest.raises(TimeoutError, match=r"within 0 s"):
@@ -46,7 +46,7 @@ def test_no_time_takes_what_is_there(receive: Callable[[Receiver, float], object
 
 
 @pytest.mark.parametrize("timeout", [PATIENCE, math.inf, None])
-def test_a_datagram_ends_the_wait(timeout: float | None) -> None:
+def test_recv_datagram_ends_the_wait(timeout: float | None) -> None:
     with LOOPBACK.pair() as (tx, rx):
         sender = threading.Timer(0.05, tx.send, [b"x"])
         sender.start()
@@ -56,8 +56,8 @@ def test_a_datagram_ends_the_wait(timeout: float | None) -> None:
         sender.join()
 
 
-def test_what_is_filtered_does_not_make_the_wait_longer() -> None:
-    # Unicast to the port wakes the receiver again and again, and is none of its business.
+def test_recv_filtered_datagrams_do_not_extend_the_wait() -> None:
+    # Unicast to the port wakes the receiver repeatedly and is then filtered.
     stop = threading.Event()
     with Receiver(["239.9.8.7", "239.9.8.8"], 0, interface=LOOPBACK.interface) as rx:
 
@@ -79,7 +79,7 @@ def test_what_is_filtered_does_not_make_the_wait_longer() -> None:
 
 
 class HandlerError(Exception):
-    """Raised by a signal handler."""
+    """The error that a signal handler raises."""
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def handled(handler: Callable[..., object]) -> Iterator[None]:
 
 @contextmanager
 def signals(count: int, apart: float) -> Iterator[None]:
-    """Send this thread ``count`` signals, ``apart`` seconds."""
+    """Send this thread ``count`` signals, one every ``apart`` seconds."""
     me = threading.get_ident()
     stop = threading.Event()
 
@@ -115,7 +115,7 @@ def signals(count: int, apart: float) -> Iterator[None]:
 @pytest.mark.platform("linux", "darwin")
 class TestSignals:
     @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
-    def test_a_handler_that_returns_does_not_end_the_wait(
+    def test_receive_signal_handler_that_returns_does_not_end_the_wait(
         self, receive: Callable[[Receiver, float], object]
     ) -> None:
         calls = []
@@ -123,13 +123,13 @@ class TestSignals:
             started = time.monotonic()
             with signals(10, 0.02), pytest.raises(TimeoutError):
                 receive(rx, 0.4)
-            # Not cut short, nor made longer by starting over.
+            # Neither cut short nor restarted.
             assert 0.4 <= time.monotonic() - started < 0.8
             assert len(calls) == 10
-            # The handlers ran while it waited, not when it was over.
+            # The handlers ran during the wait, not after it.
             assert calls[-1] - started < 0.4
 
-    def test_after_a_signal_a_datagram_still_comes(self) -> None:
+    def test_recv_datagram_after_signals_is_received(self) -> None:
         calls: list[int] = []
         with LOOPBACK.pair() as (tx, rx):
 
@@ -142,7 +142,9 @@ class TestSignals:
                 assert rx.recv(timeout=PATIENCE).data == b"from the handler"
 
     @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES.keys())
-    def test_a_handler_that_raises_ends_the_wait(self, receive: Callable[[Receiver, float], object]) -> None:
+    def test_receive_signal_handler_that_raises_ends_the_wait(
+        self, receive: Callable[[Receiver, float], object]
+    ) -> None:
         def handler(*_: object) -> None:
             raise HandlerError
 
@@ -172,15 +174,15 @@ WAITS = ["rx.recv()", "rx.recv(timeout=60)", "rx.recv_batch()", "for msg in rx: 
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c_ends_the_wait_within_a_fifth_of_a_second(wait: str) -> None:
+def test_receive_ctrl_c_ends_the_wait_within_200_ms(wait: str) -> None:
     with Program(argv_for("python", CTRL_C.format(wait=wait))) as program:
         pid = int(program.line_with("ready").split()[-1])
         until_in_poll(f"/proc/{pid}")
         pressed = time.monotonic()
         program.interrupt()
-        # The clock is the machine's: both processes read the same.
+        # Both processes read the same clock.
         noticed = float(program.line_with("interrupted at").split()[-1])
         assert 0 <= noticed - pressed < 0.2
-        # Nobody caught it, so the shell gets to see the signal: 130.
+        # The program does not catch it, so the process ends by the signal (130 in a shell).
         assert program.finish() == -signal.SIGINT
         assert "KeyboardInterrupt" in program.err

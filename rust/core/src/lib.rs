@@ -10,6 +10,7 @@
 
 #![deny(unsafe_code)]
 
+mod errno;
 pub mod error;
 pub mod net;
 pub mod pure;

@@ -21,28 +21,6 @@ pub(crate) use super::unix::{
     SourceCall, duplicate, interface_mtu, source_call, wait_readable, wait_receiving, wait_writable,
 };
 
-pub(crate) mod errno {
-    //! The error codes that there is advice for.
-    pub(crate) const ACCESS: i32 = libc::EACCES;
-    pub(crate) const ADDRESS_IN_USE: i32 = libc::EADDRINUSE;
-    pub(crate) const ADDRESS_NOT_AVAILABLE: i32 = libc::EADDRNOTAVAIL;
-    pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
-    pub(crate) const HOST_UNREACHABLE: i32 = libc::EHOSTUNREACH;
-    pub(crate) const HOST_UNREACHABLE_ADVICE: &str = "no host answers there, or a firewall rejects it";
-    pub(crate) const MESSAGE_TOO_LONG: i32 = libc::EMSGSIZE;
-    pub(crate) const NETWORK_UNREACHABLE: i32 = libc::ENETUNREACH;
-    pub(crate) const NOT_PERMITTED: i32 = libc::EPERM;
-    pub(crate) const NOT_SUPPORTED: i32 = libc::EOPNOTSUPP;
-    pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
-    pub(crate) const NO_DEVICE: i32 = libc::ENODEV;
-    pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
-    /// A socket that can hold no more groups: past the limit, or out of memory for options (`optmem_max`).
-    pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ENOMEM];
-    /// The system has no such thing: no IPv6, or not that option of a socket.
-    pub(crate) const UNSUPPORTED: [i32; 5] =
-        [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
-}
-
 /// Where the limit on groups of one socket is set (ip(7): 20 by default; socket(7): the memory that options may take).
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached; raise it with \
      'sysctl -w net.ipv4.igmp_max_memberships=N', or for IPv6 'net.core.optmem_max=N'";

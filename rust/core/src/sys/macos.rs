@@ -21,29 +21,6 @@ pub(crate) use super::unix::{
 };
 pub(crate) use super::unmonitored::{Monitor, Routes};
 
-pub(crate) mod errno {
-    //! The error codes that there is advice for.
-    pub(crate) const ACCESS: i32 = libc::EACCES;
-    pub(crate) const ADDRESS_IN_USE: i32 = libc::EADDRINUSE;
-    pub(crate) const ADDRESS_NOT_AVAILABLE: i32 = libc::EADDRNOTAVAIL;
-    pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
-    pub(crate) const HOST_UNREACHABLE: i32 = libc::EHOSTUNREACH;
-    pub(crate) const HOST_UNREACHABLE_ADVICE: &str = "since macOS 15 a program needs the permission 'Local Network': \
-         System Settings, Privacy & Security";
-    pub(crate) const MESSAGE_TOO_LONG: i32 = libc::EMSGSIZE;
-    pub(crate) const NETWORK_UNREACHABLE: i32 = libc::ENETUNREACH;
-    pub(crate) const NOT_PERMITTED: i32 = libc::EPERM;
-    pub(crate) const NOT_SUPPORTED: i32 = libc::EOPNOTSUPP;
-    pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
-    pub(crate) const NO_DEVICE: i32 = libc::ENXIO;
-    pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
-    /// A socket that can hold no more groups.
-    pub(crate) const FULL: [i32; 2] = [libc::ENOBUFS, libc::ETOOMANYREFS];
-    /// The system has no such thing: no IPv6, or not that option of a socket.
-    pub(crate) const UNSUPPORTED: [i32; 5] =
-        [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
-}
-
 /// Where the limit on groups of one socket is set.
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached";
 /// Where the limit on sources of one group is set.

@@ -2,7 +2,6 @@
 //!
 //! Each platform file gives:
 //!
-//! * `errno`: the error codes that [`crate::error`] has advice for;
 //! * [`Waker`]: something to wait on that another thread can set once, for good;
 //! * [`wait_readable`], [`wait_writable`]: sleep until a socket is ready, the waker is set, a signal comes or
 //!   the time is over;
@@ -47,6 +46,7 @@ mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unmonitored;
 
+pub(crate) use crate::errno;
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 

@@ -20,32 +20,6 @@ use crate::pure::cmsg::{self, Layout};
 pub(crate) use super::portable::SendQueue;
 pub(crate) use super::unmonitored::{Monitor, Routes};
 
-pub(crate) mod errno {
-    //! The error codes that there is advice for.
-    use windows_sys::Win32::Networking::WinSock as ws;
-
-    pub(crate) const ACCESS: i32 = ws::WSAEACCES;
-    pub(crate) const ADDRESS_IN_USE: i32 = ws::WSAEADDRINUSE;
-    pub(crate) const ADDRESS_NOT_AVAILABLE: i32 = ws::WSAEADDRNOTAVAIL;
-    pub(crate) const BAD_DESCRIPTOR: i32 = ws::WSAENOTSOCK;
-    pub(crate) const HOST_UNREACHABLE: i32 = ws::WSAEHOSTUNREACH;
-    pub(crate) const HOST_UNREACHABLE_ADVICE: &str = "no host answers there, or a firewall rejects it";
-    pub(crate) const MESSAGE_TOO_LONG: i32 = ws::WSAEMSGSIZE;
-    pub(crate) const NETWORK_UNREACHABLE: i32 = ws::WSAENETUNREACH;
-    /// Windows has no code of its own for this; `ERROR_ACCESS_DENIED`.
-    pub(crate) const NOT_PERMITTED: i32 = 5;
-    pub(crate) const NOT_SUPPORTED: i32 = ws::WSAEOPNOTSUPP;
-    pub(crate) const NO_BUFFERS: i32 = ws::WSAENOBUFS;
-    /// `ERROR_DEV_NOT_EXIST`.
-    pub(crate) const NO_DEVICE: i32 = 55;
-    pub(crate) const TOO_MANY_FILES: i32 = ws::WSAEMFILE;
-    /// A socket that can hold no more groups.
-    pub(crate) const FULL: [i32; 1] = [ws::WSAENOBUFS];
-    /// The system has no such thing: no IPv6, or not that option of a socket.
-    pub(crate) const UNSUPPORTED: [i32; 4] =
-        [ws::WSAEOPNOTSUPP, ws::WSAEAFNOSUPPORT, ws::WSAEPROTONOSUPPORT, ws::WSAENOPROTOOPT];
-}
-
 /// Where the limit on groups of one socket is set.
 pub(crate) const MEMBERSHIP_LIMIT: &str = "the system's limit of groups on one socket is reached";
 /// Where the limit on sources of one group is set.

@@ -28,7 +28,7 @@ def _compute(seconds: float) -> int:
     return turns
 
 
-class Company(ABC):
+class GilContention(ABC):
     """The computing thread (this one) and, for `beside`, a receiving one."""
 
     def __init__(self, group: str, port: int) -> None:
@@ -65,7 +65,7 @@ class Company(ABC):
         """Set `opened`, then count into `got` until `ended` is set."""
 
 
-class BesideColumns(Company):
+class BesideColumns(GilContention):
     """Batches whose datagrams are never made into objects."""
 
     def receive(self) -> None:
@@ -87,7 +87,7 @@ class BesidePayloads(BesideColumns):
         return len(rx.recv_batch(max=_BATCH, timeout=_PATIENCE).payloads())
 
 
-class BesideStdlib(Company):
+class BesideStdlib(GilContention):
     """One `recvfrom` a datagram, for comparison."""
 
     def receive(self) -> None:

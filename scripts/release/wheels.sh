@@ -4,7 +4,7 @@
 #   - the wheel installs into a clean environment and passes the wire tests on a PATH without a Rust toolchain.
 # PYTHON is the project's own environment, with maturin in it. `make wheels` calls this.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 python=$1
 rm -rf dist build/wheel
@@ -19,7 +19,7 @@ CARGO_TARGET_DIR="$PWD/target/sdist" "$python" -m pip --disable-pip-version-chec
 
 echo "wheels: wheel from the tree"
 "$python" -m pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir build/wheel .
-"$python" scripts/compare_wheels.py dist/*.whl build/wheel/*.whl
+"$python" scripts/release/compare_wheels.py dist/*.whl build/wheel/*.whl
 
 echo "wheels: clean environment"
 venv=build/wheel/venv

@@ -11,7 +11,7 @@
 #
 # ADVISORIES=no leaves out the advisories, whose database is fetched from the network: workflows never do.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 bin=$1
 shift
@@ -27,10 +27,10 @@ fi
 step() { echo "check-release: $*"; }
 
 step "the matrix of wheels"
-"$bin/python" scripts/check_build_matrix.py "$bin/cibuildwheel"
+"$bin/python" scripts/release/check_build_matrix.py "$bin/cibuildwheel"
 
 step "licenses of what is linked in"
-"$bin/python" scripts/third_party_licenses.py --check
+"$bin/python" scripts/release/third_party_licenses.py --check
 
 if [ "${NO_CARGO_DENY:-}" = 1 ]; then
   step "NOT CHECKED, because of NO_CARGO_DENY=1: cargo deny"
@@ -61,6 +61,6 @@ for wanted in ("LICENSE", "THIRD-PARTY-LICENSES.txt"):
     if not any(name.endswith(f".dist-info/licenses/{wanted}") for name in names):
         sys.exit(f"check-release: FAILED: {wanted} is not in it")
 CHECK
-  case $wheel in *-abi3*) "$bin/python" scripts/check_abi3.py "$bin/abi3audit" "$wheel" ;; esac
+  case $wheel in *-abi3*) "$bin/python" scripts/release/check_abi3.py "$bin/abi3audit" "$wheel" ;; esac
   case $wheel in *linux*) "$bin/auditwheel" show "$wheel" ;; esac
 done

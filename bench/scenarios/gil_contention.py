@@ -8,15 +8,15 @@ from bench.scenarios.traffic import noted, source
 _RATE = 100_000
 
 
-def busy(plan: Plan, book: Book) -> None:
+def gil_contention(plan: Plan, book: Book) -> None:
     """A computing thread beside a receiving one at 100,000/s, against itself alone under the same traffic."""
     seconds = plan.busy_ms / 1000
     for turn in range(plan.rounds):
         for entry in (who.BUSY_COLUMNS, who.BUSY_PAYLOADS, who.BUSY_STDLIB):
             port, speeds = who.new_port(), {}
             with (
-                noted(book, "busy", entry),
-                entry.start("busy", port, None) as child,
+                noted(book, "gil_contention", entry),
+                entry.start("gil_contention", port, None) as child,
                 source(port, plan.cores[1], 100) as sender,
             ):
                 for how in ("alone", "beside"):
@@ -31,4 +31,4 @@ def busy(plan: Plan, book: Book) -> None:
                     "share": speeds["beside"] / speeds["alone"],
                     "received_share": answer["datagrams"] / seconds / _RATE,
                 }
-                book.add(("busy", entry.name, 100, False), turn, values)
+                book.add(("gil_contention", entry.name, 100, False), turn, values)

@@ -1,4 +1,4 @@
-"""`python -m bench.peers`: installs the neighbours, in virtual environments of their own under `bench/build`.
+"""Install the competitors in virtual environments of their own: `python -m bench.install_competitors`.
 
 Needs the package index, so it is the one part of bench that runs outside the private namespace. Without it
 the benchmark runs all the same and says which contestants are absent.
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import venv
 
-from bench.places import BUILD, PACKAGES
+from bench.paths import BUILD, PACKAGES
 
 
 def install() -> None:
@@ -31,4 +31,4 @@ if __name__ == "__main__":
     try:
         install()
     except subprocess.CalledProcessError as error:
-        sys.exit(f"bench.peers: {error}")
+        sys.exit(f"bench.install_competitors: {error}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# check-ring.sh [loom|tsan ...]: checks the ring of a background receiver beyond what `cargo test` can.
+# test-concurrency.sh [loom|tsan ...]: checks the ring of a background receiver beyond what `cargo test` can.
 #
 #   loom  tries every order in which the threads of small models can run (the tests in net/ring/loom_tests.rs)
 #   tsan  runs the ring's other tests under ThreadSanitizer
@@ -12,7 +12,7 @@
 #   2. Debian's compiler with its sources (packages rustc-web, cargo-web, rust-web-src), and the sanitizer's runtime from
 #      any toolchain of rustup.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 tests=(--package multicast-core --lib --locked)
@@ -25,14 +25,14 @@ check_tsan() {
   local runtime flags="-Zsanitizer=thread"
   local build_std=(-Zbuild-std --target "$host" "${tests[@]}" net::ring)
   if rustup component list --toolchain nightly --installed 2>/dev/null | grep -qx rust-src; then
-    echo "check-ring: ThreadSanitizer by rustup's nightly"
+    echo "test-concurrency: ThreadSanitizer by rustup's nightly"
     RUSTFLAGS=$flags CARGO_TARGET_DIR=target/tsan cargo +nightly test "${build_std[@]}"
     return
   fi
   runtime=$(find "${RUSTUP_HOME:-$HOME/.rustup}/toolchains" -name 'librustc*_rt.tsan.a' -print -quit 2>/dev/null || true)
   if [ -x /usr/bin/cargo ] && [ -n "$runtime" ] &&
     [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; then
-    echo "check-ring: ThreadSanitizer by Debian's compiler and $(basename "$runtime")"
+    echo "test-concurrency: ThreadSanitizer by Debian's compiler and $(basename "$runtime")"
     flags+=" -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,$runtime,--no-whole-archive -Clink-arg=-Wl,--export-dynamic"
     # The runtime wraps functions that this system's C library has only as old versions of themselves.
     flags+=" -Clink-arg=-lresolv -Clink-arg=-lm -Clink-arg=-lc -Clink-arg=-Wl,--unresolved-symbols=ignore-all"
@@ -41,7 +41,7 @@ check_tsan() {
       "CARGO_HOME=$PWD/target/tsan/home" CARGO_TARGET_DIR=target/tsan /usr/bin/cargo test "${build_std[@]}"
     return
   fi
-  echo "check-ring: NO WAY to ThreadSanitizer: neither rustup's nightly with rust-src nor Debian's packages are there" >&2
+  echo "test-concurrency: NO WAY to ThreadSanitizer: neither rustup's nightly with rust-src nor Debian's packages are there" >&2
   return 1
 }
 
@@ -50,7 +50,7 @@ for check in "$@"; do
   case $check in
     loom | tsan) "check_$check" ;;
     *)
-      echo "usage: check-ring.sh [loom|tsan ...]" >&2
+      echo "usage: test-concurrency.sh [loom|tsan ...]" >&2
       exit 64
       ;;
   esac

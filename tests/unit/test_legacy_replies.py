@@ -1,4 +1,4 @@
-"""Whom the default handler answers, how often, and with what."""
+"""Test which senders the default handler answers, how often, and the text of the answer."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from multicast._legacy.replies import TokenBucket, answer, format_address, may_a
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def test_a_burst_is_allowed_and_then_the_rate() -> None:
+def test_token_bucket_after_burst_limits_to_rate() -> None:
     clock = Clock()
     bucket = TokenBucket(rate=8, burst=3, clock=clock)
     assert [bucket.take() for _ in range(5)] == [True, True, True, False, False]
@@ -25,7 +25,7 @@ def test_a_burst_is_allowed_and_then_the_rate() -> None:
     assert [bucket.take() for _ in range(3)] == [True, True, False]
 
 
-def test_a_long_silence_saves_up_no_more_than_the_burst() -> None:
+def test_token_bucket_long_pause_saves_at_most_one_burst() -> None:
     clock = Clock()
     bucket = TokenBucket(rate=10, burst=2, clock=clock)
     clock.now += 3600
@@ -35,7 +35,7 @@ def test_a_long_silence_saves_up_no_more_than_the_burst() -> None:
 @pytest.mark.parametrize(
     "sender", [("192.0.2.1", 5000), ("127.0.0.1", 1), ("223.255.255.254", 65535), ("fe80::1", 5000)]
 )
-def test_a_host_is_answered(sender: tuple[str, int]) -> None:
+def test_may_answer_unicast_sender_returns_true(sender: tuple[str, int]) -> None:
     assert may_answer("hello", sender)
 
 
@@ -53,16 +53,16 @@ def test_a_host_is_answered(sender: tuple[str, int]) -> None:
         ("a name", 5000),
     ],
 )
-def test_what_is_no_host_is_not(sender: tuple[str, int]) -> None:
+def test_may_answer_sender_that_is_not_one_host_returns_false(sender: tuple[str, int]) -> None:
     assert not may_answer("hello", sender)
 
 
-def test_an_answer_is_not_answered() -> None:
+def test_may_answer_text_of_an_answer_returns_false() -> None:
     text = answer("hello", ("192.0.2.1", 5000), ("224.0.0.1", 59595))
     assert text == "HEAR [ HELLO SAID 192.0.2.1:5000 ] from 224.0.0.1:59595"
     assert not may_answer(text, ("192.0.2.1", 5000))
 
 
-def test_places_read_as_they_are_written() -> None:
+def test_format_address_ipv6_is_bracketed() -> None:
     assert format_address(("192.0.2.1", 5000)) == "192.0.2.1:5000"
     assert format_address(("fe80::1", 5000)) == "[fe80::1]:5000"

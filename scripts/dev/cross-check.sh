@@ -17,7 +17,7 @@
 # PyO3 is told the Python version that it would otherwise ask an interpreter of the target for. A warning counts as a
 # failure, as in `make lint`.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 all=(
   x86_64-pc-windows-msvc aarch64-pc-windows-msvc

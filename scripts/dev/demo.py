@@ -1,6 +1,6 @@
 """A live exchange between two programs: HEAR listens, SAY talks, and both sides are printed.
 
-Run by ``make demo`` under ``scripts/netns.sh --hosts 2``, so that nothing leaves the machine: the listener is
+Run by ``make demo`` under ``scripts/dev/netns.sh --hosts 2``, so that nothing leaves the machine: the listener is
 on one host of a bridge and the speaker on the other. Without a private network both keep to loopback.
 """
 

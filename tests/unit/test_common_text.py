@@ -1,4 +1,4 @@
-"""Payloads to text and back, and how standard input is cut into datagrams."""
+"""Test payloads as text and back, and how standard input is split into datagrams."""
 
 import io
 import re
@@ -21,14 +21,14 @@ from multicast._common import text as text_module
         (b"C:\\new", "C:\\new"),
     ],
 )
-def test_what_is_no_utf_8_is_shown_escaped(payload: bytes, text: str) -> None:
+def test_decode_for_display_invalid_utf8_is_escaped(payload: bytes, text: str) -> None:
     assert text_module.decode_for_display(payload) == text
 
 
 @given(st.binary().filter(lambda payload: b"\\x" not in payload))
-def test_any_bytes_can_be_shown(payload: bytes) -> None:
+def test_decode_for_display_any_bytes_can_be_restored(payload: bytes) -> None:
     text = text_module.decode_for_display(payload).encode()
-    # Undoing the escapes of what was no UTF-8 gives back every byte.
+    # Undoing the escapes restores every byte.
     assert re.sub(rb"\\x([0-9a-f]{2})", lambda code: bytes.fromhex(code[1].decode()), text) == payload
 
 
@@ -47,12 +47,12 @@ def test_any_bytes_can_be_shown(payload: bytes) -> None:
         ("\udcff", b"\xff"),
     ],
 )
-def test_what_is_sent_for_each_kind_of_data(data: str | bytes, payload: bytes) -> None:
+def test_payload_of_each_data_type_returns_bytes(data: str | bytes, payload: bytes) -> None:
     assert text_module.payload_of(data) == payload
 
 
 @pytest.mark.parametrize("data", [5, None, [1, 2], [b"a"]])
-def test_other_kinds_are_refused(data: str) -> None:
+def test_payload_of_other_type_raises_type_error(data: str) -> None:
     with pytest.raises(TypeError, match="data is text, bytes or words, not "):
         text_module.payload_of(data)
 
@@ -73,27 +73,27 @@ def test_other_kinds_are_refused(data: str) -> None:
         (b"abc\xf0\x9f", 4, [b"abc", b"\xf0\x9f"]),
     ],
 )
-def test_pieces_end_between_characters(stream: bytes, size: int, pieces: list[bytes]) -> None:
+def test_chunks_end_between_characters(stream: bytes, size: int, pieces: list[bytes]) -> None:
     assert list(text_module.chunks(io.BytesIO(stream), size)) == pieces
 
 
 @given(st.text(), st.integers(4, 20))
-def test_text_arrives_in_whole_characters_within_the_size(text: str, size: int) -> None:
+def test_chunks_of_text_hold_whole_characters_within_size(text: str, size: int) -> None:
     pieces = list(text_module.chunks(io.BytesIO(text.encode()), size))
     assert "".join(piece.decode() for piece in pieces) == text
     assert all(0 < len(piece) <= size for piece in pieces)
 
 
 @given(st.binary(), st.integers(1, 20))
-def test_nothing_is_lost_of_any_bytes(data: bytes, size: int) -> None:
+def test_chunks_of_any_bytes_lose_nothing(data: bytes, size: int) -> None:
     pieces = list(text_module.chunks(io.BytesIO(data), size))
     assert b"".join(pieces) == data
-    # A character that is longer than the size is a piece of its own: four bytes at most.
+    # A character longer than the size is a chunk of its own, of at most four bytes.
     assert all(0 < len(piece) <= max(size, 4) for piece in pieces)
 
 
 class Dribble(io.RawIOBase):
-    """A stream that gives less than it is asked for, as a pipe may."""
+    """A stream that returns fewer bytes than requested, as a pipe may."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = data
@@ -103,5 +103,5 @@ class Dribble(io.RawIOBase):
         return given
 
 
-def test_a_piece_is_filled_from_several_reads() -> None:
+def test_chunks_short_reads_are_combined() -> None:
     assert list(text_module.chunks(Dribble(b"abcdefg"), 5)) == [b"abcde", b"fg"]

@@ -12,7 +12,7 @@
 #   cp315-abi3.abi3t       CPython 3.15, 3.15t or later
 # A wheel that could not be built is named in the table at the end, and so is each combination that was tested.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 work=$PWD/build/matrix
 pip=(--disable-pip-version-check --quiet)

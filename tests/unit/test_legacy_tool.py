@@ -1,4 +1,4 @@
-"""The abstract base of the tools."""
+"""Test ``mtool``, the abstract base class of the 2.x tools."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from multicast import hear, mtool, recv, send
 
 
 class Counter(mtool):
-    """Counts its arguments."""
+    """Return the arguments that it is called with."""
 
     __proc__ = "COUNT"
     __prologue__ = "Counts."
@@ -26,43 +26,43 @@ class Counter(mtool):
         return True, (args, kwargs)
 
 
-def test_the_base_does_nothing_by_itself() -> None:
+def test_mtool_instantiated_directly_raises_type_error() -> None:
     with pytest.raises(TypeError, match="abstract"):
         mtool()  # type: ignore[abstract]
     assert (mtool.__proc__, mtool.__prologue__, mtool.__epilogue__) == (None, None, None)
 
 
-def test_calling_is_doing_the_step() -> None:
+def test_tool_called_runs_do_step() -> None:
     assert Counter()(1, 2, three=3) == (True, ((1, 2), {"three": 3}))
 
 
-def test_a_new_parser_tells_about_the_tool() -> None:
+def test_build_args_without_parser_describes_the_tool() -> None:
     parser = Counter.buildArgs(None)
     assert isinstance(parser, argparse.ArgumentParser)
     assert (parser.prog, parser.description, parser.epilog) == ("COUNT", "Counts.", "That is all.")
     assert parser.parse_args(["--step", "3"]).step == 3
 
 
-def test_a_given_parser_gets_the_options() -> None:
+def test_build_args_with_parser_adds_options_to_it() -> None:
     parser = argparse.ArgumentParser(prog="mine")
     assert Counter.buildArgs(parser) is parser
     assert parser.parse_args([]).step == 1
 
 
-def test_words_that_are_no_options_are_left_over() -> None:
+def test_parse_args_unknown_words_are_returned_as_extras() -> None:
     options, extras = Counter.parseArgs(["--step", "2", "left", "--over"])
     assert (options.step, extras) == (2, ["left", "--over"])
     assert Counter.parseArgs(None)[0].step == 1
 
 
-def test_a_bad_value_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_parse_args_bad_value_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         Counter.parseArgs(["--step", "many"])
     assert caught.value.code == 2
     assert "--step" in capsys.readouterr().err
 
 
-def test_arguments_become_a_list() -> None:
+def test_check_tool_args_any_sequence_becomes_a_list() -> None:
     assert Counter.checkToolArgs(None) == [None]
     assert Counter.checkToolArgs(("a", "b")) == ["a", "b"]
     assert Counter.checkToolArgs([]) == []
@@ -72,7 +72,7 @@ TOOLS: list[type[mtool]] = [send.McastSAY, recv.McastRECV, hear.McastHEAR]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_every_tool_says_what_it_is_and_can_be_sent_to_another_process(tool: type[mtool]) -> None:
+def test_tool_class_is_described_and_can_be_pickled(tool: type[mtool]) -> None:
     assert tool.__proc__ == tool.__name__.removeprefix("Mcast")
     assert tool.__prologue__
     assert tool.__epilogue__
@@ -80,13 +80,13 @@ def test_every_tool_says_what_it_is_and_can_be_sent_to_another_process(tool: typ
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_no_parser_is_left_alone(tool: type[mtool]) -> None:
+def test_setup_args_none_is_accepted(tool: type[mtool]) -> None:
     tool.setupArgs(None)
     assert tool.buildArgs(None).prog == tool.__proc__
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_every_tool_knows_its_place_and_interface(tool: type[mtool]) -> None:
+def test_tool_parse_args_reads_port_groups_and_interface(tool: type[mtool]) -> None:
     options, extras = tool.parseArgs(
         ["--port", "50000", "--group", "239.1.2.3", "--iface", "eth0", "--groups", "239.1.1.1", "239.2.2.2"]
     )
@@ -95,7 +95,7 @@ def test_every_tool_knows_its_place_and_interface(tool: type[mtool]) -> None:
     assert options.groups == ["239.1.1.1", "239.2.2.2"]
 
 
-def test_a_keyword_that_is_not_used_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_tool_unused_keyword_is_logged_as_warning(caplog: pytest.LogCaptureFixture) -> None:
     tool = Counter()
     with caplog.at_level(logging.WARNING, "multicast"):
         tool._tell_ignored({"prot": 5, "colour": "red"})

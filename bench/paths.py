@@ -11,11 +11,11 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "bench" / "build"
 
-Home = Literal["here", "peers", "published"]
+Home = Literal["here", "competitors", "published"]
 """Whose packages a Python contestant sees: this environment's, the neighbours' or the published release's."""
 
 PACKAGES: dict[str, list[str]] = {
-    "peers": ["multicast_expert", "uvloop"],
+    "competitors": ["multicast_expert", "uvloop"],
     # The release that this project replaces; it shares our import name, hence an environment of its own.
     "published": ["multicast==2.1.1"],
     # No contestant: draws the picture.
@@ -24,7 +24,7 @@ PACKAGES: dict[str, list[str]] = {
 
 
 def interpreter(home: Home) -> Path | None:
-    """The Python of `home`, or None where `python -m bench.peers` has not made it."""
+    """The Python of `home`, or None where `python -m bench.install_competitors` has not made it."""
     if home == "here":
         return Path(sys.executable)
     python = BUILD / home / "bin" / "python"

@@ -14,7 +14,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
-class Scale:
+class MemoryProbe:
     """A receiver at its default settings, opened after the first weighing."""
 
     def __init__(self, group: str, port: int) -> None:

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# check-memory.sh PYTHON: the tests of batches and payloads under AddressSanitizer, and those of batches under valgrind.
-# PYTHON is the project's own environment. `make check-memory` calls this.
+# test-sanitizers.sh PYTHON: the tests of batches and payloads under AddressSanitizer, and those of batches under valgrind.
+# PYTHON is the project's own environment. `make test-sanitizers` calls this.
 #
 # AddressSanitizer needs a nightly toolchain and clang's runtime; it sees every access of our compiled code. Tests that
 # measure memory are left out: the sanitizer keeps what was freed. Valgrind sees the interpreter and the C library as well,
 # which it takes for faulty in places, with or without us; so a finding counts where a frame of ours is in it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 python=$(realpath -s "$1")
 target=x86_64-unknown-linux-gnu
 work=$PWD/target/memory
 runtime=$(find /usr/lib -name 'libclang_rt.asan-x86_64.so' 2>/dev/null | sort -V | tail -1)
 if [ -z "$runtime" ]; then
-  echo "check-memory: FAILED: clang's runtime is not there (apt-get install libclang-rt-14-dev)" >&2
+  echo "test-sanitizers: FAILED: clang's runtime is not there (apt-get install libclang-rt-14-dev)" >&2
   exit 1
 fi
 
-echo "check-memory: AddressSanitizer"
+echo "test-sanitizers: AddressSanitizer"
 RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt" CARGO_TARGET_DIR="$work" \
   cargo +nightly build --quiet --locked --package multicast-py --target "$target"
 rm -rf "$work/tree"
@@ -33,13 +33,13 @@ cp "$work/$target/debug/lib_core.so" "$work/tree/python/multicast/_core$suffix"
     tests/wire/test_{batch,payloads,metadata,flood,threads,ring,closing}.py
 )
 
-echo "check-memory: valgrind"
+echo "test-sanitizers: valgrind"
 log=$work/valgrind.txt
-PYTHONMALLOC=malloc bash scripts/netns.sh valgrind --quiet --leak-check=no --log-file="$log" \
+PYTHONMALLOC=malloc bash scripts/dev/netns.sh valgrind --quiet --leak-check=no --log-file="$log" \
   "$python" -m pytest -q -p no:cacheprovider -o timeout=900 tests/wire/test_batch.py
 # A finding is a paragraph; its lines begin with the process's number.
 if sed 's/^==[0-9]*== *$//' "$log" | awk -v RS= '/_core\.|multicast_core/ { print; print ""; found = 1 } END { exit !found }'; then
-  echo "check-memory: FAILED: findings in our code, above" >&2
+  echo "test-sanitizers: FAILED: findings in our code, above" >&2
   exit 1
 fi
-echo "check-memory: no finding in our code"
+echo "test-sanitizers: no finding in our code"

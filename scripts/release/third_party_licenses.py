@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "THIRD-PARTY-LICENSES.txt"
 _RULE = "=" * 80
 _HEAD = f"""\
@@ -91,7 +91,10 @@ def main() -> int:
         TARGET.write_text(wanted, encoding="utf-8")
         return 0
     if not TARGET.exists() or TARGET.read_text("utf-8") != wanted:
-        print(f"{TARGET.name} is out of date: run `python scripts/third_party_licenses.py`", file=sys.stderr)
+        print(
+            f"{TARGET.name} is out of date: run `python scripts/release/third_party_licenses.py`",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

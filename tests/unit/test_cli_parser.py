@@ -1,4 +1,4 @@
-"""Words of the command line to the keywords that a tool is called with. Nothing is sent or opened."""
+"""Test how the command line becomes the keywords of a tool, and how errors are reported. Nothing is opened."""
 
 import os
 from pathlib import Path
@@ -87,21 +87,21 @@ def keywords(*words: str) -> tuple[str, dict[str, Any]]:
         ("SAY --port 65535 -m -m", "SAY", {**SAY, "port": 65535, "data": ["-m"]}),
     ],
 )
-def test_words_become_keywords(words: str, command: str, expected: dict[str, Any]) -> None:
+def test_parser_words_become_tool_keywords(words: str, command: str, expected: dict[str, Any]) -> None:
     assert keywords(*words.split()) == (command, expected)
 
 
-def test_the_message_keeps_its_words_apart() -> None:
+def test_parser_message_words_are_joined_with_spaces() -> None:
     assert keywords("SAY", "-m", "two  spaces", "", "end")[1]["data"] == ["two  spaces  end"]
     assert keywords("SAY", "-m", "")[1]["data"] == [""]
 
 
-def test_only_say_has_a_message() -> None:
+def test_parser_message_option_outside_say_exits() -> None:
     with pytest.raises(SystemExit):
         parser.parse(["RECV", "-m", "hello"])
 
 
-def test_debug_is_the_command_lines_own() -> None:
+def test_parser_debug_is_not_passed_to_the_tool() -> None:
     assert parser.parse(["NOOP", "--debug"]).debug is True
     assert parser.parse(["--debug", "NOOP"]).debug is True
     assert parser.parse(["NOOP"]).debug is False
@@ -117,7 +117,7 @@ def test_debug_is_the_command_lines_own() -> None:
         (KeyError(), "KeyError (add --debug to see where)", 70),
     ],
 )
-def test_a_failure_is_one_line(
+def test_report_failure_prints_one_line(
     capsys: pytest.CaptureFixture[str], problem: BaseException, line: str, code: int
 ) -> None:
     assert errors.report(problem, parser.parse(["RECV"])) == code
@@ -128,14 +128,14 @@ def test_a_failure_is_one_line(
     ("problem", "code"),
     [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141), (SystemExit(143), 143), (SystemExit("x"), 2)],
 )
-def test_an_end_from_outside_is_no_failure(
+def test_report_signal_or_exit_prints_nothing(
     capsys: pytest.CaptureFixture[str], problem: BaseException, code: int
 ) -> None:
     assert errors.report(problem, parser.parse(["RECV"])) == code
     assert capsys.readouterr().err == ""
 
 
-def test_debug_shows_the_way_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_with_debug_prints_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert errors.report(ValueError("bad"), parser.parse(["RECV", "--debug"])) == 65
     err = capsys.readouterr().err
     assert err.startswith("ValueError: bad\nmulticast RECV: bad")
@@ -148,27 +148,27 @@ def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
-def test_the_help_of_a_listener_tells_what_can_be_heard(
+def test_help_of_listening_command_shows_listening_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = help_of(command, capsys)
+    shown = help_of(command, capsys)
     for part in ("239.1.2.3+10", "239.1.2.0/24", "10.0.0.1@232.1.2.3", "(default: 224.0.0.1)", "'all'"):
-        assert part in told
+        assert part in shown
     for option in ("--use-std", "--daemon", "--source", "--exclude"):
-        assert f" {option} " in told
+        assert f" {option} " in shown
 
 
 @pytest.mark.parametrize("command", ["SAY", "NOOP"])
-def test_the_help_of_others_does_not_tell_of_listening(
+def test_help_of_other_commands_omits_listening_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = help_of(command, capsys)
+    shown = help_of(command, capsys)
     for option in ("--use-std", "--daemon", "--source", "--exclude"):
-        assert option not in told
+        assert option not in shown
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])
-def test_the_help_fits_the_terminal(
+def test_help_lines_fit_the_terminal_width(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -180,18 +180,18 @@ def test_the_help_fits_the_terminal(
     assert (max(widths) > 40) == (columns == "200")
 
 
-def test_an_output_that_cannot_be_written_is_told(
+def test_flush_stdout_full_device_prints_error_and_returns_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full = Path("/dev/full")
     if not full.exists():
-        # The device is Linux's; elsewhere a full disk would have to be made.
+        # Only Linux has this device.
         pytest.skip("there is no /dev/full here")
     with full.open("w") as out:
         monkeypatch.setattr("sys.stdout", out)
         out.write("lost")
         assert output.flush_stdout(0) == 2
-        # What is left now goes nowhere: closing the file writes it.
+        # Closing the file writes the rest, which now goes to the null device.
         assert os.fstat(out.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
     assert (
         capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a receiving tool joins and binds."""
+"""Test which groups a receiving tool joins and which address it binds."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from multicast._legacy.join_options import is_group, receiver_kwargs
         "fd00::1@ff35::8000:1+3",
     ],
 )
-def test_groups_are_known(text: str) -> None:
+def test_is_group_multicast_endpoint_returns_true(text: str) -> None:
     assert is_group(text)
 
 
@@ -40,11 +40,11 @@ def test_groups_are_known(text: str) -> None:
         "fd00::1+3",
     ],
 )
-def test_and_what_is_none(text: str) -> None:
+def test_is_group_anything_else_returns_false(text: str) -> None:
     assert not is_group(text)
 
 
-def test_a_lone_group_is_joined_strictly() -> None:
+def test_receiver_kwargs_single_group_is_strict() -> None:
     assert receiver_kwargs([], "239.1.2.3", "eth0") == {
         "group": ["239.1.2.3"],
         "bind": None,
@@ -55,7 +55,7 @@ def test_a_lone_group_is_joined_strictly() -> None:
     }
 
 
-def test_the_primary_group_comes_first_and_nothing_comes_twice() -> None:
+def test_receiver_kwargs_groups_start_with_primary_without_duplicates() -> None:
     assert receiver_kwargs(["239.2.2.2", "239.2.2.2"], "239.1.1.1", None)["group"] == [
         "239.1.1.1",
         "239.2.2.2",
@@ -66,12 +66,12 @@ def test_the_primary_group_comes_first_and_nothing_comes_twice() -> None:
     ]
 
 
-def test_nothing_named_is_the_default_group() -> None:
+def test_receiver_kwargs_without_group_uses_the_default() -> None:
     assert receiver_kwargs([], None, None)["group"] == ["224.0.0.1"]
 
 
 @pytest.mark.parametrize(("host", "interface"), [("0.0.0.0", None), ("192.0.2.2", "192.0.2.2"), ("::", None)])
-def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interface: str | None) -> None:
+def test_receiver_kwargs_unicast_host_is_bound_and_not_strict(host: str, interface: str | None) -> None:
     assert receiver_kwargs(["239.1.2.3"], host, None) == {
         "group": ["239.1.2.3"],
         "bind": host,
@@ -86,16 +86,18 @@ def test_an_address_is_bound_to_and_takes_all_that_comes_there(host: str, interf
     ("given", "wanted"),
     [(None, []), ((), []), ("10.0.0.1", ["10.0.0.1"]), (("10.0.0.1", "10.0.0.2"), ["10.0.0.1", "10.0.0.2"])],
 )
-def test_senders_are_one_or_several(given: "str | tuple[str, ...] | None", wanted: list[str]) -> None:
+def test_receiver_kwargs_sources_become_a_list(
+    given: "str | tuple[str, ...] | None", wanted: list[str]
+) -> None:
     assert receiver_kwargs([], "239.1.2.3", None, given)["source"] == wanted
     assert receiver_kwargs([], "0.0.0.0", None, exclude=given)["exclude"] == wanted
 
 
-def test_a_named_interface_goes_before_the_bound_address() -> None:
+def test_receiver_kwargs_interface_overrides_bound_address() -> None:
     assert receiver_kwargs([], "192.0.2.2", "eth0")["interface"] == "eth0"
 
 
-def test_a_bind_address_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_receiver_kwargs_bind_address_from_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(join_options, "_MCAST_DEFAULT_BIND_IP", "0.0.0.0")
     assert receiver_kwargs(["239.1.2.3"], None, None)["bind"] == "0.0.0.0"
     assert receiver_kwargs(["239.1.2.3"], "239.1.2.3", None)["bind"] is None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _TABLE = ROOT / "docs" / "install.md"
 # A column of the table, and how the identifiers of its builds go on after the version.
 _COLUMNS = {

@@ -1,4 +1,4 @@
-"""Writes the README's speed figures from a run of `make bench`: ``python scripts/speed_table.py RESULTS.json``.
+"""Writes the README's speed figures from a run of `make bench`: ``python scripts/docs/speed_table.py RESULTS.json``.
 
 What is measured, and how, is told in docs/benchmarks.md; here a few lines are chosen.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 SIZE = 100
 # The name in the results, and what it is called here.

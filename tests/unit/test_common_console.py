@@ -1,4 +1,4 @@
-"""Standard output and input as the tools use them."""
+"""Test standard output and input as the tools use them."""
 
 import io
 import sys
@@ -20,7 +20,7 @@ class Counting(io.StringIO):
         self.flushes += 1
 
 
-def test_each_text_is_a_line_and_is_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_each_text_is_one_flushed_line(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Counting()
     monkeypatch.setattr(sys, "stdout", out)
     console.show("one")
@@ -29,35 +29,35 @@ def test_each_text_is_a_line_and_is_flushed(monkeypatch: pytest.MonkeyPatch) -> 
     assert (out.getvalue(), out.flushes) == ("one\n\n", 2)
 
 
-def test_an_encoding_that_lacks_a_character_gets_its_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_character_missing_in_encoding_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     console.show("5 €")
     assert raw.getvalue().splitlines() == [b"5 \\u20ac"]
 
 
-def test_the_network_does_not_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_control_characters_on_terminal_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     console.show("\x1b]0;title\x07 a\tb\nc \x9b2J \x7f")
     assert out.getvalue() == "\\x1b]0;title\\x07 a\tb\nc \\x9b2J \\x7f\n"
 
 
-def test_a_pipe_gets_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_control_characters_in_pipe_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     console.show("\x1b[0m\0")
     assert out.getvalue() == "\x1b[0m\0\n"
 
 
-def test_an_output_that_was_never_there_is_a_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_without_standard_output_raises_broken_pipe_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(BrokenPipeError, match="standard output is closed"):
         console.show("one")
 
 
 @pytest.mark.parametrize("kind", [BrokenPipeError, PermissionError])
-def test_a_failure_to_write_says_so_and_keeps_its_class(
+def test_show_failed_write_raises_same_class_with_message(
     monkeypatch: pytest.MonkeyPatch, kind: type[OSError]
 ) -> None:
     class Failing(io.StringIO):
@@ -69,14 +69,14 @@ def test_a_failure_to_write_says_so_and_keeps_its_class(
         console.show("one")
 
 
-def test_standard_input_is_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_always_returns_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\x00")))
     assert console.standard_input().read() == b"\xff\x00"
     monkeypatch.setattr(sys, "stdin", io.StringIO("é"))
     assert console.standard_input().read() == "é".encode()
 
 
-def test_an_input_that_was_never_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_missing_raises_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(OSError, match="standard input: it is closed"):
         console.standard_input()

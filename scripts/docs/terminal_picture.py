@@ -1,6 +1,6 @@
 """Draws what two terminals show while one listens and the other speaks: ``docs/_static/terminal.svg``.
 
-    bash scripts/netns.sh --hosts 2 .venv/bin/python scripts/terminal_picture.py
+    bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py
 
 The commands are run for that, on two hosts of a private network, and what is drawn is what they printed.
 """
@@ -23,7 +23,7 @@ SAYS = (
 )
 # Longest wait for anything, in seconds.
 PATIENCE = 15.0
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "_static" / "terminal.svg"
+PICTURE = Path(__file__).resolve().parents[2] / "docs" / "_static" / "terminal.svg"
 
 WIDTH, LINE, CHARACTER = 530, 21, 8.43
 STYLE = """
@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="where to write the picture")
     file = parser.parse_args().file
     if int(os.environ.get("MULTICAST_HOSTS", "0")) < 2:
-        print("run it under: bash scripts/netns.sh --hosts 2", file=sys.stderr)
+        print("run it under: bash scripts/dev/netns.sh --hosts 2", file=sys.stderr)
         return 1
     file.write_text(picture(*exchange()), encoding="utf-8")
     return 0

@@ -22,7 +22,7 @@ def at(free_port: int, loopback: str) -> list[str]:
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
 def test_listener_use_std_prints_the_message(command: str, at: list[str]) -> None:
     with start(command, *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         said = run("SAY", *at, "--group", GROUP, "--message", "Hello", "World!")
         assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
         assert listener.finish() == 0, listener.err
@@ -31,7 +31,7 @@ def test_listener_use_std_prints_the_message(command: str, at: list[str]) -> Non
 
 def test_recv_without_use_std_prints_nothing(at: list[str]) -> None:
     with start("RECV", *at, "--group", GROUP, "--timeout", "10") as listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         run("SAY", *at, "--group", GROUP, "-m", "hello")
         assert listener.finish() == 0, listener.err
         assert (listener.out, listener.err) == ("", "")
@@ -40,7 +40,7 @@ def test_recv_without_use_std_prints_nothing(at: list[str]) -> None:
 @pytest.mark.parametrize("options", [["--daemon", "--use-std", "HEAR"], ["HEAR", "--daemon", "--use-std"]])
 def test_hear_daemon_listens_until_stop(options: list[str], at: list[str]) -> None:
     with start(*options, *at, "--group", GROUP) as listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         for words in (["one"], ["two", "words"], ["STOP"]):
             assert run("SAY", *at, "--group", GROUP, "-m", *words).returncode == 0
         assert listener.finish() == 0, listener.err
@@ -52,7 +52,7 @@ def test_hear_prints_each_message_immediately(at: list[str], loopback: str) -> N
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
         Sender(GROUP, int(at[1]), interface=loopback) as sender,
     ):
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         for payload, line in ((b"one", "one\n"), (b"", "\n"), (b"\xff\xfe", "\\xff\\xfe\n")):
             sender.send(payload)
             # The output is a pipe, so only flushed lines can be read while the program runs.
@@ -64,7 +64,7 @@ def test_hear_1000_messages_per_second_are_all_printed(at: list[str], loopback: 
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
         Sender(GROUP, int(at[1]), interface=loopback) as sender,
     ):
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         messages = [f"message {number}" for number in range(1000)]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pace:
             # A read that times out after a millisecond paces the loop.
@@ -83,7 +83,7 @@ def test_hear_1000_messages_per_second_are_all_printed(at: list[str], loopback: 
 def test_recv_every_given_group_is_received(where: list[str], at: list[str]) -> None:
     for group in (GROUP, OTHER):
         with start("RECV", *at, *where, "--use-std", "--timeout", "10") as listener:
-            until_joined(GROUP, OTHER)
+            listener.until_joined(GROUP, OTHER)
             run("SAY", *at, "--group", group, "-m", f"to {group}")
             assert listener.finish() == 0, listener.err
             assert listener.out == f"to {group}\n"
@@ -100,7 +100,7 @@ def test_interface_by_name_index_or_address_is_accepted(name: str, free_port: in
     index = {"lo": "lo", "1": str(socket.if_nametoindex("lo")), "127.0.0.1": "127.0.0.1"}[name]
     at = ["--port", str(free_port), "--group", GROUP, "--iface", index]
     with start("--use-std", "RECV", *at, "--timeout", "10") as listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         assert run("SAY", *at, "-m", "hello").returncode == 0
         assert listener.finish() == 0, listener.err
         assert listener.out == "hello\n"
@@ -150,7 +150,7 @@ def test_say_message_arrives_unchanged(
 
 def test_recv_largest_datagram_is_printed_whole(at: list[str]) -> None:
     with start("RECV", *at, "--group", GROUP, "--use-std", "--timeout", "10") as listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         run("SAY", *at, "--group", GROUP, "-m", "x" * 65507)
         assert listener.finish() == 0, listener.err
         assert listener.out == "x" * 65507 + "\n"
@@ -168,9 +168,10 @@ def test_hear_no_stop_and_no_reply_keeps_listening_without_answers(at: list[str]
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP, "--no-stop", "--no-reply") as listener,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
     ):
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(loopback))
-        for text in (b"STOP", b"hello"):
+        # The answers to the first two would be sent before the third message is printed.
+        for text in (b"STOP", b"hello", b"the end"):
             client.sendto(text, (GROUP, int(at[1])))
             assert listener.line() == f"{text.decode()}\n"
         client.settimeout(0)
@@ -211,7 +212,7 @@ def test_hear_closed_output_pipe_exits_141(at: list[str], loopback: str) -> None
         stderr=subprocess.PIPE,
     ) as listener:
         os.close(writing)
-        until_joined(GROUP)
+        until_joined(GROUP, pid=listener.pid)
         os.close(reading)
         with Sender(GROUP, int(at[1]), interface=loopback) as sender:
             sender.send(b"hello")

@@ -9,7 +9,6 @@ import pytest
 
 from multicast import Receiver
 from tests.cli.commands import GROUP, MULTICAST, start
-from tests.support.joined import until_joined
 from tests.support.programs import environment
 
 pytestmark = pytest.mark.platform("linux")
@@ -34,7 +33,7 @@ def test_listener_signal_ends_it_at_once_without_output(
     took: list[float] = []
     while not took or (took[-1] >= LIMIT and len(took) < ATTEMPTS):
         with start(*words, *where) as listener:
-            until_joined(GROUP)
+            listener.until_joined(GROUP)
             begun = time.monotonic()
             listener.interrupt(number)
             assert listener.finish(timeout=5) == code, listener.err
@@ -54,7 +53,7 @@ def test_listener_started_with_sigint_ignored_is_interrupted(free_port: int, loo
     finally:
         signal.signal(signal.SIGINT, before)
     with listener:
-        until_joined(GROUP)
+        listener.until_joined(GROUP)
         listener.interrupt()
         assert listener.finish(timeout=5) == 130, listener.err
 

@@ -40,7 +40,7 @@ class Listener(threading.Thread):
 
     def __enter__(self) -> Self:
         self.start()
-        until_joined(GROUP)
+        until_joined(GROUP, pid=os.getpid())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,7 +114,7 @@ def test_hear_stop_false_keeps_listening_after_stop(
         f"multicast.hear.McastHEAR()(group='{GROUP}', port={free_port}, iface='{loopback}', is_std=True, stop=False)"
     )
     with Program(argv_for("python", script)) as program:
-        until_joined(GROUP)
+        program.until_joined(GROUP)
         sender.send(b"STOP")
         sender.send(b"still there")
         assert program.line_with("still there") == "still there\n"
@@ -141,7 +141,8 @@ def test_hear_child_process_exits_0_on_stop(
         kwargs={"is_daemon": True, "port": free_port, "group": GROUP, "iface": loopback},
     )
     process.start()
-    until_joined(GROUP)
+    assert process.pid is not None
+    until_joined(GROUP, pid=process.pid)
     sender.send(b"Default listener only knows: STOP")
     process.join(10)
     assert process.exitcode == 0
@@ -154,8 +155,8 @@ def test_hear_child_process_exits_0_on_sigint(free_port: int, loopback: str) -> 
         kwargs={"port": free_port, "group": GROUP, "iface": loopback},
     )
     process.start()
-    until_joined(GROUP)
     assert process.pid is not None
+    until_joined(GROUP, pid=process.pid)
     os.kill(process.pid, signal.SIGINT)
     process.join(10)
     assert process.exitcode == 0

@@ -102,6 +102,8 @@ def test_say_argument_out_of_range_raises_value_error(
 ) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         say(**{"group": GROUP, "port": ear.port, "data": "x", "iface": loopback, **wrong})
+    say(group=GROUP, port=ear.port, data="the end", iface=loopback)
+    assert heard(ear).data == b"the end"
 
 
 def test_say_one_bad_group_sends_nothing(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
@@ -120,3 +122,5 @@ def test_say_unknown_interface_raises_os_error_that_names_it(say: send.McastSAY)
 def test_say_payload_beyond_udp_limit_raises(say: send.McastSAY, ear: Receiver, loopback: str) -> None:
     with pytest.raises((OSError, ValueError), match=r"65507|too long"):
         say(group=GROUP, port=ear.port, data=b"x" * 65508, iface=loopback)
+    say(group=GROUP, port=ear.port, data="the end", iface=loopback)
+    assert heard(ear).data == b"the end"

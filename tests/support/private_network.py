@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_SCRIPT = ROOT / "scripts" / "netns.sh"
+_SCRIPT = ROOT / "scripts" / "dev" / "netns.sh"
 _HOSTS = 3
 
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from typing_extensions import Self
 
-from tests.support import waiting
+from tests.support import joined, waiting
 from tests.support.private_network import ROOT
 
 
@@ -126,6 +126,13 @@ class Program:
         try:
             return waiting.until(look, f"a UDP socket on port {port or 'any'}", timeout)
         except (AssertionError, TimeoutError) as error:
+            raise AssertionError(f"{error}; it printed:\n{self.out}\n{self.err}") from error
+
+    def until_joined(self, *groups: str, timeout: float = 15.0) -> None:
+        """Wait until the program or a child of it has joined each of ``groups``."""
+        try:
+            joined.until_joined(*groups, pid=self._process.pid, timeout=timeout)
+        except TimeoutError as error:
             raise AssertionError(f"{error}; it printed:\n{self.out}\n{self.err}") from error
 
     def line(self, timeout: float = 10.0) -> str:

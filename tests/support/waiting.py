@@ -36,13 +36,18 @@ def until_bound(pid: int, port: int | None = None, timeout: float = 10.0) -> int
 
 def bound_port(pid: int, port: int | None = None) -> int | None:
     """Return the port of a bound UDP socket of process ``pid`` or a child of it, or None. ``port`` selects one."""
-    for process in [pid, *_children(pid)]:
+    for process in with_descendants(pid):
         found = _bound_ports(process)
         if port in found:
             return port
         if port is None and found:
             return min(found)
     return None
+
+
+def with_descendants(pid: int) -> list[int]:
+    """Return process ``pid`` and all its descendants that exist now."""
+    return [pid, *_children(pid)]
 
 
 def _children(pid: int) -> list[int]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import leaks, markdown, private_network
+import multicast
+from tests.support import joined, leaks, markdown, private_network
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
 
@@ -88,6 +89,49 @@ def test_leaks_running_thread_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
         done.set()
         kept.join()
     assert leaks.left_since(before) == []
+
+
+JOIN = """
+import socket, sys
+with socket.socket() as idle, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    print("open", flush=True)
+    sys.stdin.readline()
+    membership = socket.inet_aton("239.4.9.1") + socket.inet_aton("127.0.0.1")
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    print("joined", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.platform("linux")
+def test_until_joined_counts_only_sockets_of_the_process() -> None:
+    with (
+        multicast.Receiver(["239.4.9.1", "239.4.9.2"], 0, interface="127.0.0.1"),
+        subprocess.Popen(
+            [sys.executable, "-c", JOIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as other,
+    ):
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        joined.until_joined("239.4.9.1", "239.4.9.2", pid=os.getpid())
+        with pytest.raises(TimeoutError, match=rf"process {other.pid} to join 239\.4\.9\.1"):
+            joined.until_joined("239.4.9.1", pid=other.pid, timeout=0.05)
+        other.stdin.write("join\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "joined\n"
+        assert joined.is_joined("239.4.9.1", other.pid)
+        assert not joined.is_joined("239.4.9.2", other.pid)
+        other.communicate("end\n")
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.private_net
+def test_is_joined_ipv6_group_is_found_on_its_interface() -> None:
+    with multicast.Receiver("ff15::4:9:1", 0, interface="veth0"):
+        assert joined.is_joined("ff15::4:9:1", os.getpid())
+        assert not joined.is_joined("ff15::4:9:2", os.getpid())
+    assert not joined.is_joined("ff15::4:9:1", os.getpid())
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def test_hosts_group_not_joined_is_not_received(hosts: list[Host], net: Net, fam
     assert take(joined).data == b"for the joined"
     net.sender(hosts[0], neighbour, joined.port).send(b"for the other")
     assert take(foreign).data == b"for the other"
+    net.sender(hosts[0], family.any_source, joined.port).send(b"mark")
+    assert until_mark(joined, b"mark") == [b"mark"]
 
 
 class TestSources:

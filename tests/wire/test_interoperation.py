@@ -11,7 +11,6 @@ import pytest
 from multicast.sync import Receiver, Sender
 from tests.support import waiting
 from tests.support.hosts import Host
-from tests.support.joined import until_joined
 from tests.support.programs import Program
 from tests.wire.exchange import PATIENCE
 from tests.wire.foreign import COUNT, KINDS, PROGRAMS, Foreign, Kind
@@ -75,8 +74,7 @@ def test_sender_datagrams_are_received_by_other_program(
     with Program(
         us.command(tool(program.name), *program.hear(kind, free_port, us, wanted, tmp_path))
     ) as listener:
-        with on(us):
-            until_joined(kind.group)
+        listener.until_joined(kind.group)
         strangers = [say(unwanted, "unwanted")] if kind.specific else []
         say(wanted, "wanted")
         waiting.until(

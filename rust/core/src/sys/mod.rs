@@ -1,46 +1,44 @@
 //! What the platforms do differently, behind one contract; the only unsafe code of the project.
 //!
-//! Each platform file gives:
+//! Each platform has a folder, with one file for each idea:
 //!
-//! * [`Waker`]: something to wait on that another thread can set once, for good;
-//! * [`wait_readable`], [`wait_writable`]: sleep until a socket is ready, the waker is set, a signal comes or
-//!   the time is over;
-//! * [`ReceiveQueue`]: receives what is there, without blocking, with its control messages;
-//! * [`SendQueue`]: sends as much as the socket takes, without blocking;
-//! * [`ReadySet`]: one descriptor that is ready when any of many sockets is, where the system has such a thing;
-//! * [`Monitor`]: tells that interfaces, addresses or routes changed; [`Routes`]: which interface they choose;
-//! * [`wait_receiving`]: sleeps as [`wait_readable`] does, or until the monitor has something to tell, and says if it has;
-//! * [`duplicate`]: a socket of one's own from somebody else's descriptor;
-//! * [`with_signals_blocked`], [`generation`]: what a thread of the core needs to know of its process (in `process.rs`);
-//! * [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks.
+//! * `caps`: facts that never change, such as limits and the names of the settings behind them;
+//! * `options`: [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
+//! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
+//! * `send`: [`SendQueue`] sends as much as the socket takes, without blocking;
+//! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
+//! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed; [`Routes`] tells which interface they choose;
+//! * `waker`: [`Waker`], which another thread sets to end a wait;
+//! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
+//!   signal arrives or the time is over.
 //!
-//! `socket2` does everything that it can do; what is here is the rest. A target that is none of these does
-//! not compile, rather than half-work.
+//! Files beside the folders serve several platforms: `unix/`; `source.rs` (source-specific calls); `process.rs` (signals and
+//! forks); `single_send.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
+//!
+//! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::pure::cmsg::octets;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "linux.rs"]
-mod platform;
+mod linux;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as platform;
 #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-#[path = "macos.rs"]
-mod platform;
+mod macos;
+#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+use macos as platform;
 #[cfg(windows)]
-#[path = "windows.rs"]
-mod platform;
+mod windows;
+#[cfg(windows)]
+use windows as platform;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod epoll;
-#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-mod kqueue;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod netlink;
 mod polling;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod portable;
 mod process;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod single_send;
+mod source;
 #[cfg(unix)]
 mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -49,72 +47,73 @@ mod unmonitored;
 pub(crate) use crate::errno;
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
+pub(crate) use source::{SourceCall, source_call};
 
-/// What a wait ended with.
+/// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// A socket is ready, or has an error to tell.
+    /// A socket is ready, or has an error to report.
     Ready,
     /// The waker was set.
     Woken,
-    /// A signal came: the caller lets its owner look at it, then waits on.
+    /// A signal arrived: the caller lets its owner handle it, then waits on.
     #[cfg_attr(windows, expect(dead_code, reason = "no signal interrupts a wait on Windows"))]
     Interrupted,
     /// The time is over.
     TimedOut,
 }
 
-/// What one send of a queue did.
+/// The result of one send.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// Messages that the kernel took.
+    /// Messages that the system took.
     pub(crate) messages: usize,
-    /// Of these, how many went coalesced with others.
+    /// How many of these were coalesced with others.
     pub(crate) coalesced: usize,
 }
 
-/// What a receiving socket is asked for.
+/// The receiving options of a socket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// Only what was joined on this very socket, where the kernel can sort that out.
-    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "Linux alone can"))]
+    /// Deliver only what was joined on this socket, if the kernel can sort that out.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "only Linux can"))]
     pub(crate) strict: bool,
-    /// When each datagram came.
-    #[cfg_attr(windows, expect(dead_code, reason = "Windows does not tell"))]
+    /// Report when each datagram arrived.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows does not report it"))]
     pub(crate) timestamps: bool,
-    /// How many hops it has left.
+    /// Report the remaining hops of each datagram.
     pub(crate) ttl: bool,
-    /// Several datagrams in one buffer, where the kernel can.
-    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "Linux alone can"))]
+    /// Accept several datagrams in one buffer, if the kernel can coalesce them.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "only Linux can"))]
     pub(crate) coalesce: bool,
 }
 
-/// What the kernel told of one received buffer.
+/// One received buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
-    /// Octets received.
+    /// Bytes received.
     pub(crate) length: usize,
-    /// The datagram was longer than the slot, or not all that the kernel told of it had room.
+    /// The datagram was longer than the slot, or its control messages were longer than the room for them.
     pub(crate) truncated: bool,
-    /// Who sent it.
+    /// The sender's address.
     pub(crate) sender: SocketAddr,
-    /// What the control messages said.
+    /// The content of the control messages.
     pub(crate) told: Told,
 }
 
-/// The content of the control messages of one received buffer; what was not told stays `None` or 0.
+/// The content of the control messages of one received buffer. What the system did not report is `None` or 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) destination: Option<IpAddr>,
     pub(crate) interface: u32,
     pub(crate) timestamp_ns: Option<i64>,
     pub(crate) ttl: Option<u8>,
-    /// Octets of each coalesced datagram; 0 where nothing was coalesced.
+    /// Bytes in each coalesced datagram; 0 if nothing was coalesced.
     pub(crate) segment: usize,
 }
 
 impl Told {
-    /// `struct in_pktinfo`, whose fields the systems order differently: where the index and the destination stand.
+    /// Reads a `struct in_pktinfo`. The systems order its fields differently, hence the two positions.
     fn packet_info_v4(&mut self, data: &[u8], index_at: usize, destination_at: usize) {
         if let (Some(index), Some(address)) = (octets(data, index_at), octets::<4>(data, destination_at)) {
             self.interface = u32::from_ne_bytes(index);
@@ -122,7 +121,7 @@ impl Told {
         }
     }
 
-    /// `struct in6_pktinfo`: destination, index (RFC 3542 section 6.2).
+    /// Reads a `struct in6_pktinfo`: destination, index (RFC 3542 section 6.2).
     fn packet_info_v6(&mut self, data: &[u8]) {
         if let (Some(address), Some(index)) = (octets::<16>(data, 0), octets(data, 16)) {
             self.destination = Some(Ipv6Addr::from(address).into());
@@ -130,7 +129,7 @@ impl Told {
         }
     }
 
-    /// A hop count: an `int` on most systems, one octet on some.
+    /// Reads a hop count: an `int` on most systems, one byte on some.
     fn hops(&mut self, data: &[u8]) {
         self.ttl = match data.len() {
             1 => Some(data[0]),
@@ -139,7 +138,7 @@ impl Told {
     }
 }
 
-/// The sender of a datagram; UDP has no others than these two families.
+/// Converts the sender's address; UDP has no other families than these two.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn socket_addr(address: &socket2::SockAddr) -> SocketAddr {
     address.as_socket().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packet_info_of_both_families_is_read() {
+    fn packet_info_of_either_family_is_read() {
         let mut told = Told::default();
         let mut v4 = 7u32.to_ne_bytes().to_vec();
         v4.extend([10, 0, 0, 1, 239, 1, 2, 3]);
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn short_or_senseless_data_tells_nothing() {
+    fn control_data_too_short_or_out_of_range_is_ignored() {
         let mut told = Told::default();
         told.packet_info_v4(&[1; 11], 0, 8);
         told.packet_info_v6(&[1; 19]);

@@ -1,15 +1,14 @@
-//! Where no message tells of changes: a look at the interfaces, now and then. The look itself is not here.
+//! A timer that stands in for notifications where the system sends none. The caller lists the interfaces itself.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::pure::netlink::News;
 
-/// Half of the two seconds within which memberships are to be restored.
-pub(super) const PERIOD: Duration = Duration::from_secs(1);
+/// Half of the two seconds within which memberships must be restored.
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 
-/// Says, once a period, that something may have changed.
+/// Reports once per period that something may have changed.
 #[derive(Debug)]
 pub(crate) struct Polling {
     last: Mutex<Instant>,
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_speaks_up_once_a_period() {
+    fn polling_reports_once_per_period() {
         let polling = Polling::default();
         let count = || {
             let mut count = 0;

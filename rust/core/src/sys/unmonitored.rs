@@ -1,4 +1,4 @@
-//! Systems whose messages about interfaces and routes are not read: a look now and then, and no word on routes.
+//! Systems whose routing messages this crate does not read: changes are found by polling, and routes are unknown.
 
 use std::io;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::polling::Polling;
 use crate::pure::netlink::News;
 
-/// Tells of changes, by looking now and then.
+/// Reports changes by polling.
 #[derive(Debug)]
 pub(crate) struct Monitor(Polling);
 
@@ -16,25 +16,25 @@ impl Monitor {
         Ok(Self(Polling::default()))
     }
 
-    /// Routes are not looked at.
+    /// Does nothing: changes of routes are not seen here.
     pub(crate) fn watch_routes(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Says whether it is time for a look. Returns whether nothing was missed, which a look cannot tell. Never blocks.
+    /// Reports whether the period is over. Returns true: polling misses nothing. Never blocks.
     pub(crate) fn drain(&self, visit: impl FnMut(News)) -> io::Result<bool> {
         self.0.drain(visit);
         Ok(true)
     }
 
-    /// After what time it has to be asked.
+    /// Returns the time until [`Self::drain`] must be called.
     pub(crate) fn due(&self) -> Option<Duration> {
         Some(self.0.due())
     }
 
-    /// There is nothing to wait on for a sign.
+    /// Returns `None`: there are no notifications to wait for.
     #[cfg(unix)]
-    pub(super) fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::RawFd> {
         None
     }
 }

@@ -1,30 +1,31 @@
-//! Linux's routing socket: which interface the routes choose, and what changes. The messages are in `pure::netlink`.
+//! The routing socket: what changes, and which interface the routes choose. The messages are read in `pure::netlink`.
 
 use std::ffi::c_int;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use super::polling::Polling;
-use super::unix::set_option;
 use crate::pure::netlink::{News, news, route_answer, route_request};
+use crate::sys::polling::Polling;
+use crate::sys::unix::set_option;
 
-/// Interfaces and addresses of both families.
+/// Notifications about links, and about addresses of both families.
 const GROUPS: c_int = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
 /// `RTNLGRP_IPV4_ROUTE` and `RTNLGRP_IPV6_ROUTE` of linux/rtnetlink.h.
 const ROUTE_GROUPS: [u32; 2] = [7, 11];
 /// `NETLINK_ADD_MEMBERSHIP` of linux/netlink.h.
 const ADD_MEMBERSHIP: c_int = 1;
-/// The kernel never sends more in one datagram (linux/netlink.h, `NLMSG_GOODSIZE`).
-const LONGEST: usize = 32_768;
+/// The longest datagram that the kernel sends (linux/netlink.h, `NLMSG_GOODSIZE`).
+const MAX_DATAGRAM: usize = 32_768;
 
 fn open(groups: c_int) -> io::Result<Socket> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
     socket.set_nonblocking(true)?;
     let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: sockaddr_nl is a socket address of this platform, of plain integers, for which zero octets are valid.
+    // SAFETY: sockaddr_nl is a socket address of this platform; it holds plain integers, for which zero bytes are valid.
     let name = unsafe { storage.view_as::<libc::sockaddr_nl>() };
     name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
     name.nl_groups = groups as u32;
@@ -34,7 +35,7 @@ fn open(groups: c_int) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Tells of changes: by the kernel's messages, or by looking now and then where the kernel does not let us listen.
+/// Reports changes: by the kernel's notifications, or by polling if the kernel refuses those.
 #[derive(Debug)]
 pub(crate) enum Monitor {
     Messages(Socket),
@@ -51,7 +52,7 @@ impl Monitor {
         }
     }
 
-    /// From now on tells of routes too.
+    /// Reports changes of routes too from now on.
     pub(crate) fn watch_routes(&self) -> io::Result<()> {
         match self {
             Self::Messages(socket) => {
@@ -61,37 +62,39 @@ impl Monitor {
         }
     }
 
-    /// Shows what has happened since the last call. Returns whether nothing was missed. Never blocks.
+    /// Passes everything that has happened since the last call to `visit`. Returns whether that is complete. Never
+    /// blocks.
     pub(crate) fn drain(&self, mut visit: impl FnMut(News)) -> io::Result<bool> {
+        let socket = match self {
+            Self::Looks(polling) => {
+                polling.drain(visit);
+                return Ok(true);
+            }
+            Self::Messages(socket) => socket,
+        };
         let mut complete = true;
-        match self {
-            Self::Looks(polling) => polling.drain(visit),
-            Self::Messages(socket) => {
-                let mut buffer = [0; LONGEST];
-                loop {
-                    match (&mut &*socket).read(&mut buffer) {
-                        Ok(length) => news(&buffer[..length], &mut visit),
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => complete = false,
-                        Err(e) => return Err(e),
-                    }
-                }
+        let mut buffer = [0; MAX_DATAGRAM];
+        loop {
+            match (&mut &*socket).read(&mut buffer) {
+                Ok(length) => news(&buffer[..length], &mut visit),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(complete),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => complete = false,
+                Err(e) => return Err(e),
             }
         }
-        Ok(complete)
     }
 
-    /// After what time it has to be asked although it gave no sign; `None` where it always gives one.
-    pub(crate) fn due(&self) -> Option<std::time::Duration> {
+    /// Returns the time until [`Self::drain`] must be called without notification; `None` if one always comes.
+    pub(crate) fn due(&self) -> Option<Duration> {
         match self {
             Self::Messages(_) => None,
             Self::Looks(polling) => Some(polling.due()),
         }
     }
 
-    /// What to wait on for a sign.
-    pub(super) fn descriptor(&self) -> Option<RawFd> {
+    /// Returns the descriptor that notifications arrive on.
+    pub(crate) fn descriptor(&self) -> Option<RawFd> {
         match self {
             Self::Messages(socket) => Some(socket.as_raw_fd()),
             Self::Looks(_) => None,
@@ -99,23 +102,23 @@ impl Monitor {
     }
 }
 
-/// Answers by which interface the system would send.
+/// Looks up the interface through which the system would send.
 #[derive(Debug)]
 pub(crate) struct Routes(Option<Socket>);
 
 impl Routes {
-    /// Where the kernel does not answer (a sandbox), nothing is known.
+    /// Opens a routing socket. If the kernel refuses it (a sandbox), no route is known.
     pub(crate) fn open() -> Self {
         Self(open(0).ok())
     }
 
-    /// The interface that the routes choose for a destination; `None` where no route leads there, or it is not known.
+    /// Returns the interface that the routes choose for a destination; `None` if there is no route, or none is known.
     pub(crate) fn interface(&self, destination: IpAddr) -> io::Result<Option<u32>> {
         let Some(socket) = &self.0 else { return Ok(None) };
         let sequence = 1;
         socket.send(&route_request(destination, sequence))?;
         let mut buffer = [0; 4096];
-        // The kernel has answered by the time that the question is sent.
+        // The kernel answers before `send` returns.
         match (&mut &*socket).read(&mut buffer) {
             Ok(length) => Ok(route_answer(&buffer[..length], sequence).flatten()),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -1,4 +1,4 @@
-//! Sending where there is no batched call: one `sendto` a message.
+//! Sending on systems without a batched call: one `sendto` per message.
 
 use std::io::{self, IoSlice};
 
@@ -7,7 +7,7 @@ use socket2::{SockAddr, Socket};
 use super::Sent;
 use super::platform::SEND_FLAGS;
 
-/// Sends one message by one `sendto`.
+/// Sends each message with its own `sendto`.
 pub(crate) struct SendQueue;
 
 impl SendQueue {
@@ -15,8 +15,8 @@ impl SendQueue {
         Self
     }
 
-    /// Sends from the first message on. Returns what was taken: nothing where the socket's buffer is full.
-    /// Never blocks.
+    /// Sends from the first message on. Returns what the system took: nothing if the socket's buffer is full. Never
+    /// blocks.
     pub(crate) fn send(
         &mut self,
         socket: &Socket,
@@ -30,7 +30,7 @@ impl SendQueue {
                     Ok(_) => break,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return sent,
-                    // What was sent is reported first; the next call meets the error again.
+                    // Report what was sent first; the next call meets the error again.
                     Err(_) if done > 0 => return sent,
                     Err(e) => return Err(e),
                 }

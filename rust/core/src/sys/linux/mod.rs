@@ -1,0 +1,22 @@
+//! Linux: `recvmmsg` and `sendmmsg`, coalescing (`UDP_GRO`, `UDP_SEGMENT`), and a socket's own counters.
+
+mod caps;
+mod epoll;
+mod options;
+mod recv;
+mod rtnetlink;
+mod send;
+mod waker;
+
+pub(crate) use super::unix::{
+    duplicate, interface_mtu, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
+};
+pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SOURCE_LIMIT};
+pub(crate) use epoll::ReadySet;
+pub(crate) use options::{
+    force_receive_buffer, kernel_drops, prepare_receiver, stop_coalescing, tell_destination, usable_buffer,
+};
+pub(crate) use recv::ReceiveQueue;
+pub(crate) use rtnetlink::{Monitor, Routes};
+pub(crate) use send::SendQueue;
+pub(crate) use waker::Waker;

@@ -1,0 +1,86 @@
+//! Linux socket options that `socket2` lacks.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Socket};
+
+use crate::sys::Wanted;
+use crate::sys::unix::set_option;
+
+/// `getsockopt(SOL_SOCKET, SO_MEMINFO)`, since Linux 4.12: memory figures and the drop counter (sock_diag(7)).
+const SO_MEMINFO: c_int = 55;
+const SK_MEMINFO_VARS: usize = 9;
+const SK_MEMINFO_DROPS: usize = 8;
+
+/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket.
+pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
+    let (ttl, all) = (c_int::from(wanted.ttl), c_int::from(!wanted.strict));
+    let filters = if domain == Domain::IPV4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, ttl)?;
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, all)?;
+        wanted.strict
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, ttl)?;
+        // Since Linux 4.20. On older kernels, the receiver's own filter does this work.
+        try_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, all)? && wanted.strict
+    };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, c_int::from(wanted.timestamps))?;
+    // Since Linux 5.0. Older kernels deliver every datagram by itself.
+    try_option(socket, libc::SOL_UDP, libc::UDP_GRO, c_int::from(wanted.coalesce))?;
+    Ok(filters)
+}
+
+/// Makes the kernel report the destination and the interface of each datagram.
+pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()> {
+    if domain == Domain::IPV4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+    }
+}
+
+/// Sets an option. Returns whether the kernel knows it.
+fn try_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<bool> {
+    match set_option(socket, level, name, value) {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::EINVAL)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Turns coalescing off, for a socket that goes to code that cannot cut coalesced buffers apart.
+pub(crate) fn stop_coalescing(socket: &Socket) -> io::Result<()> {
+    try_option(socket, libc::SOL_UDP, libc::UDP_GRO, 0).map(|_| ())
+}
+
+/// Sets the receive buffer beyond `net.core.rmem_max`, which requires `CAP_NET_ADMIN`.
+pub(crate) fn force_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+}
+
+/// Converts a reported buffer size to the user's terms: the kernel doubles the requested size to make room for its
+/// bookkeeping (socket(7)).
+pub(crate) fn usable_buffer(reported: usize) -> usize {
+    reported / 2
+}
+
+/// Returns how many datagrams the kernel has dropped at this socket since it was opened. Wraps at 2^32.
+pub(crate) fn kernel_drops(socket: &Socket) -> io::Result<Option<u32>> {
+    let mut figures = [0u32; SK_MEMINFO_VARS];
+    let mut size = mem::size_of_val(&figures) as libc::socklen_t;
+    // SAFETY: the pointer and size describe `figures`; getsockopt(2) writes at most `size` bytes to it.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_MEMINFO, figures.as_mut_ptr().cast(), &raw mut size)
+    };
+    if result == 0 {
+        return Ok((size as usize == mem::size_of_val(&figures)).then_some(figures[SK_MEMINFO_DROPS]));
+    }
+    match io::Error::last_os_error() {
+        e if e.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(None),
+        e => Err(e),
+    }
+}

@@ -1,0 +1,61 @@
+//! Socket options of macOS and FreeBSD that `socket2` lacks.
+
+use std::ffi::c_int;
+use std::io;
+
+use socket2::{Domain, Socket};
+
+use crate::sys::Wanted;
+use crate::sys::unix::set_option;
+
+/// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined.
+pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
+    let ttl = c_int::from(wanted.ttl);
+    if domain == Domain::IPV4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, ttl)?;
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, ttl)?;
+    }
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP, c_int::from(wanted.timestamps))?;
+    Ok(false)
+}
+
+/// Makes the kernel report the destination and the interface of each datagram.
+pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()> {
+    if domain == Domain::IPV4 {
+        receive_packet_info_v4(socket)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+    }
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn receive_packet_info_v4(socket: &Socket) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
+}
+
+#[cfg(target_os = "freebsd")]
+fn receive_packet_info_v4(socket: &Socket) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_IP, libc::IP_RECVDSTADDR, 1)?;
+    set_option(socket, libc::IPPROTO_IP, libc::IP_RECVIF, 1)
+}
+
+/// Does nothing: there is no coalescing.
+pub(crate) fn stop_coalescing(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Asks once more: no privilege exceeds the limit here.
+pub(crate) fn force_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    socket.set_recv_buffer_size(bytes)
+}
+
+/// Returns the size as it is: the system reports what it grants.
+pub(crate) fn usable_buffer(reported: usize) -> usize {
+    reported
+}
+
+/// Returns `None`: these systems do not count drops per socket.
+pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
+    Ok(None)
+}

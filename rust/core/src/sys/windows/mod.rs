@@ -1,0 +1,16 @@
+//! Windows: one `WSARecvMsg` or `sendto` per datagram; no coalescing, no drop counter, no receive time.
+
+mod caps;
+mod options;
+mod recv;
+mod wait;
+
+pub(crate) use super::single_send::SendQueue;
+pub(crate) use super::unmonitored::{Monitor, Routes};
+pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
+pub(crate) use options::{
+    duplicate, force_receive_buffer, interface_mtu, kernel_drops, prepare_receiver, set_option, set_send_interface_v4,
+    stop_coalescing, tell_destination, usable_buffer,
+};
+pub(crate) use recv::ReceiveQueue;
+pub(crate) use wait::{ReadySet, Waker, wait_readable, wait_receiving, wait_writable};

@@ -1,0 +1,110 @@
+//! Socket options that `socket2` lacks, handles, and the MTU of an interface.
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{AsRawSocket, BorrowedSocket, RawSocket};
+use std::ptr;
+
+use socket2::{Domain, Socket};
+use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, NO_ERROR};
+use windows_sys::Win32::NetworkManagement::IpHelper::{GetIfEntry2, MIB_IF_ROW2};
+use windows_sys::Win32::Networking::WinSock as ws;
+
+use crate::sys::Wanted;
+
+/// Sets one socket option of plain-data type.
+pub(crate) fn set_option<T: Copy>(socket: &Socket, level: i32, name: i32, value: T) -> io::Result<()> {
+    let size = i32::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: the pointer and size describe `value`, which outlives the call; setsockopt only reads it.
+    let result =
+        unsafe { ws::setsockopt(socket.as_raw_socket() as ws::SOCKET, level, name, (&raw const value).cast(), size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns false:
+/// the receiver's own filter discards what was not joined.
+pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
+    socket.set_nonblocking(true)?;
+    ignore_resets(socket)?;
+    let ttl = u32::from(wanted.ttl);
+    if domain == Domain::IPV4 {
+        set_option(socket, ws::IPPROTO_IP, ws::IP_RECVTTL, ttl)?;
+    } else {
+        set_option(socket, ws::IPPROTO_IPV6, ws::IPV6_HOPLIMIT, ttl)?;
+    }
+    Ok(false)
+}
+
+fn ignore_resets(socket: &Socket) -> io::Result<()> {
+    let off = 0u32;
+    let mut returned = 0u32;
+    // SAFETY: the input pointer and size describe `off`; the only output is the count.
+    let result = unsafe {
+        ws::WSAIoctl(
+            socket.as_raw_socket() as ws::SOCKET,
+            ws::SIO_UDP_CONNRESET,
+            (&raw const off).cast(),
+            mem::size_of_val(&off) as u32,
+            ptr::null_mut(),
+            0,
+            &raw mut returned,
+            ptr::null_mut(),
+            None,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes the system report the destination and the interface of each datagram.
+pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()> {
+    if domain == Domain::IPV4 {
+        set_option(socket, ws::IPPROTO_IP, ws::IP_PKTINFO, 1u32)
+    } else {
+        set_option(socket, ws::IPPROTO_IPV6, ws::IPV6_PKTINFO, 1u32)
+    }
+}
+
+/// Does nothing: there is no coalescing.
+pub(crate) fn stop_coalescing(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Asks once more: there is no limit to exceed.
+pub(crate) fn force_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    socket.set_recv_buffer_size(bytes)
+}
+
+/// Returns the size as it is: the system reports what it grants.
+pub(crate) fn usable_buffer(reported: usize) -> usize {
+    reported
+}
+
+/// Returns `None`: Windows does not count drops per socket.
+pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
+/// Sends IPv4 multicast through the interface with this index: `IP_MULTICAST_IF` takes 0.x.x.x as an index, in network
+/// order.
+pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32) -> io::Result<()> {
+    set_option(socket, ws::IPPROTO_IP, ws::IP_MULTICAST_IF, interface.to_be())
+}
+
+/// Returns the MTU of an interface, in bytes; `None` if the interface is gone.
+pub(crate) fn interface_mtu(_name: &str, index: u32) -> io::Result<Option<u32>> {
+    let mut row = MIB_IF_ROW2 { InterfaceIndex: index, ..Default::default() };
+    // SAFETY: `row` is a live, exclusively borrowed MIB_IF_ROW2 with the index that selects the row.
+    match unsafe { GetIfEntry2(&raw mut row) } {
+        NO_ERROR => Ok(Some(row.Mtu)),
+        ERROR_FILE_NOT_FOUND => Ok(None),
+        code => Err(io::Error::from_raw_os_error(code as i32)),
+    }
+}
+
+/// Returns an own `Socket` for the handle `raw`; both share the kernel's socket.
+pub(crate) fn duplicate(raw: i64) -> io::Result<Socket> {
+    let raw = RawSocket::try_from(raw).map_err(|_| io::Error::from_raw_os_error(ws::WSAENOTSOCK))?;
+    // SAFETY: the handle is used only for WSADuplicateSocketW within this call, which refuses anything but a socket.
+    let borrowed = unsafe { BorrowedSocket::borrow_raw(raw) };
+    Ok(borrowed.try_clone_to_owned()?.into())
+}

@@ -84,8 +84,16 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --group 239.1.2.3+0", USAGE, "stands for 0 groups"),
     ("RECV --group 239.255.255.255+2", USAGE, f"{NO_GROUP} '239.255.255.255+2'"),
     ("RECV --group 10.0.0.0/24", USAGE, f"{NO_GROUP} '10.0.0.0/24'"),
-    ("RECV --group ff02::1", DATA, "name one, as in ff02::1%eth0"),
-    ("SAY --group ff02::1 -m x", DATA, "name one, as in ff02::1%eth0"),
+    (
+        "RECV --group ff02::1",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
+    (
+        "SAY --group ff02::1 -m x",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
     ("RECV --group ff02::1%nosuch0", USAGE, "cannot use nosuch0: No such device (interfaces here: lo"),
     # sources
     ("RECV --source", USAGE, "argument --source: expected at least one argument"),

@@ -252,7 +252,7 @@ def test_route_of_a_word_that_is_no_address_is_an_error() -> None:
 
 
 def test_help_of_the_command_is_that_of_help(tool: Callable[[str], str]) -> None:
-    asked, told = run("help", "interfaces"), run("interfaces", "--help")
-    assert (asked.returncode, told.returncode) == (0, 0)
-    assert asked.stdout == told.stdout
+    asked, option = run("help", "interfaces"), run("interfaces", "--help")
+    assert (asked.returncode, option.returncode) == (0, 0)
+    assert asked.stdout == option.stdout
     assert asked.stdout.startswith(b"usage: multicast interfaces ")

@@ -125,7 +125,7 @@ REFUSED_BY_BOTH = [
         (ipaddress.ip_address("10.0.0.1"), 5000),
         {},
         ValueError,
-        r"group must be a multicast address .*, got 10.0.0.1",
+        "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 10.0.0.1",
     ),
     ((f"{GROUP}%eth0:5000",), {}, ValueError, "as in '239.1.2.3:5000%eth0'"),
 ]
@@ -399,7 +399,7 @@ class TestOpen:
                 ["239.1.2.4", "10.0.0.1"],
                 {},
                 ValueError,
-                r"group must be a multicast address .*, got 10.0.0.1",
+                "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 10.0.0.1",
             ),
             (None, {}, TypeError, "got NoneType"),
         ],

@@ -42,9 +42,6 @@ default_role = "py:obj"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
-# Quotes and ellipses only: two hyphens begin an option.
-smartquotes_action = "qe"
-
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
@@ -131,6 +128,17 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     return f"{REPOSITORY}/blob/{REF}/{where}#L{first}-L{first + len(lines) - 1}"
 
 
+def simplify_types(
+    app: Sphinx, kind: str, name: str, found: object, options: object, signature: str, result: str
+) -> tuple[str | None, str | None]:
+    """Show types in signatures without the private modules that define them, and `SupportsIndex` as `int`."""
+
+    def simple(text: str | None) -> str | None:
+        return text and re.sub(r"\b(?:_arguments|_core|handlers)\.", "", text).replace("SupportsIndex", "int")
+
+    return simple(signature), simple(result)
+
+
 class PlainBuiltins(SphinxPostTransform):
     """Unlinks the names of built-in types, which would link to attributes with the same name."""
 
@@ -148,5 +156,6 @@ def setup(app: Sphinx) -> None:
     app.add_post_transform(PlainBuiltins)
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
+    app.connect("autodoc-process-signature", simplify_types)
     # A configuration value of Sphinx, so that pages are rebuilt when it changes.
     app.add_config_value("docs_build_ref", REF, "env")

@@ -128,14 +128,15 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     return f"{REPOSITORY}/blob/{REF}/{where}#L{first}-L{first + len(lines) - 1}"
 
 
-def simplify_types(
-    app: Sphinx, kind: str, name: str, found: object, options: object, signature: str, result: str
-) -> tuple[str | None, str | None]:
+def simplify_types(app: Sphinx, *event: object) -> tuple[str | None, str | None]:
     """Show types in signatures without the private modules that define them, and `SupportsIndex` as `int`."""
 
-    def simple(text: str | None) -> str | None:
-        return text and re.sub(r"\b(?:_arguments|_core|handlers)\.", "", text).replace("SupportsIndex", "int")
+    def simple(text: object) -> str | None:
+        if not isinstance(text, str):
+            return None
+        return re.sub(r"\b(?:_arguments|_core|handlers)\.", "", text).replace("SupportsIndex", "int")
 
+    *_, signature, result = event
     return simple(signature), simple(result)
 
 

@@ -49,6 +49,8 @@ napoleon_numpy_docstring = False
 maximum_signature_line_length = 88
 
 html_theme = "furo"
+# The theme's own dark style underlines modules, as if they were links.
+pygments_dark_style = "github-dark"
 html_title = f"multicast {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

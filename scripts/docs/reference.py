@@ -31,9 +31,9 @@ class Help:
     """A help text of argparse, taken apart."""
 
     usage: str
-    arguments: list[tuple[str, str]] = field(default_factory=list)
+    arguments: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Arguments, options and commands, each with its help."""
-    epilog: list[str] = field(default_factory=list)
+    epilog: list[str] = field(default_factory=list[str])
     """The paragraphs after the last argument."""
 
 

@@ -1,6 +1,7 @@
 //! The receiver: joined groups, one wait for all of them, batches out.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -13,7 +14,7 @@ use super::config::{GroupSpec, ReceiverConfig};
 use super::control::Control;
 use super::datagram::DatagramRef;
 use super::events::Event;
-use super::fetch::Fetch;
+use super::fetch::{Fetch, Filled};
 use super::fork::ForkSafeMutex;
 use super::journal::Journal;
 use super::socket_set::{CurrentTable, SocketTable};
@@ -141,7 +142,7 @@ impl Receiver {
     /// is something to take.
     pub fn fetch(&self, limit: usize) -> Result<bool> {
         let mut fetch = self.fetch.lock_or_refuse()?;
-        let attention_due = !fetch.has_pending() && self.fill(&mut fetch, limit)?;
+        let attention_due = !fetch.has_pending() && self.fill(&mut fetch, limit, Fetch::fill_for_singles)?;
         let has_pending = fetch.has_pending();
         drop(fetch);
         if attention_due {
@@ -156,7 +157,7 @@ impl Receiver {
         if let Some(batch) = fetch.take_pending(max) {
             return Ok(Some(batch));
         }
-        let attention_due = self.fill(&mut fetch, limit)?;
+        let attention_due = self.fill(&mut fetch, limit, Fetch::fill)?;
         let batch = fetch.take_pending(max);
         drop(fetch);
         if attention_due {
@@ -166,9 +167,14 @@ impl Receiver {
     }
 
     /// Receive. Returns whether the memberships need attention, which the caller gives them without the lock.
-    fn fill(&self, fetch: &mut Fetch, limit: usize) -> Result<bool> {
+    fn fill(
+        &self,
+        fetch: &mut Fetch,
+        limit: usize,
+        how: impl Fn(&mut Fetch, &SocketTable, usize, bool) -> io::Result<Filled>,
+    ) -> Result<bool> {
         let table = self.open_table()?;
-        let filled = fetch.fill(&table, limit, self.strict);
+        let filled = how(fetch, &table, limit, self.strict);
         self.drained.store(matches!(&filled, Ok(filled) if filled.drained), Ordering::Relaxed);
         let fetches = self.fetches.fetch_add(1, Ordering::Relaxed);
         match filled {
@@ -246,7 +252,7 @@ impl Receiver {
         }
     }
 
-    fn cannot_wait(&self, e: std::io::Error) -> Error {
+    fn cannot_wait(&self, e: io::Error) -> Error {
         Error::system(format!("wait on port {}", self.port), e)
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.commands import GROUP, MULTICAST
+from tests.cli.running import GROUP, MULTICAST
 from tests.support import machines, waiting
 from tests.support.hosts import Machine
 from tests.support.programs import Program

@@ -22,8 +22,9 @@ pub(crate) fn interface(given: Option<&Bound<'_, PyAny>>) -> PyResult<InterfaceN
         return InterfaceName::parse(text.to_str()?).map_err(raise);
     }
     if given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>() {
-        let index =
-            given.extract().map_err(|_| PyValueError::new_err(format!("interface index {given} is out of range")))?;
+        let index = given.extract().map_err(|_| {
+            PyValueError::new_err(format!("interface must be an index from 1 to {}, got {given}", i32::MAX))
+        })?;
         return InterfaceName::from_index(index).map_err(raise);
     }
     Err(PyTypeError::new_err(format!(
@@ -115,7 +116,7 @@ pub(crate) fn interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
             dict.set_item("multicast", interface.multicast)?;
             dict.set_item("loopback", interface.loopback)?;
             dict.set_item("mtu", net::interface_mtu(&interface).map_err(raise)?)?;
-            dict.set_item("unusable", interface.unusable())?;
+            dict.set_item("unusable", interface.unusable_reason())?;
             Ok(dict)
         })
         .collect()

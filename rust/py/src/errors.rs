@@ -19,7 +19,8 @@ pyo3::create_exception!(
 
 /// The exception for an error. An `OSError` is made from its code, so that Python picks the subclass
 /// (`PermissionError`, ...) and `errno` is set.
-pub(crate) fn raise(error: Error) -> PyErr {
+pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
+    let error = error.into();
     let text = error.to_string();
     let code = error.os_error();
     match (&error, code) {

@@ -203,18 +203,18 @@ impl Receiver {
         self.tell(py)?;
         let dict = PyDict::new(py);
         dict.set_item("received", stats.received)?;
-        dict.set_item("bytes", stats.bytes)?;
+        dict.set_item("bytes", stats.bytes_received)?;
         dict.set_item("kernel_drops", stats.kernel_drops)?;
         dict.set_item("ring_drops", ring.drops)?;
         dict.set_item("ring_high_water", ring.high_water)?;
         dict.set_item("truncated", stats.truncated)?;
         dict.set_item("filtered", stats.filtered)?;
-        dict.set_item("buffer_asked", stats.buffer_asked)?;
-        dict.set_item("buffer_granted", stats.buffer_granted)?;
+        dict.set_item("buffer_asked", stats.recv_buffer_requested)?;
+        dict.set_item("buffer_granted", stats.recv_buffer_actual)?;
         dict.set_item("sockets", stats.sockets)?;
         dict.set_item("rejoins", stats.rejoins)?;
         dict.set_item("interface_events", stats.interface_events)?;
-        dict.set_item("interrupted", stats.interrupted.as_secs_f64())?;
+        dict.set_item("interrupted", stats.outage.as_secs_f64())?;
         Ok(dict)
     }
 

@@ -146,7 +146,7 @@ impl Sender {
         let stats = self.core.stats();
         let dict = PyDict::new(py);
         dict.set_item("sent", stats.sent)?;
-        dict.set_item("bytes", stats.bytes)?;
+        dict.set_item("bytes", stats.bytes_sent)?;
         dict.set_item("coalesced", stats.coalesced)?;
         Ok(dict)
     }

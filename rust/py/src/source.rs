@@ -105,7 +105,7 @@ impl Source {
     /// What to wait on: a descriptor for all sockets, or the one that tells of the ring.
     pub(crate) fn descriptor(&self) -> Result<i64> {
         match self {
-            Self::Ring(ring) => ring.with_bell(descriptor),
+            Self::Ring(ring) => ring.with_ready_socket(descriptor),
             Self::Direct(core) => match core.descriptor()? {
                 Some(descriptor) => Ok(descriptor),
                 None if core.stats()?.sockets == 1 => core.with_socket(descriptor),
@@ -157,6 +157,6 @@ pub(crate) fn policy(name: &str) -> Result<RingPolicy> {
         "drop-oldest" => Ok(RingPolicy::DropOldest),
         "drop-newest" => Ok(RingPolicy::DropNewest),
         "block" => Ok(RingPolicy::Block),
-        _ => Err(Error::Invalid(format!("a ring's policy is 'drop-oldest', 'drop-newest' or 'block', not {name:?}"))),
+        _ => Err(Error::Invalid(format!("ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got {name:?}"))),
     }
 }

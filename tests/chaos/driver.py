@@ -1,7 +1,7 @@
 """Carry out steps on the real network and the real receivers, and keep the model informed."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tests.chaos.interfaces import InterfaceSteps
 from tests.chaos.processes import ProcessSteps
@@ -30,3 +30,8 @@ class Driver(InterfaceSteps, ReceiverSteps, ProcessSteps):
             self.note("  not possible now")
         self.model.check()
         return possible
+
+    def perform_all(self, steps: Iterable[Step]) -> None:
+        """Carry out all steps."""
+        for step in steps:
+            self.perform(step)

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.02
 
 def arrivals_of(batch: Iterable[Any]) -> list[Arrival]:
     return [
-        Arrival(int(msg.data), msg.group, msg.interface, str(msg.sender[0]).partition("%")[0])
+        Arrival(int(msg.data), msg.group, msg.interface_index, str(msg.sender[0]).partition("%")[0])
         for msg in batch
     ]
 

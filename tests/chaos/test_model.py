@@ -220,7 +220,8 @@ def test_chaos_right_receiver_has_no_fault(tool: Callable[[str], str]) -> None:
             driver.end()
         finally:
             driver.abandon()
-    assert driver.sent == driver.received + driver.counted > 20
+    assert driver.sent == driver.received + driver.counted
+    assert driver.sent >= 20
 
 
 def test_chooser_same_seed_gives_the_same_steps() -> None:

@@ -162,7 +162,11 @@ class World:
             return
         for name, consumer in self.consumers.items():
             # Groups on all interfaces, or where the routes lead, may be joined on others than those of the model.
-            found = {(one.group, one.interface) for one in consumer.rx.groups if one.interface in indexes}
+            found = {
+                (one.group, one.interface_index)
+                for one in consumer.rx.groups
+                if one.interface_index in indexes
+            }
             wanted = {
                 (group, self.model.interfaces[interface].index)
                 for group, interface in self.model.ledgers[name].memberships

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Driver:
         return possible
 
     @contextlib.contextmanager
-    def _traffic(self) -> Iterator[None]:
+    def _traffic(self) -> Generator[None, None, None]:
         """Send to all settled memberships during the block: they must not lose anything by what happens there."""
         ended = threading.Event()
         dice = random.Random(len(self.trace))
@@ -435,7 +435,7 @@ class Driver:
     def _unsettled(self, first: dict[int, int]) -> list[tuple[Ledger, Membership]]:
         """Settle the memberships that have received a probe, and return the others."""
         with self.model.lock:
-            waiting = []
+            waiting: list[tuple[Ledger, Membership]] = []
             for ledger, membership in self.model.unsettled():
                 if membership.arrivals >= first.get(id(membership), 1 << 60):
                     membership.settled = True
@@ -530,7 +530,7 @@ def use_in_child(core: Any, call: str) -> None:
 
 
 @contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
+def no_descriptors() -> Generator[None, None, None]:
     """Let this process open no descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}

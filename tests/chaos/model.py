@@ -69,7 +69,7 @@ class Interface:
     exists: bool = True
     is_up: bool = True
     has_carrier: bool = True
-    addresses: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list[str])
 
     @property
     def works(self) -> bool:

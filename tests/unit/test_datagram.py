@@ -40,7 +40,7 @@ def test_datagram_unknown_fields_are_none() -> None:
 
 
 def test_datagram_largest_numbers_are_kept() -> None:
-    largest = {"interface": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
+    largest: dict[str, Any] = {"interface": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
     datagram = Datagram(**(FIELDS | largest))
     assert {name: getattr(datagram, name) for name in largest} == largest
 
@@ -118,6 +118,6 @@ def test_datagram_repr_evaluates_to_equal_datagram(fields: dict[str, Any]) -> No
         ("truncated", 1, TypeError),
     ],
 )
-def test_datagram_wrong_type_or_range_raises(field: str, wrong: object, error: type[Exception]) -> None:
+def test_datagram_wrong_type_or_range_raises(field: str, wrong: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         Datagram(**(FIELDS | {field: wrong}))

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def interface(hosts: list[Host]) -> Iterator[str]:
 
 
 @contextmanager
-def traffic(host: Host, group: str, port: int) -> Iterator[None]:
+def traffic(host: Host, group: str, port: int) -> Generator[None, None, None]:
     """Send datagrams to the group from the other end of the interface, whenever it exists."""
     program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
     with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tests.support.programs import Program, environment
 
@@ -25,7 +25,7 @@ def run(
     }
     if "input" in settings:
         del settings["stdin"]
-    run: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
+    run = cast("Callable[..., subprocess.CompletedProcess[bytes]]", subprocess.run)
     return run(
         [*map(os.fsencode, MULTICAST), *map(os.fsencode, words)],
         env=environment(**(env or {})),

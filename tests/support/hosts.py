@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +24,7 @@ class Machine:
     def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run ``argv`` on this machine, wait until it ends, and return its output. ``timeout`` is in seconds."""
         settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
-        run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run
+        run = cast("Callable[..., subprocess.CompletedProcess[str]]", subprocess.run)
         return run(self.command(*argv), check=False, timeout=timeout, **settings)
 
     def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":

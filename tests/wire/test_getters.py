@@ -138,6 +138,9 @@ def test_groups_are_current_after_join_leave_and_repair(interface: str) -> None:
 
 
 def test_stats_of_a_receiver_that_nobody_reads_repairs_its_groups(interface: str) -> None:
-    with Receiver("239.9.0.1", 0, interface=interface) as rx, Sender("239.9.0.1", rx.port, interface=interface):
+    with (
+        Receiver("239.9.0.1", 0, interface=interface) as rx,
+        Sender("239.9.0.1", rx.port, interface=interface),
+    ):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
         until(lambda: rx.stats().rejoins == 1, "the group to be rejoined")

@@ -6,18 +6,17 @@ use super::changes::LinkChanges;
 use super::config::GroupSpec;
 use super::events::{Change, Level, Report};
 use super::journal::Journal;
-use super::links::{Chosen, Interface, Snapshot, find, snapshot};
+use super::links::{Chosen, Interface, find};
 use super::membership::{ActiveMembership, JoinRequest, Memberships};
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
-use crate::sys::Routes;
+use crate::pure::links::Links;
 
 /// What one repair works with.
 struct Repair<'a> {
-    before: Snapshot,
+    before: Links,
     changes: &'a LinkChanges,
-    routes: Routes,
     report: Report,
 }
 
@@ -36,8 +35,9 @@ impl Memberships {
     /// Compare the memberships with the interfaces that exist now, and repair them. `changes` lists the interfaces that
     /// were gone or not ready for a moment.
     pub(super) fn heal(&mut self, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<()> {
-        let before = mem::replace(&mut self.links, snapshot()?);
-        let mut repair = Repair { before, changes, routes: Routes::open(), report: Report::default() };
+        let links = self.current_links()?;
+        let before = mem::replace(&mut self.links, links);
+        let mut repair = Repair { before, changes, report: Report::default() };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -52,8 +52,16 @@ impl Memberships {
     }
 
     fn repair(&mut self, request: &mut JoinRequest, repair: &mut Repair<'_>, sockets: &mut SocketSet) -> Result<()> {
-        let selected = self.selected_interfaces(&request.spec, &repair.routes)?;
+        let selected = self.selected_interfaces(&request.spec)?;
+        let links_changed = repair.before != self.links;
         for mut active in mem::take(&mut request.active) {
+            if active.on.index == 0 && selected.is_empty() {
+                if links_changed {
+                    active.follow_default(&self.journal, &mut repair.report);
+                }
+                request.active.push(active);
+                continue;
+            }
             let Some(now) = self.links.get(&active.on.index) else {
                 self.deactivate(&active);
                 repair.report.add(Change::Removed, &active.on.name);
@@ -105,9 +113,9 @@ impl Memberships {
     }
 
     /// The interfaces that the user's words select now, usable or not.
-    fn selected_interfaces(&self, spec: &GroupSpec, routes: &Routes) -> Result<Vec<Chosen>> {
+    fn selected_interfaces(&mut self, spec: &GroupSpec) -> Result<Vec<Chosen>> {
         Ok(match &spec.interface {
-            Interfaces::One(InterfaceName::Default) => self.by_route(spec.group, routes)?.into_iter().collect(),
+            Interfaces::One(InterfaceName::Default) => self.by_route(spec.group)?.into_iter().collect(),
             Interfaces::One(name) => find(name, &self.links).into_iter().collect(),
             Interfaces::Several(names) => names.iter().filter_map(|name| find(name, &self.links)).collect(),
             Interfaces::All => self.links.values().map(Chosen::from).collect(),
@@ -143,6 +151,15 @@ impl ActiveMembership {
             if self.rejoin(journal, report) {
                 report.add(Change::Up, &self.on.name);
             }
+        }
+    }
+
+    /// Follow the system to the interface that it selects now, which it does not name.
+    fn follow_default(&self, journal: &Journal, report: &mut Report) {
+        // An error means that it is still the same one, or that there is none: the next change tries again.
+        if self.socket.follow_default(&self.membership).is_ok() {
+            journal.count(|counts| counts.rejoins += 1);
+            report.add(Change::Up, "the default interface");
         }
     }
 

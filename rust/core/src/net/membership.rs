@@ -9,14 +9,15 @@ use std::sync::Arc;
 use super::config::GroupSpec;
 use super::events::Level;
 use super::journal::Journal;
-use super::links::{Chosen, Interface, Snapshot, choose, find, snapshot};
+use super::links::{Chosen, Interface, choose, find};
 use super::socket::GroupSocket;
 use super::socket_set::SocketSet;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
 use crate::pure::filter::Membership;
-use crate::sys::Routes;
+use crate::pure::links::Links;
+use crate::sys::Network;
 
 /// One group, joined on one interface.
 #[derive(Debug)]
@@ -97,7 +98,9 @@ pub(super) struct Memberships {
     /// The groups and interfaces of all active memberships.
     pub(super) joined: HashSet<(IpAddr, u32)>,
     /// The interfaces at the last look.
-    pub(super) links: Snapshot,
+    pub(super) links: Links,
+    /// The receiver's own view of its network namespace; `None` once closed.
+    network: Option<Network>,
     watches_routes: bool,
     pub(super) journal: Arc<Journal>,
 }
@@ -105,7 +108,23 @@ pub(super) struct Memberships {
 impl Memberships {
     /// Make an empty set. The monitor must exist already, so that no change is missed.
     pub(super) fn new(journal: Arc<Journal>) -> Result<Self> {
-        Ok(Self { requests: Vec::new(), joined: HashSet::new(), links: snapshot()?, watches_routes: false, journal })
+        Ok(Self {
+            requests: Vec::new(),
+            joined: HashSet::new(),
+            links: Links::new(),
+            network: Some(open_network()?),
+            watches_routes: false,
+            journal,
+        })
+    }
+
+    fn network(&mut self) -> Result<&mut Network> {
+        self.network.as_mut().ok_or_else(|| Error::Closed("the receiver is closed".into()))
+    }
+
+    /// The interfaces that exist now.
+    pub(super) fn current_links(&mut self) -> Result<Links> {
+        self.network()?.links().map_err(|e| Error::system("list the interfaces", e))
     }
 
     /// All active memberships.
@@ -120,11 +139,10 @@ impl Memberships {
         sockets: &mut SocketSet,
         is_single: impl Fn(&GroupSpec) -> bool,
     ) -> Result<()> {
-        self.links = snapshot()?;
-        let routes = Routes::open();
+        self.links = self.current_links()?;
         let before = self.requests.len();
         for spec in specs {
-            if let Err(e) = self.join_one(spec, &routes, sockets, is_single(spec)) {
+            if let Err(e) = self.join_one(spec, sockets, is_single(spec)) {
                 for request in self.requests.split_off(before) {
                     self.withdraw(&request);
                 }
@@ -146,13 +164,7 @@ impl Memberships {
         Error::Invalid(format!("cannot join {}{phrase}: already joined{hint}", spec.group))
     }
 
-    fn join_one(
-        &mut self,
-        spec: &GroupSpec,
-        routes: &Routes,
-        sockets: &mut SocketSet,
-        bind_to_group: bool,
-    ) -> Result<()> {
+    fn join_one(&mut self, spec: &GroupSpec, sockets: &mut SocketSet, bind_to_group: bool) -> Result<()> {
         if spec.interface.is_default() && !self.watches_routes {
             watch_routes(sockets)?;
             self.watches_routes = true;
@@ -161,7 +173,7 @@ impl Memberships {
         let mut skipped = Vec::new();
         let mut repeated = None;
         let must_succeed = matches!(spec.interface, Interfaces::One(_));
-        for on in self.initial_interfaces(spec, routes, &mut skipped)? {
+        for on in self.initial_interfaces(spec, &mut skipped)? {
             if self.joined.contains(&(spec.group, on.index)) {
                 repeated = Some(on.phrase());
                 continue;
@@ -205,12 +217,7 @@ impl Memberships {
     }
 
     /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
-    fn initial_interfaces(
-        &self,
-        spec: &GroupSpec,
-        routes: &Routes,
-        skipped: &mut Vec<(String, String)>,
-    ) -> Result<Vec<Chosen>> {
+    fn initial_interfaces(&mut self, spec: &GroupSpec, skipped: &mut Vec<(String, String)>) -> Result<Vec<Chosen>> {
         let mut found = Vec::new();
         let mut consider = |name: String, interface: Option<&Interface>| match interface
             .map(|interface| (interface, interface.unusable_reason()))
@@ -221,7 +228,7 @@ impl Memberships {
         };
         match &spec.interface {
             Interfaces::One(InterfaceName::Default) => {
-                found.push(self.by_route(spec.group, routes)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
+                found.push(self.by_route(spec.group)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
             }
             Interfaces::One(name) => found.push(find(name, &self.links).map_or_else(|| choose(name), Ok)?),
             Interfaces::All => {
@@ -236,8 +243,9 @@ impl Memberships {
     }
 
     /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
-    pub(super) fn by_route(&self, group: IpAddr, routes: &Routes) -> Result<Option<Chosen>> {
-        let index = routes.interface(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
+    pub(super) fn by_route(&mut self, group: IpAddr) -> Result<Option<Chosen>> {
+        let index =
+            self.network()?.route(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
         Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
     }
 
@@ -295,13 +303,16 @@ impl Memberships {
         result
     }
 
-    /// Let a new monitor report what the old one did.
-    pub(super) fn watch_again(&self, sockets: &SocketSet) -> Result<()> {
+    /// Let a new monitor report what the old one did, and open a new view of the network namespace: a forked process
+    /// must not share either with its parent.
+    pub(super) fn renew_after_fork(&mut self, sockets: &SocketSet) -> Result<()> {
+        self.network = Some(open_network()?);
         if self.watches_routes { watch_routes(sockets) } else { Ok(()) }
     }
 
-    /// Forget everything.
+    /// Forget everything, and close the view of the network.
     pub(super) fn clear(&mut self) {
+        self.network = None;
         self.requests.clear();
         self.joined.clear();
         self.update_outage();
@@ -333,6 +344,10 @@ impl Memberships {
             self.journal.push(Level::Info, text);
         }
     }
+}
+
+fn open_network() -> Result<Network> {
+    Network::open().map_err(|e| Error::system("list the interfaces", e))
 }
 
 fn watch_routes(sockets: &SocketSet) -> Result<()> {

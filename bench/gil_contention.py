@@ -77,14 +77,14 @@ class BesideColumns(GilContention):
 
     def read(self, rx: multicast.Receiver) -> int:
         """One batch; how many datagrams it held."""
-        return len(rx.recv_batch(max=_BATCH, timeout=_PATIENCE))
+        return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE))
 
 
 class BesidePayloads(BesideColumns):
     """Batches that become lists of bytes."""
 
     def read(self, rx: multicast.Receiver) -> int:
-        return len(rx.recv_batch(max=_BATCH, timeout=_PATIENCE).payloads())
+        return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE).payloads())
 
 
 class BesideStdlib(GilContention):

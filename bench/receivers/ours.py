@@ -17,7 +17,7 @@ class Ours(Reader):
 
     def __init__(self, group: str, port: int) -> None:
         told = not self.lean
-        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=told, ttl=told, gro=told)
+        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=told, receive_ttl=told, gro=told)
 
     def counters(self) -> dict[str, object]:
         return {"kernel_drops": self.rx.stats().kernel_drops}

@@ -18,7 +18,7 @@ class Aio(Reader):
     def __init__(self, group: str, port: int) -> None:
         told = not self.lean
         self._loop = asyncio.new_event_loop()
-        self.rx = aio.Receiver(group, port, interface="lo", timestamps=told, ttl=told, gro=told)
+        self.rx = aio.Receiver(group, port, interface="lo", timestamps=told, receive_ttl=told, gro=told)
         self._loop.run_until_complete(self.rx.__aenter__())
         self._got = 0
 

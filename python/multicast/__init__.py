@@ -8,9 +8,9 @@
         tx.send(b"hello")
         print(rx.recv(timeout=1.0).data)
 
-``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio. The 2.x tools are in ``send``, ``recv``,
-``hear``, ``skt``, ``env`` and ``exceptions``. Importing the package opens nothing, prints nothing and changes no setting
-of the process. Everything but the settings and the exceptions is imported when it is first used.
+``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio. The 2.x tools are in ``send``,
+``recv``, ``hear``, ``skt``, ``env`` and ``exceptions``. Importing the package opens nothing, prints nothing and
+changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import replace
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, SupportsFloat, SupportsIndex, TypeVar
 
 from . import _core, endpoints
@@ -38,8 +38,8 @@ AUTO_RECV_BUFFER = 8 * 1024 * 1024
 With the kernel's bookkeeping it holds some 20,000 small datagrams."""
 
 MAX_RING_CAPACITY = 1 << 24
-"""The most datagrams that a ring may hold; their payloads may take 32 GiB. A larger number is most likely a mistake, such
-as bytes instead of datagrams."""
+"""The most datagrams that a ring may hold; their payloads may take 32 GiB. A larger number is most likely a mistake,
+such as bytes instead of datagrams."""
 
 RING_POLICIES: Final = ("drop-oldest", "drop-newest", "block")
 
@@ -160,7 +160,9 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
         if on is None:
             on = zone
         elif on != zone and _interface_indexes(on).isdisjoint(_interface_indexes(zone)):
-            raise ValueError(f"source {source} is on another interface than its group, which is joined on {on}")
+            raise ValueError(
+                f"source {source} is on another interface than its group, which is joined on {on}"
+            )
     return plain, on
 
 
@@ -296,7 +298,11 @@ def whole_number(name: str, given: SupportsIndex, lowest: int, highest: int) -> 
 def descriptor(given: object) -> int:
     """Return the descriptor of a socket object, or the descriptor itself."""
     fileno = getattr(given, "fileno", None)
-    number = fileno() if callable(fileno) else given
-    if isinstance(number, bool) or not isinstance(number, int):
+    if callable(fileno):
+        # That of a closed socket is -1, which the system refuses.
+        given = fileno()
+    elif isinstance(given, int) and not isinstance(given, bool):
+        whole_number("sock", given, -1, 2**63 - 1)
+    if isinstance(given, bool) or not isinstance(given, int):
         raise TypeError(f"sock must be a socket or its descriptor (int), got {type(given).__name__}")
-    return whole_number("sock", number, 0, 2**63 - 1)
+    return given

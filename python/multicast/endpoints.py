@@ -39,7 +39,7 @@ class Endpoint:
     """
 
     group: str
-    """The group's address, without zone and brackets. ``239.1.2.3+10`` and ``239.1.2.0/24`` stand for several groups."""
+    """The group's address, without zone and brackets; ``239.1.2.3+10`` and ``239.1.2.0/24`` stand for several."""
     port: int | None = None
     """UDP port, from 0 to 65535."""
     interface: str | None = None
@@ -136,7 +136,9 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
         first = _address(address, group)
         bits = _digits(length, group)
         if bits > first.max_prefixlen:
-            raise ValueError(f"{group!r} has a prefix longer than the {first.max_prefixlen} bits of an address")
+            raise ValueError(
+                f"{group!r} has a prefix longer than the {first.max_prefixlen} bits of an address"
+            )
         number = 2 ** (first.max_prefixlen - bits)
         if int(first) % number:
             start = type(first)(int(first) - int(first) % number)

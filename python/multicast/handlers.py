@@ -85,7 +85,7 @@ class HandlerLoop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Log an error of the handler with the origin of the datagram. `KeyboardInterrupt` and the like pass through."""
+        """Log an error of the handler with the origin of the datagram. `KeyboardInterrupt` passes through."""
         if not isinstance(error, Exception):
             return False
         msg = self._msg

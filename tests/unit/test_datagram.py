@@ -113,7 +113,9 @@ def test_datagram_repr_of_long_payload_shows_64_bytes() -> None:
     datagram = Datagram(**(FIELDS | {"data": b"x" * 64 + b"secret"}))
     assert f"data={b'x' * 64!r}... (70 bytes), sender=" in repr(datagram)
     assert "secret" not in repr(datagram)
-    assert repr(Datagram(**(FIELDS | {"data": b"x" * 64}))).startswith(f"Datagram(data={b'x' * 64!r}, sender=")
+    assert repr(Datagram(**(FIELDS | {"data": b"x" * 64}))).startswith(
+        f"Datagram(data={b'x' * 64!r}, sender="
+    )
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,12 @@ CASES = [
     join([FREE, "240.0.0.0"], VETH, why="240.0.0.0 is not a multicast address"),
     join("239.255.255.255+2", VETH, why="240.0.0.0 is not a multicast address"),
     join("239.9.5.0/24", "lo", why="239.9.5.2 is joined already on lo"),
-    join("239.9.5.99/24", VETH, why=r"that is 239\.9\.5\.0/24"),
+    join("239.9.5.99/24", VETH, why=r"write 239\.9\.5\.0/24"),
     join(f"{FREE}:1", VETH, why="the port is given twice"),
     # zones and interfaces
     join("ff02::9:5", why="name one, as in ff02::9:5%eth0"),
     join("ff01::9:5", why="name one, as in ff01::9:5%eth0"),
-    join("ff02::9:5%", why="an empty or a second zone"),
+    join("ff02::9:5%", why="an empty or a second interface"),
     join("ff02::9:5%0", why="interface index 0 names no interface"),
     join("ff02::9:5%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
     join(f"{FREE}%9999", number=errno.ENODEV, why=f"cannot use interface 9999: No such device {HERE}"),
@@ -146,9 +146,9 @@ CASES = [
         FREE6, source="fe80::1%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"
     ),
     join(
-        FREE, VETH, source="192.0.2.1", exclude="192.0.2.2", why="for some sources or without some, not both"
+        FREE, VETH, source="192.0.2.1", exclude="192.0.2.2", why="source and exclude must not both be given"
     ),
-    join(f"192.0.2.1@{FREE}", VETH, exclude="192.0.2.2", why="for some sources or without some, not both"),
+    join(f"192.0.2.1@{FREE}", VETH, exclude="192.0.2.2", why="source and exclude must not both be given"),
     join(
         "232.9.5.99",
         VETH,

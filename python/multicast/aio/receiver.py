@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NOTHING = _core.BatchIterator()
 
 _FIRST_NAP = 0.0002
-"""Seconds that a lingering receive sleeps before it first checks whether it has enough; then twice as long each time."""
+"""Seconds that a lingering receive sleeps before it first checks whether it has enough; then it doubles them."""
 
 _LONGEST_NAP = 0.01
 

@@ -19,6 +19,8 @@ use crate::interner::Interner;
 
 /// A sequence of received datagrams, in the order the socket received them.
 ///
+/// ::
+///
 ///     batch = rx.recv_batch(256)
 ///     for msg in batch:
 ///         print(msg.sender, msg.data)
@@ -201,9 +203,8 @@ impl Batch {
         let index: isize = at.extract()?;
         let position = if index < 0 { index + length as isize } else { index };
         let datagram = usize::try_from(position).ok().and_then(|position| self.datagram(py, position));
-        let datagram = datagram.ok_or_else(|| {
-            PyIndexError::new_err(format!("batch index {index} is out of range: it holds {length} datagrams"))
-        })?;
+        let datagram =
+            datagram.ok_or_else(|| PyIndexError::new_err(format!("index {index} of a batch of {length} datagrams")))?;
         Ok(datagram?.into_bound(py).into_any())
     }
 

@@ -13,6 +13,7 @@
 #   make test-sanitizers   run the tests of batches and payloads with AddressSanitizer and valgrind
 #
 #   make lint              run every check of code and text: lint-python, lint-rust and lint-text
+#   make lint-quick        run the checks that take seconds
 #   make lint-python       check format, style and types of the Python code
 #   make lint-rust         check format, style, documentation and licenses of the Rust code
 #   make lint-text         check spelling, Markdown, style of the prose, sizes, shell scripts and workflows
@@ -124,6 +125,13 @@ test-fast: build $(SUITE)
 .PHONY: lint
 lint: lint-python lint-rust lint-text
 
+# A few seconds: the hook that checks a commit.
+.PHONY: lint-quick
+lint-quick: lint-text
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(CARGO) fmt --all --check
+
 .PHONY: lint-python
 lint-python: build $(LINT)
 	$(BIN)/ruff check
@@ -141,6 +149,10 @@ lint-rust: $(CREATED)
 
 .PHONY: lint-text
 lint-text: $(LINT)
+	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/rumdl check --quiet .
+	$(BIN)/python -m scripts.dev.check_style
+	$(BIN)/python -m scripts.dev.check_sizes
 	for script in scripts/*/*.sh .ci/run; do bash -n "$$script"; done
 	$(BIN)/zizmor --offline --strict-collection --quiet .github
 

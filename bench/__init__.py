@@ -1,4 +1,4 @@
-"""The comparison with the kernel's own floor and with the neighbours; no part of the library.
+"""The comparison with a C loop (the floor) and with other libraries. It is not part of the package.
 
-`python -m bench` runs it inside a private network namespace; `docs/benchmarks.md` tells the method.
+`python -m bench` runs it inside a private network namespace; `docs/benchmarks.md` describes the method.
 """

@@ -1,4 +1,7 @@
-"""`python -m bench`: runs the scenarios, prints the tables, writes the JSON that `publish.py` and `plot.py` read."""
+"""Run the scenarios and print the results: `python -m bench`.
+
+With `--json` every round is written as JSON, which `publish.py` and `plot.py` read.
+"""
 
 import argparse
 import sys
@@ -12,15 +15,25 @@ from bench.scenarios import SCENARIOS
 
 
 def main() -> int:
-    """Run what the command line asks for.
+    """Run the scenarios that the command line selects.
 
     Returns:
-        The exit code: 0 where everyone present could be measured, 1 where something failed. A missed target is
-        no failure.
+        The exit code: 0 if every installed contestant was measured, 1 if one failed. A missed target is not a
+        failure.
     """
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small counts, one round: proves that it runs")
-    parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="SCENARIO", help=", ".join(SCENARIOS))
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Compare multicast with a C loop and with other libraries."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="run one round with small counts, to show that everything works"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=SCENARIOS,
+        metavar="SCENARIO",
+        help=f"run only these: {', '.join(SCENARIOS)}",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every round to PATH")
     arguments = parser.parse_args()
     require_private_namespace()
@@ -29,7 +42,7 @@ def main() -> int:
     for name in arguments.only or SCENARIOS:
         print(f"bench: {name} ...", file=sys.stderr, flush=True)
         SCENARIOS[name](plan, book)
-    print(report.measurements(book), report.verdicts(book), report.remarks(book), sep="\n\n")
+    print(*report.sections(book), sep="\n\n")
     if arguments.json:
         report.write_json(arguments.json, plan, book)
     return 1 if book.failures else 0

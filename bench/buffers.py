@@ -1,4 +1,4 @@
-"""Receive buffers of sockets that others opened: found by descriptor, so that all are treated alike."""
+"""Receive buffers of sockets that a contestant opened, found by descriptor so that all contestants get the same."""
 
 import os
 import socket
@@ -9,14 +9,14 @@ _WANTED = 1 << 30
 
 
 def sockets() -> set[int]:
-    """The descriptors of this process's sockets."""
-    # The listing's own descriptor is in the list, and is closed by the time it is looked at.
+    """Return the descriptors of this process's sockets."""
+    # The list includes the descriptor of the listing itself, which is closed by now.
     links = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     return {int(link.name) for link in links if str(link.readlink()).startswith("socket:")}
 
 
 def enlarge(descriptors: set[int]) -> int:
-    """Give each datagram socket among `descriptors` 1 GiB, or what we may; return the least that one got."""
+    """Request 1 GiB for each datagram socket in `descriptors`; return the smallest size that was granted."""
     granted = []
     for number in descriptors:
         with socket.socket(fileno=os.dup(number)) as borrowed:

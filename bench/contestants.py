@@ -1,6 +1,6 @@
-"""Who takes part: names, where each one's packages live, and how to start it.
+"""The contestants: their names, the environment that runs each one, and how to start it.
 
-What is not here: what a contestant does; that is `floor.c`, `receivers` and `senders`.
+The code of the contestants is in `floor.c`, `receivers` and `senders`.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from bench import paths
 from bench.process import Child, options
 
 GROUP = "239.1.2.3"
-# A port of its own for every child: two contestants never share a datagram.
+# Each child gets its own port, so that two contestants never receive the same datagram.
 _ports = itertools.count(50000)
 
 Role = Literal["recv", "send", "gil_contention", "memory"]
@@ -22,11 +22,11 @@ class Contestant:
     """One row of the comparison.
 
     Attributes:
-        name: as the tables print it.
-        home: which environment runs it; "floor" is the C program.
-        kind: `MODULE:NAME` in this package, what the worker loads.
-        slow: it costs so much a datagram that a fifth of the datagrams tells as much.
-        values: further options of the child.
+        name: The name in the tables.
+        home: The environment that runs it; "floor" is the C program.
+        kind: The code that the worker loads, `MODULE:NAME` in this package.
+        slow: Whether a fifth of the datagrams is enough to measure it.
+        values: More options for the child.
     """
 
     name: str
@@ -37,15 +37,15 @@ class Contestant:
 
     @property
     def present(self) -> bool:
-        """False where the environment that would run it has not been installed."""
+        """Whether the environment that runs it is installed."""
         return self.home == "floor" or paths.interpreter(self.home) is not None
 
     def start(self, role: Role, port: int, core: int | None, **values: object) -> Child:
-        """Start it as `role` on `port`, pinned to `core`, with further options.
+        """Start it as `role` on `port`, pinned to `core`, with more options.
 
         Raises:
-            FileNotFoundError: it is not `present`.
-            ChildFailedError: it did not get ready.
+            FileNotFoundError: It is not `present`.
+            ChildFailedError: It did not report that it is ready.
         """
         merged = {"group": GROUP, "port": port} | self.values | values
         if self.home == "floor":
@@ -57,14 +57,14 @@ class Contestant:
 
 
 def new_port() -> int:
-    """A port that no child of this run has had."""
+    """Return a port that no child of this run has used."""
     return next(_ports)
 
 
-# Receiving. The floor's second row asks the kernel for what our receiver asks for by default (sender, time, hops,
-# coalescing) and looks at none of it: it shows how much of a distance to the floor is the kernel's own.
+# Receiving. The second floor requests the metadata that our receiver requests by default (sender, time, TTL,
+# coalescing) and ignores it: the difference to the first floor is what the metadata costs in the kernel.
 FLOOR = Contestant("floor: recvmmsg", "floor")
-FLOOR_TOLD = Contestant("floor: recvmmsg, told as much", "floor", values={"meta": 1, "gro": 1})
+FLOOR_METADATA = Contestant("floor: recvmmsg, same metadata", "floor", values={"meta": 1, "gro": 1})
 FLOOR_GRO = Contestant("floor: recvmmsg + UDP_GRO", "floor", values={"gro": 1, "vlen": 16})
 STDLIB = Contestant("stdlib recvfrom(65535)", "here", "receivers.calls:whole")
 STDLIB_SMALL = Contestant("stdlib recvfrom(2048)", "here", "receivers.calls:small")
@@ -76,7 +76,7 @@ COLUMNS = Contestant("recv_batch columns", "here", "receivers.ours:Columns")
 PAYLOADS = Contestant("recv_batch payloads()", "here", "receivers.ours:Payloads")
 ITERATE = Contestant("for msg in rx", "here", "receivers.ours:Iterate")
 RECV = Contestant("rx.recv()", "here", "receivers.ours:Recv")
-# The same, asked to tell nothing but who sent it: what the floor above is comparable with.
+# Lean: no metadata but the sender, as the first floor and the other libraries have it.
 LEAN_COLUMNS = Contestant("recv_batch columns, lean", "here", "receivers.ours:LeanColumns")
 LEAN_PAYLOADS = Contestant("recv_batch payloads(), lean", "here", "receivers.ours:LeanPayloads")
 LEAN_ITERATE = Contestant("for msg in rx, lean", "here", "receivers.ours:LeanIterate")
@@ -87,7 +87,7 @@ GROUPS = Contestant("1,000 groups", "here", "receivers.ours:Groups")
 
 LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE, LEAN_AIO)
 OURS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, SERVER)
-PLAIN_RECEIVERS = (FLOOR, FLOOR_TOLD, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
+PLAIN_RECEIVERS = (FLOOR, FLOOR_METADATA, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
 COALESCED_RECEIVERS = (FLOOR_GRO, COLUMNS, PAYLOADS, ITERATE, AIO)
 
 # Sending.
@@ -112,8 +112,8 @@ SENDERS = (
     SEND_MANY_MIXED,
 )
 
-# A program with a receiver in it.
-BUSY_COLUMNS = Contestant("beside columns", "here", "gil_contention:BesideColumns")
-BUSY_PAYLOADS = Contestant("beside payloads()", "here", "gil_contention:BesidePayloads")
-BUSY_STDLIB = Contestant("beside stdlib recvfrom", "here", "gil_contention:BesideStdlib")
-WEIGHED = Contestant("receiver at its default settings", "here", "memory:MemoryProbe")
+# A program that computes while it receives, and one whose memory is measured.
+BUSY_COLUMNS = Contestant("computing beside columns", "here", "gil_contention:BesideColumns")
+BUSY_PAYLOADS = Contestant("computing beside payloads()", "here", "gil_contention:BesidePayloads")
+BUSY_STDLIB = Contestant("computing beside stdlib recvfrom", "here", "gil_contention:BesideStdlib")
+DEFAULT_RECEIVER = Contestant("receiver with default settings", "here", "memory:MemoryProbe")

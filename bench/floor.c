@@ -1,16 +1,16 @@
-/* The floor: what plain C does with the same system calls, looking at nothing. Also the neutral source and sink
- * of every other measurement, so that each contestant meets the same traffic.
+/* The floor: the same system calls in plain C, without looking at the data. It is also the source of the traffic in
+ * every other measurement, so that all contestants get the same traffic.
  *
- * One program, two roles, `key=value` options, commands on standard input, one JSON line back for each:
+ * It has two roles and `key=value` options, reads commands from standard input and answers each with a line of JSON:
  *
  *   floor recv group= port= size= [vlen=64] [gro=0] [meta=0] [buffer=1073741824]
- *     take N      read N datagrams that are queued already
+ *     take N      read N datagrams that are already queued
  *     listen      read until SIGUSR1
- *     latency     one blocking recv a datagram until SIGUSR1; the payload starts with the sender's clock
+ *     latency     one blocking recv for each datagram until SIGUSR1; the payload starts with the sender's clock
  *   floor send group= port= size= [kind=mmsg|gso|sendto] [segments=64] [groups=1] [mixed=0] [stamp=0]
- *     send N RATE send N datagrams, RATE a second (0: as fast as possible), or until SIGUSR1
+ *     send N RATE send N datagrams, RATE per second (0: as fast as possible), or until SIGUSR1
  *
- * What is not here: any reading of payloads, addresses or control messages. That is the point of a floor.
+ * It never reads payloads, addresses or control messages, because a floor is the least that a receiver can do.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -39,7 +39,7 @@ enum {
     LOOPBACK_INDEX = 1,
     MAX_VLEN = 1024,
     MAX_DATAGRAM = 65507,
-    /* Slots that all start on a page boundary would share cache sets: each starts three lines after the last. */
+    /* Slots on page boundaries would share cache sets, so each one starts three cache lines later. */
     SLOT_STRIDE = 65536 + 192,
     CONTROL_BYTES = 256,
     MAX_SAMPLES = 1000000,
@@ -67,7 +67,7 @@ static int64_t now(clockid_t clock)
     return (int64_t)t.tv_sec * NS + t.tv_nsec;
 }
 
-static void say(const char *format, ...)
+static void answer(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -167,10 +167,10 @@ static void open_reader(struct reader *r, int argc, char **argv)
         r->headers[i].msg_hdr.msg_iov = &r->pieces[i];
         r->headers[i].msg_hdr.msg_iovlen = 1;
     }
-    say("{\"ready\": true, \"buffer\": %d}", granted);
+    answer("{\"ready\": true, \"buffer\": %d}", granted);
 }
 
-/* One recvmmsg. Returns how many datagrams it brought, or -1 with errno. */
+/* Call recvmmsg once. Return the number of datagrams, or -1 with errno. */
 static long read_batch(struct reader *r, int flags)
 {
     long datagrams = 0;
@@ -192,7 +192,7 @@ static long read_batch(struct reader *r, int flags)
 
 static void report(long datagrams, int64_t cpu, int64_t wall)
 {
-    say("{\"datagrams\": %ld, \"cpu_ns\": %lld, \"wall_ns\": %lld}", datagrams, (long long)cpu, (long long)wall);
+    answer("{\"datagrams\": %ld, \"cpu_ns\": %lld, \"wall_ns\": %lld}", datagrams, (long long)cpu, (long long)wall);
 }
 
 static void take(struct reader *r, long wanted)
@@ -202,7 +202,7 @@ static void take(struct reader *r, long wanted)
     while (got < wanted) {
         long more = read_batch(r, MSG_DONTWAIT);
         if (more < 0 && (errno == EAGAIN || errno == EINTR))
-            break; /* everything is queued before the clock starts: nothing more will come */
+            break; /* everything was queued before the clock started: nothing more will arrive */
         if (more < 0)
             die("recvmmsg");
         got += more;
@@ -210,7 +210,7 @@ static void take(struct reader *r, long wanted)
     report(got, now(CLOCK_PROCESS_CPUTIME_ID) - cpu, now(CLOCK_MONOTONIC) - wall);
 }
 
-static void listen_until_told(struct reader *r)
+static void listen_until_signal(struct reader *r)
 {
     int64_t cpu = now(CLOCK_PROCESS_CPUTIME_ID), wall = now(CLOCK_MONOTONIC);
     long got = 0;
@@ -245,7 +245,7 @@ static void latency(struct reader *r)
         samples[got++] = now(CLOCK_MONOTONIC) - stamp;
     }
     qsort(samples, (size_t)got, sizeof *samples, by_value);
-    say("{\"datagrams\": %ld, \"p50_ns\": %lld, \"p99_ns\": %lld}", got,
+    answer("{\"datagrams\": %ld, \"p50_ns\": %lld, \"p99_ns\": %lld}", got,
         (long long)(got ? samples[got / 2] : -1), (long long)(got ? samples[got * 99 / 100] : -1));
 }
 
@@ -296,7 +296,7 @@ static void open_writer(struct writer *w, int argc, char **argv)
     if (!w->to_many && connect(w->fd, (struct sockaddr *)&a, sizeof a))
         die("connect");
     for (int i = 0; i < 64; i++) {
-        /* Mixed: every message differs in size from its neighbours, so that nothing can be coalesced. */
+        /* Mixed: every message differs in size from the ones beside it, so that nothing can be coalesced. */
         size_t length = (size_t)(mixed ? w->size + i % 16 : w->size * w->per_message);
         w->pieces[i] = (struct iovec){w->payload, length};
         w->headers[i].msg_hdr.msg_iov = &w->pieces[i];
@@ -306,10 +306,10 @@ static void open_writer(struct writer *w, int argc, char **argv)
             w->headers[i].msg_hdr.msg_namelen = sizeof a;
         }
     }
-    say("{\"ready\": true}");
+    answer("{\"ready\": true}");
 }
 
-/* Sends at most `most` datagrams; returns how many went. */
+/* Send at most `most` datagrams; return how many were sent. */
 static long write_some(struct writer *w, long most, long already)
 {
     if (w->stamp) {
@@ -343,7 +343,7 @@ static void send_all(struct writer *w, long count, long rate)
 {
     int64_t cpu = now(CLOCK_PROCESS_CPUTIME_ID), start = now(CLOCK_MONOTONIC);
     long sent = 0;
-    /* Paced: wake at most 5,000 times a second and send what is due, so that pacing itself stays cheap. */
+    /* Paced: wake at most 5,000 times per second and send what is due, so that pacing itself stays cheap. */
     long chunk = rate > 5000 ? rate / 5000 : 1;
     while (sent < count && !stopped) {
         long due = count - sent;
@@ -363,7 +363,7 @@ static void send_all(struct writer *w, long count, long rate)
     report(sent, now(CLOCK_PROCESS_CPUTIME_ID) - cpu, now(CLOCK_MONOTONIC) - start);
 }
 
-/* The next command, or NULL at end of file. A signal that comes too late to stop anything is forgotten. */
+/* Return the next command, or NULL at end of file. A signal that arrives too late to stop anything is ignored. */
 static char *command(char *line, int room)
 {
     char *read;
@@ -395,7 +395,7 @@ int main(int argc, char **argv)
         if (receives && sscanf(line, "take %ld", &count) == 1)
             take(&reader, count);
         else if (receives && !strncmp(line, "listen", 6))
-            listen_until_told(&reader);
+            listen_until_signal(&reader);
         else if (receives && !strncmp(line, "latency", 7))
             latency(&reader);
         else if (!receives && sscanf(line, "send %ld %ld", &count, &rate) >= 1)

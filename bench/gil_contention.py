@@ -1,7 +1,6 @@
-"""A thread that computes, with and without a receiver in its process: what receiving costs everyone else.
+"""The speed of a computing thread with and without a receiving thread in its process.
 
-The computing thread is pinned to one core and the receiving thread to the other, so that they share nothing but
-the interpreter's lock.
+The computing thread is pinned to one core and the receiving thread to the other, so that they share only the GIL.
 """
 
 import contextlib
@@ -14,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import multicast
 from bench.receivers.base import joined
 
-# A computing thread gives the lock up every 5 ms: at 100,000/s that is 500 datagrams a turn.
+# A computing thread releases the GIL every 5 ms: at 100,000/s, 500 datagrams are waiting each time.
 _BATCH = 4096
 _PATIENCE = 0.1
 
 
 def _compute(seconds: float) -> int:
-    """Spin in pure Python for `seconds`; return how many turns were made."""
+    """Count in pure Python for `seconds`; return the number of turns."""
     turns, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         for _ in range(1000):
@@ -29,7 +28,7 @@ def _compute(seconds: float) -> int:
 
 
 class GilContention(ABC):
-    """The computing thread (this one) and, for `beside`, a receiving one."""
+    """The computing thread (the current one) and, for `beside`, a receiving one."""
 
     def __init__(self, group: str, port: int) -> None:
         self.group, self.port = group, port
@@ -40,11 +39,11 @@ class GilContention(ABC):
         os.sched_setaffinity(0, {cores[0]})
 
     def alone(self, milliseconds: int) -> dict[str, object]:
-        """Compute for so long, nobody receiving."""
+        """Compute without a receiver."""
         return {"turns": _compute(milliseconds / 1000)}
 
     def beside(self, milliseconds: int) -> dict[str, object]:
-        """Compute for so long while a thread of this process receives all that comes."""
+        """Compute while another thread of this process receives."""
         with ThreadPoolExecutor(1) as pool:
             receiving = pool.submit(self._receive_pinned)
             self.opened.wait()
@@ -58,15 +57,15 @@ class GilContention(ABC):
         try:
             self.receive()
         finally:
-            self.opened.set()  # nobody waits for a receiver that could not be opened
+            self.opened.set()  # if opening failed, the result of the future raises the error
 
     @abstractmethod
     def receive(self) -> None:
-        """Set `opened`, then count into `got` until `ended` is set."""
+        """Set `opened`, then count datagrams in `got` until `ended` is set."""
 
 
 class BesideColumns(GilContention):
-    """Batches whose datagrams are never made into objects."""
+    """Batches whose datagrams never become Python objects."""
 
     def receive(self) -> None:
         with multicast.Receiver(self.group, self.port, interface="lo") as rx:
@@ -76,19 +75,19 @@ class BesideColumns(GilContention):
                     self.got += self.read(rx)
 
     def read(self, rx: multicast.Receiver) -> int:
-        """One batch; how many datagrams it held."""
+        """Receive one batch; return the number of its datagrams."""
         return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE))
 
 
 class BesidePayloads(BesideColumns):
-    """Batches that become lists of bytes."""
+    """Batches converted to lists of bytes."""
 
     def read(self, rx: multicast.Receiver) -> int:
         return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE).payloads())
 
 
 class BesideStdlib(GilContention):
-    """One `recvfrom` a datagram, for comparison."""
+    """One `recvfrom` for each datagram, for comparison."""
 
     def receive(self) -> None:
         with joined(self.group, self.port) as sock:

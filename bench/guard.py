@@ -1,6 +1,6 @@
-"""The one check between a flood of datagrams and a real network: are we in a namespace of our own?
+"""The check that keeps a flood of datagrams from a real network: is this a private network namespace?
 
-What is not here: making the namespace. `scripts/dev/netns.sh` does that, and says so in `MULTICAST_NETNS`.
+`scripts/dev/netns.sh` creates the namespace and writes its id to `MULTICAST_NETNS`.
 """
 
 import os
@@ -8,18 +8,17 @@ from pathlib import Path
 
 
 def require_private_namespace() -> None:
-    """Return in the namespace that `scripts/dev/netns.sh` made.
+    """Return if this process is in a namespace that `scripts/dev/netns.sh` created.
 
-    The variable alone proves nothing (it could be inherited), so its value must be the id of the namespace
-    that we are in.
+    An ordinary shell may have inherited the variable, so its value must be the id of the current namespace.
 
     Raises:
-        SystemExit: anywhere else, with a sentence that says what to run.
+        SystemExit: This is another namespace; the message says how to run the benchmark.
     """
     promised = os.environ.get("MULTICAST_NETNS")
     link = Path("/proc/self/ns/net")
     if promised is None or not link.is_symlink() or promised != str(link.readlink()):
         raise SystemExit(
-            "bench floods the network that it runs in, so it runs in a private one only: "
-            "scripts/dev/netns.sh python -m bench"
+            "bench floods its network with datagrams, so it runs only in a private network: "
+            "bash scripts/dev/netns.sh python -m bench"
         )

@@ -1,7 +1,7 @@
-"""Install the competitors in virtual environments of their own: `python -m bench.install_competitors`.
+"""Install the competitors in virtual environments under `bench/build`: `python -m bench.install_competitors`.
 
-Needs the package index, so it is the one part of bench that runs outside the private namespace. Without it
-the benchmark runs all the same and says which contestants are absent.
+This is the only part of bench that needs the package index, so it runs outside the private namespace. Without it, the
+benchmark runs and reports which contestants are absent.
 """
 
 import subprocess
@@ -12,10 +12,10 @@ from bench.paths import BUILD, PACKAGES
 
 
 def install() -> None:
-    """Make each environment that is missing or incomplete.
+    """Create each environment that is missing and install its packages.
 
     Raises:
-        subprocess.CalledProcessError: pip failed; the message above is pip's own.
+        subprocess.CalledProcessError: pip failed and has printed the reason.
     """
     for home, packages in PACKAGES.items():
         python = BUILD / home / "bin" / "python"

@@ -1,4 +1,4 @@
-"""What a receiver weighs: resident memory when it is opened, and over millions of datagrams."""
+"""The resident memory of a receiver: when it is opened, and over millions of datagrams."""
 
 import os
 from pathlib import Path
@@ -10,38 +10,39 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory now."""
+    """Return the resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
 class MemoryProbe:
-    """A receiver at its default settings, opened after the first weighing."""
+    """A receiver with default settings, opened after the first measurement."""
 
     def __init__(self, group: str, port: int) -> None:
         self._before = resident()
         self.rx = multicast.Receiver(group, port, interface="lo")
 
     def added(self) -> dict[str, object]:
-        """Bytes that the receiver has added, once it has received until told to stop."""
-        got, _weights = self._drain(10_000)
+        """Receive until `Stop`; return the bytes that the receiver added to the process."""
+        got, _sizes = self._drain(10_000)
         return {"datagrams": got, "added": resident() - self._before}
 
     def watch(self, step: int) -> dict[str, object]:
-        """Receive until told to stop; tell by how many bytes the process grew, weighed every `step` datagrams.
+        """Receive until `Stop`; return by how many bytes the process grew, measured every `step` datagrams.
 
-        Counted from the second weighing (by then the allocator has its working set) to the heaviest later one.
+        The growth is counted from the second measurement, when the allocator has its working set, to the largest later
+        one.
         """
-        got, weights = self._drain(step)
-        later = weights[2:] or [resident()]
-        return {"datagrams": got, "grown": max(later) - (weights[1] if len(weights) > 1 else self._before)}
+        got, sizes = self._drain(step)
+        later = sizes[2:] or [resident()]
+        return {"datagrams": got, "grown": max(later) - (sizes[1] if len(sizes) > 1 else self._before)}
 
     def _drain(self, step: int) -> tuple[int, list[int]]:
-        got, due, weights = 0, step, []
+        got, due, sizes = 0, step, []
         try:
             while True:
                 got += len(self.rx.recv_batch().payloads())
                 if got >= due:
-                    weights.append(resident())
+                    sizes.append(resident())
                     due = got + step
         except Stop:
-            return got, weights
+            return got, sizes

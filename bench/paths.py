@@ -1,6 +1,6 @@
-"""Where bench keeps what it builds, and which interpreter runs which contestant.
+"""The folder of what bench builds, and the interpreter that runs each contestant.
 
-What is not here: running anything, but for the C compiler.
+Nothing is run here except the C compiler.
 """
 
 import subprocess
@@ -12,19 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "bench" / "build"
 
 Home = Literal["here", "competitors", "published"]
-"""Whose packages a Python contestant sees: this environment's, the neighbours' or the published release's."""
+"""The packages that a Python contestant uses: this environment's, the competitors' or the published release's."""
 
 PACKAGES: dict[str, list[str]] = {
     "competitors": ["multicast_expert", "uvloop"],
-    # The release that this project replaces; it shares our import name, hence an environment of its own.
+    # The release that this project replaces. It has the same import name, so it needs an environment of its own.
     "published": ["multicast==2.1.1"],
-    # No contestant: draws the picture.
+    # Not a contestant: it draws the picture.
     "plot": ["matplotlib"],
 }
 
 
 def interpreter(home: Home) -> Path | None:
-    """The Python of `home`, or None where `python -m bench.install_competitors` has not made it."""
+    """Return the Python of `home`, or None if `python -m bench.install_competitors` has not created it."""
     if home == "here":
         return Path(sys.executable)
     python = BUILD / home / "bin" / "python"
@@ -32,11 +32,11 @@ def interpreter(home: Home) -> Path | None:
 
 
 def floor() -> Path:
-    """The compiled floor, built by `cc` when it is absent or older than its source.
+    """Return the compiled floor, after compiling it with `cc` if it is missing or older than its source.
 
     Raises:
-        subprocess.CalledProcessError: the compiler refused.
-        FileNotFoundError: there is no `cc`.
+        subprocess.CalledProcessError: The compiler failed.
+        FileNotFoundError: There is no `cc`.
     """
     source, binary = ROOT / "bench" / "floor.c", BUILD / "floor"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:

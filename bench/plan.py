@@ -1,4 +1,4 @@
-"""How much is measured: the full comparison and the small one that a test runs."""
+"""The amount of work: the full comparison, and a small one for a test."""
 
 import os
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts are datagrams, times are seconds, rates are datagrams a second. Everything ends by itself."""
+    """Counts are datagrams; rates are datagrams per second. Every run ends by itself."""
 
     rounds: int
     sizes: tuple[int, ...]
     drain: int
-    """queued, then read, in each round; ten times as many where they come coalesced"""
+    """queued, then read, in each round; ten times this number if they are coalesced"""
     flood: int
     sending: int
     server: int
     """sent to McastServer, and to the plain loop, at 50,000/s"""
     published: int
-    """sent to the published McastServer, and to ours, at 200/s; twenty times as many at 20,000/s"""
+    """sent to the published McastServer, and to ours, at 200/s; twenty times this number at 20,000/s"""
     latency: int
     """sent at 1,000/s"""
     busy_ms: int
     starts: int
-    """programs started a round"""
+    """programs started in each round"""
     memory: int
 
     @property
     def cores(self) -> tuple[int, int]:
-        """(the contestant's processor, the traffic's); the same one where there is only one."""
+        """The processors of the contestant and of the traffic; the same one if there is only one."""
         usable = sorted(os.sched_getaffinity(0))
         return usable[0], usable[-1]
 

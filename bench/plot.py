@@ -1,6 +1,6 @@
-"""`python -m bench.plot RESULTS.json PICTURE`: CPU time a datagram, a bar a contestant. Needs matplotlib.
+"""Draw the CPU time for each datagram, drain and flood side by side: `python -m bench.plot RESULTS.json PICTURE`.
 
-`python -m bench.install_competitors` makes an environment that has it: `bench/build/plot`.
+This needs matplotlib: `python -m bench.install_competitors` creates an environment that has it, `bench/build/plot`.
 """
 
 import json
@@ -8,39 +8,72 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl  # type: ignore[import-not-found]  # lives in an environment of its own
+import matplotlib as mpl  # type: ignore[import-not-found]  # installed in an environment of its own
 from matplotlib import pyplot as plt
 
-# Bars are told apart by whose they are; the floor is what nobody can beat.
-_FLOOR, _OURS, _PEER = "0.55", "C0", "C1"
-_PANELS = ((100, False), (1316, False), (100, True), (1316, True))
+_COLOURS = {"C loop": "0.6", "multicast": "C0", "another library": "C1"}
+_SCENARIOS = {
+    "drain": "Drain: read a full receive buffer",
+    "flood": "Flood: send and receive at the same time",
+}
+# The bytes of a datagram, and whether the sender coalesced: the rows of the picture.
+_RUNS = ((100, False), (1316, False), (100, True), (1316, True))
+
+Row = dict[str, Any]
 
 
-def _colour(row: dict[str, Any]) -> str:
+def _owner(row: Row) -> str:
     if row["contestant"].startswith("floor"):
-        return _FLOOR
-    return _OURS if row["ours"] else _PEER
+        return "C loop"
+    return "multicast" if row["ours"] else "another library"
+
+
+def _label(row: Row) -> str:
+    """Return the text at the end of a bar: nanoseconds, and the loss if there is any."""
+    cost, lost = f"{row['median']['cpu_ns']:,.0f} ns", row["median"].get("lost_share", 0)
+    return f"{cost}, {lost:.0%} lost" if lost >= 0.005 else cost
+
+
+def _draw_panel(axis: Any, rows: dict[str, Row], names: list[str]) -> None:
+    """Draw a bar for each name in `names`, from the bottom, on a logarithmic scale."""
+    for place, name in enumerate(names):
+        if row := rows.get(name):
+            bar = axis.barh(place, row["median"]["cpu_ns"], color=_COLOURS[_owner(row)])
+            axis.bar_label(bar, [_label(row)], padding=3, fontsize=8)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def draw(results: dict[str, Any], picture: Path) -> None:
-    """Write the drain measurements of `results` as bar charts; the suffix of `picture` chooses the format."""
+    """Write the picture of `results`; the suffix of `picture` selects the format."""
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "bench"  # the same numbers give the same file
-    figure, axes = plt.subplots(2, 2, figsize=(13, 8), layout="constrained")
-    for axis, (size, coalesced) in zip(axes.flat, _PANELS, strict=True):
-        rows = [
-            row
-            for row in results["rows"]
-            if (row["scenario"], row["bytes"], row["coalesced"]) == ("drain", size, coalesced)
-        ]
-        rows.sort(key=lambda row: row["median"]["cpu_ns"], reverse=True)
-        costs = [row["median"]["cpu_ns"] for row in rows]
-        bars = axis.barh([row["contestant"] for row in rows], costs, color=[_colour(row) for row in rows])
-        axis.bar_label(bars, fmt="{:,.0f}", padding=3)
-        axis.set_title(f"{size} bytes, {'coalesced by the sender' if coalesced else 'one datagram a packet'}")
-        axis.set_xlabel("CPU ns a datagram: less is better")
-        axis.locator_params(axis="x", nbins=5)
-        axis.margins(x=0.15)
+    chosen: dict[str, dict[tuple[int, bool], dict[str, Row]]] = {scenario: {} for scenario in _SCENARIOS}
+    for row in results["rows"]:
+        if row["scenario"] in _SCENARIOS:
+            run = row["bytes"], row["coalesced"]
+            chosen[row["scenario"]].setdefault(run, {})[row["contestant"]] = row
+    # A panel is as high as it has bars.
+    heights = [len(chosen["drain"][run]) + 3 for run in _RUNS]
+    figure, axes = plt.subplots(
+        len(_RUNS), len(_SCENARIOS), figsize=(12, sum(heights) * 0.24), height_ratios=heights, sharex=True,
+        sharey="row", layout="constrained",
+    )  # fmt: skip
+    for line, run in zip(axes, _RUNS, strict=True):
+        drain = chosen["drain"][run]
+        names = sorted(drain, key=lambda name: -drain[name]["median"]["cpu_ns"])
+        size, coalesced = run
+        for axis, (scenario, title) in zip(line, _SCENARIOS.items(), strict=True):
+            _draw_panel(axis, chosen[scenario].get(run, {}), names)
+            how = "coalesced" if coalesced else "one in each packet"
+            axis.set_title(f"{title}\n{size} bytes, {how}", fontsize=9, loc="left")
+            axis.set_xlim(10, 300_000)
+    for axis in axes[-1]:
+        axis.set_xlabel("CPU time for each datagram, ns (logarithmic): shorter is better", fontsize=9)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in _COLOURS.values()]
+    figure.legend(handles, list(_COLOURS), loc="outside upper right", ncols=len(_COLOURS), fontsize=9)
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, metadata={"Date": None} if picture.suffix == ".svg" else None)
     plt.close(figure)

@@ -1,6 +1,6 @@
-"""The parent's end of a contestant: a child process on a core of its own that answers each command in JSON.
+"""The parent's side of a contestant: a child process on its own core that answers each command with JSON.
 
-What is not here: what the commands mean. `floor.c` and `worker.py` answer the same ones.
+`floor.c` and `worker.py` define the commands, and both answer the same ones.
 """
 
 import json
@@ -23,16 +23,16 @@ _UDP_TABLES = ("/proc/net/udp", "/proc/net/udp6")
 
 
 class ChildFailedError(RuntimeError):
-    """A contestant died, was too slow, or answered nonsense."""
+    """A contestant ended, was too slow, or sent an answer that cannot be read."""
 
 
 class Child:
-    """A running contestant; use as a context manager, which ends the process however the block ends.
+    """A running contestant. Use it as a context manager, which always ends the process.
 
     Args:
-        argv: the command.
-        core: the processor the child is pinned to, or None for all of them.
-        patience: seconds to wait for its first line, which says that it is ready.
+        argv: The command.
+        core: The processor to which the child is pinned; None allows all of them.
+        patience: Seconds to wait for its first line, which reports that it is ready.
     """
 
     def __init__(self, argv: list[str], core: int | None, patience: float = 20.0) -> None:
@@ -41,7 +41,7 @@ class Child:
         self._process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, cwd=ROOT
         )
-        # Both are pipes, as asked for above.
+        # Both are pipes, as requested above.
         self._commands = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
         try:
@@ -61,24 +61,24 @@ class Child:
         self.close()
 
     def tell(self, command: str) -> None:
-        """Send one command without waiting for its answer."""
+        """Send one command without waiting for the answer."""
         try:
             self._commands.write(f"{command}\n".encode())
         except BrokenPipeError:
-            raise self._failure(f"was gone before `{command}`") from None
+            raise self._failure(f"ended before the command `{command}`") from None
 
     def ask(self, command: str, patience: float = 60.0) -> dict[str, float]:
-        """Send one command and return the numbers it answers, within `patience` seconds."""
+        """Send one command and return the numbers in its answer, within `patience` seconds."""
         self.tell(command)
         return self._answer(patience)
 
     def stop(self, patience: float = 10.0) -> dict[str, float]:
-        """End a command that runs until told, and return its numbers."""
+        """End a command that runs until it is signalled, and return its numbers."""
         self._process.send_signal(signal.SIGUSR1)
         return self._answer(patience)
 
     def close(self) -> None:
-        """End the process: politely by end of file, then not."""
+        """End the process: close its input, and kill it if it does not end."""
         self._commands.close()
         try:
             self._process.wait(5)
@@ -93,34 +93,34 @@ class Child:
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise self._failure(f"said nothing for {patience:g} s")
+                raise self._failure(f"sent no answer for {patience:g} s")
             more = os.read(self._answers.fileno(), 65536)
             if not more:
                 raise self._failure("ended early")
             line += more
         answer: Any = json.loads(line)
         if not isinstance(answer, dict):
-            raise self._failure(f"answered {line!r}")
+            raise self._failure(f"sent the answer {line!r}")
         return answer
 
     def _failure(self, what: str) -> ChildFailedError:
-        """What happened, with the child's exit code (negative: the signal that ended it) and its last words."""
+        """Return an error with the child's exit code (negative: the signal that ended it) and its last message."""
         try:
             what += f" with exit code {self._process.wait(1)}"
         except subprocess.TimeoutExpired:
-            what += " and runs still"
+            what += " and is still running"
         self._errors.seek(0)
         said = self._errors.read().decode(errors="backslashreplace").strip().splitlines()[-1:]
         return ChildFailedError(f"{what}: {said[0] if said else 'no error output'}")
 
 
 def options(values: Mapping[str, object]) -> list[str]:
-    """`key=value` arguments, as `floor.c` and `worker.py` read them."""
+    """Return `values` as the `key=value` arguments that `floor.c` and `worker.py` read."""
     return [f"{key}={value}" for key, value in values.items()]
 
 
 def queues(port: int) -> tuple[int, int]:
-    """What the sockets bound to `port` hold: (bytes queued, buffers dropped), summed over them."""
+    """Return the sums over the sockets bound to `port`: (bytes queued, buffers dropped)."""
     queued = dropped = 0
     for table in _UDP_TABLES:
         path = Path(table)
@@ -133,12 +133,12 @@ def queues(port: int) -> tuple[int, int]:
 
 
 def await_empty(port: int, patience: float = 10.0) -> None:
-    """Return once nothing waits in the receive queues of `port`, or after `patience` seconds.
+    """Return when the receive queues of `port` are empty, or after `patience` seconds.
 
-    The kernel offers no event for another process's queue, hence a slow poll.
+    The kernel has no event for the queue of another process, so this polls slowly.
     """
     deadline = time.monotonic() + patience
     while queues(port)[0] and time.monotonic() < deadline:
         time.sleep(0.02)
-    # What a contestant has read but not yet counted.
+    # Time for the contestant to count what it has read.
     time.sleep(0.1)

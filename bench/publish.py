@@ -1,64 +1,115 @@
-"""`python -m bench.publish RESULTS.json PAGE.md`: puts the numbers of a run between the two markers of a page.
+"""Write the results of a run between the two markers of a page: `python -m bench.publish RESULTS.json PAGE.md`.
 
-What is not here: measuring, and the picture (`plot.py`).
+`plot.py` draws the picture of the page.
 """
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+_READING = ("drain", "flood")
+Row = dict[str, Any]
+
+_RECEIVING = """\
+### Receiving
+
+CPU time for each datagram, in nanoseconds. *Plain*: one datagram in each packet. *Coalesced*: the
+sender hands several datagrams to the kernel at once (`UDP_SEGMENT`).
+
+| Reader | Bytes | Sent | Drain | Flood | Lost in the flood |
+|---|--:|---|--:|--:|--:|"""
+_SENDING = """\
+### Sending
+
+CPU time for each datagram, in nanoseconds.
+
+| Sender | Bytes | CPU ns |
+|---|--:|--:|"""
+_OTHERS = """\
+### Servers and groups
+
+CPU time for each datagram of 100 bytes, in nanoseconds.
+
+| Run | Reader | CPU ns | Lost |
+|---|---|--:|--:|"""
+_TARGETS = """\
+### Targets
+
+Ratios to another program in the same run, unless the target is a plain value. *Lean* receivers
+request no metadata but the sender.
+
+| What | Compared with | Measured | Target | Verdict |
+|---|---|--:|--:|---|"""
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.2f}"
-
-
-def tables(results: dict[str, Any]) -> str:
-    """The machine, the verdicts and the median costs, in Markdown."""
+def sections(results: dict[str, Any]) -> Iterator[str]:
+    """Yield the parts of the page in Markdown: the machine, the costs and the verdicts."""
     machine = results["machine"]
-    where = f"{machine['system']}, {machine['cores']} cores, Python {machine['python']}"
-    lines = [
-        f"{where}; medians of {results['plan']['rounds']} rounds.",
-        "",
-        "| what | against | measured | must be | |",
-        "|---|---|---|---|---|",
-    ]
-    for target in results["targets"]:
-        must = f"{'at least' if target['at_least'] else 'at most'} {target['limit']:g}"
-        lines.append(
-            f"| {target['what']} | {target['against']} | {_cell(target['measured'])} | {must} | {target['verdict']} |"
-        )
-    lines += [
-        "",
-        "| run | contestant | bytes | sent | CPU ns a datagram | lost |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in results["rows"]:
-        median = row["median"]
-        if "cpu_ns" in median:
-            sent = "coalesced" if row["coalesced"] else "plain"
-            lost = f"{median['lost_share']:.1%}" if "lost_share" in median else ""
-            what = f"| {row['scenario']} | {row['contestant']} | {row['bytes']} | {sent} "
-            lines.append(f"{what}| {median['cpu_ns']:,.0f} | {lost} |")
-    return "\n".join(lines)
+    system = (
+        f"{machine['system']}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}"
+    )
+    yield f"{system}; medians of {results['plan']['rounds']} rounds."
+    rows: list[Row] = [row for row in results["rows"] if "cpu_ns" in row["median"]]
+    yield "\n".join([_RECEIVING, *_reading(rows)])
+    sending = [row for row in rows if row["scenario"] == "sending"]
+    yield "\n".join(
+        [_SENDING, *(f"| {row['contestant']} | {row['bytes']} | {_cost(row)} |" for row in sending)]
+    )
+    others = [row for row in rows if row["scenario"] not in {*_READING, "sending"}]
+    yield "\n".join(
+        [
+            _OTHERS,
+            *(f"| {row['scenario']} | {row['contestant']} | {_cost(row)} | {_lost(row)} |" for row in others),
+        ]
+    )
+    yield "\n".join([_TARGETS, *map(_target, results["targets"])])
+
+
+def _reading(rows: list[Row]) -> Iterator[str]:
+    """Yield a line for each reader, size and kind of sender, drain and flood side by side."""
+    found: dict[tuple[str, int, bool], dict[str, Row]] = {}
+    for row in rows:
+        if row["scenario"] in _READING:
+            key = row["contestant"], row["bytes"], row["coalesced"]
+            found.setdefault(key, {})[row["scenario"]] = row
+    for (name, size, coalesced), pair in found.items():
+        drain, flood = (pair.get(scenario) for scenario in _READING)
+        sent = "coalesced" if coalesced else "plain"
+        yield f"| {name} | {size} | {sent} | {_cost(drain)} | {_cost(flood)} | {_lost(flood)} |"
+
+
+def _cost(row: Row | None) -> str:
+    return "" if row is None else f"{row['median']['cpu_ns']:,.0f}"
+
+
+def _lost(row: Row | None) -> str:
+    return "" if row is None or "lost_share" not in row["median"] else f"{row['median']['lost_share']:.1%}"
+
+
+def _target(target: dict[str, Any]) -> str:
+    measured = "-" if target["measured"] is None else f"{target['measured']:,.2f}"
+    must = f"{'at least' if target['at_least'] else 'at most'} {target['limit']:g}"
+    return f"| {target['what']} | {target['against']} | {measured} | {must} | {target['verdict']} |"
 
 
 def publish(results: dict[str, Any], page: str) -> str:
-    """`page` with the text between its markers replaced by the tables of `results`.
+    """Return `page` with the sections of `results` between its markers.
 
     Raises:
-        ValueError: a marker is missing, or they are the wrong way round.
+        ValueError: A marker is missing, or the second one is before the first.
     """
     start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     if end < start:
-        raise ValueError(f"{END!r} stands before {BEGIN!r}")
-    return f"{page[:start]}\n\n{tables(results)}\n\n{page[end:]}"
+        raise ValueError(f"{END!r} is before {BEGIN!r}")
+    return "\n\n".join([page[:start], *sections(results), page[end:]])
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python -m bench.publish RESULTS.json PAGE.md")
-    target = Path(sys.argv[2])
-    target.write_text(publish(json.loads(Path(sys.argv[1]).read_text()), target.read_text()))
+    target_page = Path(sys.argv[2])
+    found_results = json.loads(Path(sys.argv[1]).read_text())
+    target_page.write_text(publish(found_results, target_page.read_text()))

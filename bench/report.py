@@ -1,9 +1,10 @@
-"""The tables a person reads and the JSON a program reads."""
+"""The report that a person reads and the JSON that a program reads."""
 
 import json
 import os
 import platform
 import statistics
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,19 @@ from bench.record import Book
 from bench.targets import TARGETS
 
 _OUR_NAMES = {entry.name for entry in (*OURS, SEND, SEND_MANY, SEND_MANY_MIXED)}
+# These two scenarios are columns of one table.
+_READING = ("drain", "flood")
+
+
+def sections(book: Book) -> Iterator[str]:
+    """Yield the parts of the report: the result first, then the measurements, then the problems."""
+    yield verdicts(book)
+    if any(row[0] in _READING for row in book.rows):
+        yield reading(book)
+    for scenario in dict.fromkeys(row[0] for row in book.rows):
+        if scenario not in _READING:
+            yield measurements(book, scenario)
+    yield from problems(book)
 
 
 def _amount(value: float | None) -> str:
@@ -32,54 +46,60 @@ def _columns(lines: list[list[str]]) -> str:
     )
 
 
-def measurements(book: Book) -> str:
-    """Every row's medians, one table a scenario."""
-    parts = []
-    for scenario in dict.fromkeys(row[0] for row in book.rows):
-        rows = [row for row in book.rows if row[0] == scenario]
-        keys = list(
-            dict.fromkeys(key for row in rows for values in book.rows[row].values() for key in values)
-        )
-        lines = [[scenario, "bytes", "sent", "rounds", *keys]]
-        for row in rows:
-            _, name, size, coalesced = row
-            medians = [_amount(book.median(row, key)) for key in keys]
-            lines.append(
-                [name, str(size or "-"), "GSO" if coalesced else "plain", str(len(book.rows[row])), *medians]
-            )
-        parts.append(_columns(lines))
-    return "\n\n".join(parts)
+def _sent(coalesced: bool) -> str:
+    return "coalesced" if coalesced else "plain"
 
 
 def verdicts(book: Book) -> str:
-    """Each line of the design's speed table: measured, demanded, and whether it is reached."""
-    lines = [["what", "against", "measured", "must", "verdict"]]
+    """Return how many targets are reached, and each target with its measurement; targets not measured are left out."""
+    lines = [["target", "compared with", "measured", "must be", "verdict"]]
     for target in TARGETS:
         value, verdict = target.verdict(book)
-        must = f"{'>=' if target.least else '<='} {target.limit:g}{target.unit}"
-        lines.append(
-            [
-                target.what,
-                target.against,
-                _amount(value) + (target.unit if value is not None else ""),
-                must,
-                verdict,
-            ]
-        )
+        if value is not None:
+            must = f"{'>=' if target.least else '<='} {target.limit:g}{target.unit}"
+            lines.append([target.what, target.against, f"{_amount(value)}{target.unit}", must, verdict])
+    measured = lines[1:]
+    passed = sum(line[-1] == "pass" for line in measured)
+    head = (
+        f"{passed} of {len(measured)} measured targets reached; {len(TARGETS) - len(measured)} not measured"
+    )
+    return f"{head}\n\n{_columns(lines)}"
+
+
+def reading(book: Book) -> str:
+    """Return the costs of receiving a datagram, drain and flood side by side."""
+    lines = [["reader", "bytes", "sent", "drain, CPU ns", "flood, CPU ns", "lost in the flood"]]
+    for _, name, size, coalesced in dict.fromkeys(("", *row[1:]) for row in book.rows if row[0] in _READING):
+        drain, flood = ((scenario, name, size, coalesced) for scenario in _READING)
+        lost = book.median(flood, "lost_share")
+        costs = [book.median(row, "cpu_ns") for row in (drain, flood)]
+        cells = ["-" if cost is None else f"{cost:,.0f}" for cost in costs]
+        lines.append([name, str(size), _sent(coalesced), *cells, "-" if lost is None else f"{lost:.1%}"])
     return _columns(lines)
 
 
-def remarks(book: Book) -> str:
-    """Who was absent and what failed, a line each."""
-    lines = [
-        f"absent: {name} (python -m bench.install_competitors installs the neighbours)"
-        for name in book.absent
-    ]
-    return "\n".join([*lines, *(f"failed {count} times: {what}" for what, count in book.failures.items())])
+def measurements(book: Book, scenario: str) -> str:
+    """Return the medians of every row of a scenario."""
+    rows = [row for row in book.rows if row[0] == scenario]
+    keys = list(dict.fromkeys(key for row in rows for values in book.rows[row].values() for key in values))
+    lines = [[scenario, "bytes", "sent", "rounds", *keys]]
+    for row in rows:
+        _, name, size, coalesced = row
+        medians = [_amount(book.median(row, key)) for key in keys]
+        lines.append([name, str(size or "-"), _sent(coalesced), str(len(book.rows[row])), *medians])
+    return _columns(lines)
+
+
+def problems(book: Book) -> Iterator[str]:
+    """Yield the absent contestants and the failures, if there are any."""
+    lines = [f"absent: {name} (install with: python -m bench.install_competitors)" for name in book.absent]
+    lines += [f"failed {count} times: {what}" for what, count in book.failures.items()]
+    if lines:
+        yield "\n".join(lines)
 
 
 def write_json(path: Path, plan: Plan, book: Book) -> None:
-    """Everything: the machine, the plan, every round of every row, and the verdicts."""
+    """Write the machine, the plan, every round of every row, and the verdicts."""
     rows = [
         {
             "scenario": row[0],
@@ -98,7 +118,7 @@ def write_json(path: Path, plan: Plan, book: Book) -> None:
     judged = [(target, *target.verdict(book)) for target in TARGETS]
     content = {
         "machine": {
-            "system": platform.platform(),
+            "system": f"{platform.system()} {platform.release().partition('-')[0]}",
             "processor": platform.machine(),
             "cores": len(os.sched_getaffinity(0)),
             "python": platform.python_version(),

@@ -1,11 +1,11 @@
-"""How a contestant that reads for ever is told that the traffic is over."""
+"""The signal that ends a contestant's endless reading when the traffic is over."""
 
 import signal
 from types import FrameType
 
 
 class Stop(BaseException):
-    """Raised in the main thread by SIGUSR1. Like KeyboardInterrupt it is nobody else's to catch."""
+    """Raised in the main thread by SIGUSR1. Like KeyboardInterrupt, no `except Exception` catches it."""
 
 
 def _raise(_number: int, _frame: FrameType | None) -> None:
@@ -13,5 +13,5 @@ def _raise(_number: int, _frame: FrameType | None) -> None:
 
 
 def listen_for_stop() -> None:
-    """From now on SIGUSR1 raises `Stop` in the main thread."""
+    """Let SIGUSR1 raise `Stop` in the main thread."""
     signal.signal(signal.SIGUSR1, _raise)

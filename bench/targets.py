@@ -1,7 +1,4 @@
-"""What must be reached: the speed table of the design, each line with the measurement that answers it.
-
-What is not here: measuring and printing. A line nobody measured is "absent", never a pass.
-"""
+"""The targets, each with the measurement that decides it. A target that was not measured is "absent", never a pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ Measure = Callable[[Book], float | None]
 
 @dataclass(frozen=True)
 class Target:
-    """One line: `measure` must be at most (or, with `least`, at least) `limit`."""
+    """One target: `measure` must be at most (or, with `least`, at least) `limit`."""
 
     what: str
     against: str
@@ -25,7 +22,7 @@ class Target:
     unit: str = "x"
 
     def verdict(self, book: Book) -> tuple[float | None, str]:
-        """The measured value and "pass", "short" or "absent"."""
+        """Return the measured value and "pass", "short" or "absent"."""
         value = self.measure(book)
         if value is None:
             return None, "absent"
@@ -63,7 +60,7 @@ def _start(name: str, base: str) -> Measure:
     return _ratio(("starting", name, 0, False), ("starting", base, 0, False), "wall_ns")
 
 
-# Each way to read, lean and with everything told, and what it may cost against the floor.
+# Each way to read, lean and with all metadata, and its limit compared with the floor.
 _WAYS = (
     ("recv_batch + columns", who.LEAN_COLUMNS, who.COLUMNS, 1.15),
     ("recv_batch().payloads()", who.LEAN_PAYLOADS, who.PAYLOADS, 1.25),
@@ -78,10 +75,10 @@ def _receiving(size: int) -> list[Target]:
         lines += [
             Target(f"{what}, lean, {at}", "recvmmsg floor", limit, _cost("drain", lean, who.FLOOR, size)),
             Target(
-                f"{what}, all told, {at}", "recvmmsg floor told as much", limit,
-                _cost("drain", full, who.FLOOR_TOLD, size),
+                f"{what}, all metadata, {at}", "recvmmsg floor, same metadata", limit,
+                _cost("drain", full, who.FLOOR_METADATA, size),
             ),
-            Target(f"{what}, all told, {at}", "recvmmsg floor", limit, _cost("drain", full, who.FLOOR, size)),
+            Target(f"{what}, all metadata, {at}", "recvmmsg floor", limit, _cost("drain", full, who.FLOOR, size)),
         ]  # fmt: skip
     for entry in (who.LEAN_ITERATE, who.ITERATE):
         lines += [
@@ -93,11 +90,11 @@ def _receiving(size: int) -> list[Target]:
     for entry in (who.COLUMNS, who.PAYLOADS, who.ITERATE):
         lines += [
             Target(
-                f"{entry.name}, {at}, GSO sent, GRO on", "GRO floor", 1.6,
+                f"{entry.name}, {at}, coalesced", "GRO floor", 1.6,
                 _cost("drain", entry, who.FLOOR_GRO, size, gso=True),
             ),
             Target(
-                f"{entry.name}, {at}, GSO sent, GRO on", "times faster than the plain floor", 4,
+                f"{entry.name}, {at}, coalesced", "times faster than the plain floor", 4,
                 _times_faster_coalesced(entry, size), least=True,
             ),
         ]  # fmt: skip
@@ -142,20 +139,20 @@ TARGETS: list[Target] = [
     Target("latency of for msg in rx at 1,000/s, p50", "C blocking recv", 1.15, _lag(who.ITERATE, "p50_ns")),
     Target("latency of for msg in rx at 1,000/s, p99", "C blocking recv", 1.15, _lag(who.ITERATE, "p99_ns")),
     Target(
-        "a computing thread beside columns at 100,000/s", "of its lone speed", 0.9,
+        "a computing thread beside columns at 100,000/s", "of its speed alone", 0.9,
         _value("gil_contention", who.BUSY_COLUMNS.name, 100, "share"), least=True, unit="",
     ),
     Target(
-        "a computing thread beside payloads() at 100,000/s", "of its lone speed", 0.9,
+        "a computing thread beside payloads() at 100,000/s", "of its speed alone", 0.9,
         _value("gil_contention", who.BUSY_PAYLOADS.name, 100, "share"), least=True, unit="",
     ),
-    # A receiver that falls behind is no burden on anyone: the two lines above count where this one is reached too.
+    # A receiver that falls behind costs little, so the two targets above mean something only if these are reached.
     Target(
-        "received as columns beside a computing thread", "of 100,000/s", 0.9,
+        "datagrams received as columns beside a computing thread", "of 100,000/s", 0.9,
         _value("gil_contention", who.BUSY_COLUMNS.name, 100, "received_share"), least=True, unit="",
     ),
     Target(
-        "received as payloads() beside a computing thread", "of 100,000/s", 0.9,
+        "datagrams received as payloads() beside a computing thread", "of 100,000/s", 0.9,
         _value("gil_contention", who.BUSY_PAYLOADS.name, 100, "received_share"), least=True, unit="",
     ),
     Target("import multicast", "import socket, logging", 1.5, _start("import multicast", "import socket, logging")),
@@ -168,11 +165,11 @@ TARGETS: list[Target] = [
         _cost("groups", who.GROUPS, who.COLUMNS, 100),
     ),
     Target(
-        "memory that a default receiver adds", "MiB", 8,
-        _value("memory", who.WEIGHED.name, 100, "added_bytes", gso=True, scale=2**-20), unit="",
+        "memory of a receiver with default settings", "MiB", 8,
+        _value("memory", who.DEFAULT_RECEIVER.name, 100, "added_bytes", gso=True, scale=2**-20), unit="",
     ),
     Target(
-        "memory grown while millions of datagrams came", "MiB", 1,
-        _value("memory", who.WEIGHED.name, 100, "grown_bytes", gso=True, scale=2**-20), unit="",
+        "memory growth over millions of datagrams", "MiB", 1,
+        _value("memory", who.DEFAULT_RECEIVER.name, 100, "grown_bytes", gso=True, scale=2**-20), unit="",
     ),
 ]  # fmt: skip

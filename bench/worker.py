@@ -1,7 +1,7 @@
-"""The child's end of a Python contestant: `python -m bench.worker ROLE kind=MODULE:NAME group=... port=...`.
+"""The child's side of a Python contestant: `python -m bench.worker ROLE kind=MODULE:NAME group=... port=...`.
 
-Prints `{"ready": true, ...}`, then answers each command on standard input with one line of JSON, as
-`floor.c` does. It runs under whichever interpreter holds the contestant and loads that one's module only.
+It prints `{"ready": true, ...}` and then answers each command on standard input with one line of JSON, as `floor.c`
+does. It runs in the contestant's environment and imports only the contestant's module.
 """
 
 import importlib
@@ -20,7 +20,7 @@ Commands = dict[str, Callable[..., Answer]]
 
 
 def timed(work: Callable[[], int]) -> Answer:
-    """Run `work`, which returns how many datagrams it handled; tell what that cost the whole process."""
+    """Run `work`, which returns a number of datagrams; return the number with the time of the whole process."""
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     datagrams = work()
     return {
@@ -31,7 +31,7 @@ def timed(work: Callable[[], int]) -> Answer:
 
 
 def percentiles(samples: list[int]) -> Answer:
-    """The median and the 99th percentile of ages in ns."""
+    """Return the median and the 99th percentile of ages in nanoseconds."""
     ordered, count = sorted(samples), len(samples)
     return {
         "datagrams": count,
@@ -41,7 +41,7 @@ def percentiles(samples: list[int]) -> Answer:
 
 
 def receive(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
-    """The role of a receiver: `take N`, `listen`, `latency`."""
+    """Return the commands of a receiver: `take N`, `listen`, `latency`."""
     before = buffers.sockets()
     reader = make(values["group"], int(values["port"]))
     ready: Answer = {}
@@ -61,19 +61,19 @@ def receive(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, C
 
 
 def send(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
-    """The role of a sender: `send N`."""
+    """Return the command of a sender: `send N`."""
     write = make(values["group"], int(values["port"]), int(values["size"]))
     return {}, {"send": lambda count: timed(lambda: write(count))}
 
 
 def gil_contention(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
-    """The role of a computing thread: `alone MS`, `beside MS`."""
-    company = make(values["group"], int(values["port"]))
-    return {}, {"alone": company.alone, "beside": company.beside}
+    """Return the commands of a computing thread: `alone MS`, `beside MS`."""
+    contention = make(values["group"], int(values["port"]))
+    return {}, {"alone": contention.alone, "beside": contention.beside}
 
 
 def memory(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
-    """The role of a receiver that is weighed: `added`, `watch N`."""
+    """Return the commands that measure the memory of a receiver: `added`, `watch N`."""
     probe = make(values["group"], int(values["port"]))
     return {}, {"added": probe.added, "watch": probe.watch}
 

@@ -42,6 +42,9 @@ default_role = "py:obj"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
+# Quotes and ellipses only: two hyphens begin an option.
+smartquotes_action = "qe"
+
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,15 @@ _WATCHED_FOLDERS = {"wire", "legacy"}
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Enter the private network before anything is collected: no test module has been imported yet."""
     private_network.enter()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Give each worker of pytest-xdist a private network, where it meets no other worker's datagrams."""
+    if private_network.is_private():
+        import execnet
+
+        specs[:] = [execnet.XSpec(private_network.worker_spec()) for _ in specs]
 
 
 def pytest_report_header() -> str:

@@ -1,5 +1,5 @@
-"""The receiving contestants in Python: each does what its library's own documentation shows, and no more.
+"""The receiving contestants in Python: each does what the documentation of its library shows, and no more.
 
-A module for each set of packages, so that an interpreter loads what it has. What is not here: clocks,
-processes, traffic. `worker.py` times the calls and `scenarios` sends.
+There is a module for each set of packages, so that an environment imports only what it has. `worker.py` measures the
+calls, and `scenarios` sends.
 """

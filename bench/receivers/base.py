@@ -1,4 +1,4 @@
-"""What every receiving contestant can do, and the plain socket that several of them stand on."""
+"""The interface of the receiving contestants, and the plain socket that several of them use."""
 
 import socket
 import struct
@@ -11,31 +11,31 @@ class Reader(ABC):
 
     @abstractmethod
     def take(self, count: int) -> int:
-        """Read `count` datagrams that are queued already; return how many came."""
+        """Read `count` datagrams that are already queued; return how many were read."""
 
     @abstractmethod
     def listen(self) -> int:
-        """Read until `Stop`; return how many came."""
+        """Read until `Stop`; return how many datagrams were read."""
 
-    def settle(self) -> None:  # noqa: B027 - most have nothing to end
-        """End what a `take` or `listen` began and is no part of its cost."""
+    def settle(self) -> None:  # noqa: B027 - most contestants have nothing to end
+        """End what `take` or `listen` has started, outside the measurement."""
 
     def latency(self) -> list[int]:
-        """Read until `Stop`; return each datagram's age in ns, as `age` tells it."""
-        raise NotImplementedError(f"{type(self).__name__} has no latency row")
+        """Read until `Stop`; return the age of each datagram, in nanoseconds."""
+        raise NotImplementedError(f"{type(self).__name__} does not measure latency")
 
     def counters(self) -> dict[str, object]:
-        """What the library itself says it lost; empty where it says nothing."""
+        """Return the losses that the library itself counts; empty if it counts none."""
         return {}
 
 
 def age(data: bytes) -> int:
-    """Nanoseconds since a stamped datagram was sent: its first 8 bytes are the sender's monotonic clock."""
+    """Return the nanoseconds since a datagram was sent: it starts with 8 bytes of the sender's monotonic clock."""
     return time.monotonic_ns() - int.from_bytes(data[:8], "little")
 
 
 def joined(group: str, port: int) -> socket.socket:
-    """A plain socket, bound to the group and joined to it on the loopback interface."""
+    """Return a plain socket that is bound to the group and has joined it on the loopback interface."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((group, port))

@@ -1,4 +1,4 @@
-"""Libraries with one blocking call a datagram; here the standard library's own socket."""
+"""Libraries with one blocking call for each datagram; here the socket of the standard library."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from bench.receivers.base import Reader, age, joined
 from bench.stop import Stop
 
-# The least room that is enough for the sizes sent here, and the room that truncates nothing, as we promise.
+# A buffer that is large enough for the sizes sent here, and one that truncates nothing, as `multicast` promises.
 SMALL, WHOLE = 2048, 65_535
 
 
 class Calls(Reader):
-    """`receive(room)` gives data and sender, again and again."""
+    """`receive(room)` returns data and sender."""
 
     def __init__(self, receive: Callable[[int], Any], room: int) -> None:
         self._receive = receive
@@ -43,10 +43,10 @@ class Calls(Reader):
 
 
 def whole(group: str, port: int) -> Reader:
-    """`recvfrom` that truncates nothing."""
+    """Return a `recvfrom` loop that truncates nothing."""
     return Calls(joined(group, port).recvfrom, WHOLE)
 
 
 def small(group: str, port: int) -> Reader:
-    """`recvfrom` that knows its datagrams to be small."""
+    """Return a `recvfrom` loop for small datagrams."""
     return Calls(joined(group, port).recvfrom, SMALL)

@@ -1,4 +1,4 @@
-"""A counting datagram protocol on an event loop; here asyncio's own."""
+"""A datagram protocol that counts, on an event loop; here the loop of asyncio."""
 
 import asyncio
 import signal
@@ -8,7 +8,7 @@ from bench.receivers.base import Reader, age, joined
 
 
 class Protocol(Reader, asyncio.DatagramProtocol):
-    """Counts what the loop hands it, and stops the loop when that is enough."""
+    """Count the datagrams, and stop the loop at the goal."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, group: str, port: int) -> None:
         self._loop = loop
@@ -42,5 +42,5 @@ class Protocol(Reader, asyncio.DatagramProtocol):
 
 
 def plain(group: str, port: int) -> Reader:
-    """The loop of the standard library."""
+    """Return a protocol on the loop of the standard library."""
     return Protocol(asyncio.new_event_loop(), group, port)

@@ -1,4 +1,4 @@
-"""The modern receiver, in each way that it can be read."""
+"""`multicast.Receiver`, in each way that it can be read."""
 
 import contextlib
 import itertools
@@ -10,21 +10,21 @@ from bench.stop import Stop
 
 
 class Ours(Reader):
-    """What the ways share."""
+    """Common parts of the ways to read."""
 
     lean = False
-    """Told nothing but the sender."""
+    """Whether to request no metadata but the sender."""
 
     def __init__(self, group: str, port: int) -> None:
-        told = not self.lean
-        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=told, receive_ttl=told, gro=told)
+        full = not self.lean
+        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full)
 
     def counters(self) -> dict[str, object]:
         return {"kernel_drops": self.rx.stats().kernel_drops}
 
 
 class Columns(Ours):
-    """Batches, read as columns: three buffers a batch, nothing made for a datagram."""
+    """Batches read as columns: three buffers for each batch, and no object for each datagram."""
 
     def take(self, count: int) -> int:
         left = count
@@ -46,7 +46,7 @@ class Columns(Ours):
 
 
 class Groups(Columns):
-    """A thousand groups on one receiver: the first, and those that follow it in number."""
+    """One receiver of 1,000 groups, with consecutive addresses."""
 
     def __init__(self, group: str, port: int) -> None:
         first = int.from_bytes(socket.inet_aton(group), "big")
@@ -55,7 +55,7 @@ class Groups(Columns):
 
 
 class Payloads(Ours):
-    """Batches, turned into a list of bytes."""
+    """Batches converted to lists of bytes."""
 
     def take(self, count: int) -> int:
         left = count
@@ -73,7 +73,7 @@ class Payloads(Ours):
 
 
 class Iterate(Ours):
-    """The plain loop, with the data and the sender of every datagram looked at."""
+    """The `for` loop, which reads the data and the sender of each datagram."""
 
     def take(self, count: int) -> int:
         for msg in itertools.islice(self.rx, count):
@@ -92,12 +92,12 @@ class Iterate(Ours):
         samples: list[int] = []
         with contextlib.suppress(Stop):
             for msg in self.rx:
-                samples.append(age(msg.data))  # noqa: PERF401 - a comprehension cut short would lose them all
+                samples.append(age(msg.data))  # noqa: PERF401 - Stop would discard the list of a comprehension
         return samples
 
 
 class Recv(Ours):
-    """One call a datagram."""
+    """One call for each datagram."""
 
     def take(self, count: int) -> int:
         receive = self.rx.recv
@@ -126,18 +126,18 @@ class Recv(Ours):
 
 
 class LeanColumns(Columns):
-    """Told less."""
+    """The same without metadata."""
 
     lean = True
 
 
 class LeanPayloads(Payloads):
-    """Told less."""
+    """The same without metadata."""
 
     lean = True
 
 
 class LeanIterate(Iterate):
-    """Told less."""
+    """The same without metadata."""
 
     lean = True

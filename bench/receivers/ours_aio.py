@@ -1,4 +1,4 @@
-"""The asyncio twin of the modern receiver: `async for` on the standard library's loop."""
+"""`multicast.aio.Receiver`: `async for` on the loop of the standard library."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ from multicast import aio
 
 
 class Aio(Reader):
-    """Reads on a loop of its own, which runs only while something is to be read."""
+    """Read on a loop of its own, which runs only during a measurement."""
 
     lean = False
-    """Told nothing but the sender, which is what the protocols of event loops are told."""
+    """Whether to request no metadata but the sender, which is all that a protocol of asyncio gets."""
 
     def __init__(self, group: str, port: int) -> None:
-        told = not self.lean
+        full = not self.lean
         self._loop = asyncio.new_event_loop()
-        self.rx = aio.Receiver(group, port, interface="lo", timestamps=told, receive_ttl=told, gro=told)
+        self.rx = aio.Receiver(group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full)
         self._loop.run_until_complete(self.rx.__aenter__())
         self._got = 0
 
@@ -42,7 +42,7 @@ class Aio(Reader):
                 _data, _sender = msg.data, msg.sender
                 self._got += 1
 
-        self._until_told(read())
+        self._until_signalled(read())
         return self._got
 
     def latency(self) -> list[int]:
@@ -50,12 +50,12 @@ class Aio(Reader):
 
         async def read() -> None:
             async for msg in self.rx:
-                samples.append(age(msg.data))  # noqa: PERF401 - a comprehension cut short would lose them all
+                samples.append(age(msg.data))  # noqa: PERF401 - cancellation would discard the list of a comprehension
 
-        self._until_told(read())
+        self._until_signalled(read())
         return samples
 
-    def _until_told(self, reading: Coroutine[object, object, None]) -> None:
+    def _until_signalled(self, reading: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(reading)
         self._loop.add_signal_handler(signal.SIGUSR1, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
@@ -63,6 +63,6 @@ class Aio(Reader):
 
 
 class LeanAio(Aio):
-    """Told less."""
+    """The same without metadata."""
 
     lean = True

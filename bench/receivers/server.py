@@ -1,4 +1,4 @@
-"""`McastServer` with a handler that counts: ours and, in its own environment, the published release's."""
+"""`McastServer` with a handler that counts: ours and, in its own environment, that of the published release."""
 
 import contextlib
 import socketserver
@@ -10,7 +10,7 @@ from multicast import hear
 
 
 class Server(Reader):
-    """Serves on a thread of its own; every datagram is one call of a handler."""
+    """Serve in a thread; each datagram is one call of a handler."""
 
     def __init__(self, group: str, port: int) -> None:
         self.got = 0

@@ -1,4 +1,4 @@
-"""uvloop: the same protocol on its loop."""
+"""uvloop: the same protocol on the loop of uvloop."""
 
 import uvloop
 
@@ -7,5 +7,5 @@ from bench.receivers.loops import Protocol
 
 
 def receiver(group: str, port: int) -> Reader:
-    """A datagram protocol on `uvloop`."""
+    """Return a protocol on the loop of uvloop."""
     return Protocol(uvloop.new_event_loop(), group, port)

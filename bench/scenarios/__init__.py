@@ -1,7 +1,6 @@
-"""The measurements: each opens its contestants, makes the traffic and enters what came of it into the book.
+"""The measurements: each starts its contestants and the traffic, and adds the results to the book.
 
-Rounds are interleaved: a round runs every contestant once, so that whatever disturbs the machine disturbs all.
-What is not here: processes (`process.py`), contestants (`contestants.py`), judgement (`targets.py`).
+Rounds are interleaved: each round runs every contestant once, so that a disturbance of the machine affects all of them.
 """
 
 from bench.scenarios.gil_contention import gil_contention

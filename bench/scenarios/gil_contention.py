@@ -1,26 +1,26 @@
-"""What a receiver costs the rest of its process."""
+"""The cost of a receiver for the other threads of its process."""
 
 from bench import contestants as who
 from bench.plan import Plan
 from bench.record import Book
-from bench.scenarios.traffic import noted, source
+from bench.scenarios.traffic import recorded, source
 
 _RATE = 100_000
 
 
 def gil_contention(plan: Plan, book: Book) -> None:
-    """A computing thread beside a receiving one at 100,000/s, against itself alone under the same traffic."""
+    """Compare a thread that computes beside a receiving thread with one that computes alone, at 100,000/s."""
     seconds = plan.busy_ms / 1000
     for turn in range(plan.rounds):
         for entry in (who.BUSY_COLUMNS, who.BUSY_PAYLOADS, who.BUSY_STDLIB):
             port, speeds = who.new_port(), {}
             with (
-                noted(book, "gil_contention", entry),
+                recorded(book, "gil_contention", entry),
                 entry.start("gil_contention", port, None) as child,
                 source(port, plan.cores[1], 100) as sender,
             ):
                 for how in ("alone", "beside"):
-                    # More than is needed, and stopped in time: the traffic outlasts the measurement.
+                    # The traffic lasts longer than the measurement and is then stopped.
                     sender.tell(f"send {int(_RATE * (seconds + 5))} {_RATE}")
                     answer = child.ask(f"{how} {plan.busy_ms}")
                     sender.stop()

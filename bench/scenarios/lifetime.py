@@ -1,4 +1,4 @@
-"""The two ends of a program's life: how long it takes to start, and what it weighs after millions of datagrams."""
+"""The time that a program takes to start, and its memory after millions of datagrams."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from bench import contestants as who
 from bench.plan import Plan
 from bench.process import await_empty
 from bench.record import Book
-from bench.scenarios.traffic import noted, source
+from bench.scenarios.traffic import recorded, source
 
 STARTS = {
     "import multicast": ["-c", "import multicast"],
@@ -16,30 +16,29 @@ STARTS = {
     "python3 -m multicast NOOP": ["-m", "multicast", "NOOP"],
     "import socket, argparse, logging": ["-c", "import socket, argparse, logging"],
 }
-"""Programs to start: ours, each followed by the one it is measured against."""
+"""Programs to start: ours, each followed by the one with which it is compared."""
 
 
 def starting(plan: Plan, book: Book) -> None:
-    """What a program pays before its first line: wall time of a whole process."""
+    """Measure the start of a program: the wall time of a whole process."""
     for turn in range(-1, plan.rounds * plan.starts):
         for name, argv in STARTS.items():
             begin = time.perf_counter_ns()
             done = subprocess.run([sys.executable, *argv], check=False, capture_output=True)
             wall = time.perf_counter_ns() - begin
             if done.returncode:
-                said = done.stderr.decode(errors="backslashreplace").strip().splitlines()
-                book.fail(
-                    f"starting: {name}: exit code {done.returncode}: {said[-1] if said else 'nothing said'}"
-                )
-            elif turn >= 0:  # the first start compiles, and fills the file cache
+                output = done.stderr.decode(errors="backslashreplace").strip().splitlines()
+                reason = output[-1] if output else "no error output"
+                book.fail(f"starting: {name}: exit code {done.returncode}: {reason}")
+            elif turn >= 0:  # the first start compiles modules and fills the file cache
                 book.add(("starting", name, 0, False), turn, {"wall_ns": wall})
 
 
 def memory(plan: Plan, book: Book) -> None:
-    """What a receiver at its default settings adds, and whether it grows over millions of datagrams."""
-    entry, port = who.WEIGHED, who.new_port()
+    """Measure the memory of a receiver with default settings, and its growth over millions of datagrams."""
+    entry, port = who.DEFAULT_RECEIVER, who.new_port()
     with (
-        noted(book, "memory", entry),
+        recorded(book, "memory", entry),
         entry.start("memory", port, plan.cores[0]) as child,
         source(port, plan.cores[1], 100, coalesced=True) as sender,
     ):

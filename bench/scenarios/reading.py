@@ -1,17 +1,17 @@
-"""Receiving: drain, flood, McastServer at a steady rate, latency, and a thousand groups."""
+"""Receiving: drain, flood, McastServer at a steady rate, latency, and 1,000 groups."""
 
 from bench import contestants as who
 from bench.contestants import Contestant
 from bench.plan import Plan
 from bench.process import ChildFailedError, await_empty, queues
 from bench.record import Book
-from bench.scenarios.traffic import WARM, noted, per_datagram, present, source
+from bench.scenarios.traffic import WARM, per_datagram, present, recorded, source
 
 _MIB = 1 << 20
 
 
 def _contest(plan: Plan, book: Book) -> list[tuple[Contestant, int, bool]]:
-    """Every receiver at every size, and those that can at every size from a coalescing sender."""
+    """Return all combinations of reader, size and kind of sender."""
     return [
         (entry, size, coalesced)
         for coalesced, entries in ((False, who.PLAIN_RECEIVERS), (True, who.COALESCED_RECEIVERS))
@@ -23,7 +23,7 @@ def _contest(plan: Plan, book: Book) -> list[tuple[Contestant, int, bool]]:
 def _drain_once(
     entry: Contestant, plan: Plan, size: int, *, coalesced: bool = False, groups: int = 1
 ) -> dict[str, float]:
-    """Fill the queue, then time the reading."""
+    """Fill the receive buffer, then measure the reading."""
     port, (mine, other) = who.new_port(), plan.cores
     scale = 10 if coalesced else 1
     wanted = plan.drain * scale // (5 if entry.slow else 1)
@@ -31,25 +31,27 @@ def _drain_once(
         entry.start("recv", port, mine, size=size, force=1) as reader,
         source(port, other, size, coalesced=coalesced, groups=groups) as sender,
     ):
-        # A queued datagram is accounted for with its bookkeeping: with less than this much.
+        # The kernel charges a queued datagram with its bookkeeping, which is less than this.
         count = min(wanted, int(reader.ready["buffer"]) // (2 * size + 1536))
         for amount in (min(WARM * scale, count), count):
             sender.ask(f"send {amount} 0")
             dropped = queues(port)[1]
             if dropped:
-                raise ChildFailedError(f"the queue overflowed ({dropped} buffers) before the reading began")
+                raise ChildFailedError(
+                    f"the receive buffer overflowed ({dropped} dropped) before the reading began"
+                )
             answer = reader.ask(f"take {amount}")
             if answer["datagrams"] < amount:
-                raise ChildFailedError(f"only {answer['datagrams']} of {amount} datagrams came")
+                raise ChildFailedError(f"only {answer['datagrams']} of {amount} datagrams arrived")
     return per_datagram(answer)
 
 
 def drain(plan: Plan, book: Book) -> None:
-    """A large queue, filled first and then read: no sender in the way."""
+    """Fill a large receive buffer and then read it, without a sender at the same time."""
     rows = _contest(plan, book)
     for turn in range(plan.rounds):
         for entry, size, coalesced in rows:
-            with noted(book, "drain", entry):
+            with recorded(book, "drain", entry):
                 values = _drain_once(entry, plan, size, coalesced=coalesced)
                 book.add(("drain", entry.name, size, coalesced), turn, values)
 
@@ -57,7 +59,7 @@ def drain(plan: Plan, book: Book) -> None:
 def _listen_once(
     entry: Contestant, plan: Plan, size: int, count: int, *, rate: int = 0, coalesced: bool = False
 ) -> dict[str, float]:
-    """Send while it reads, with whatever buffers it gave itself (the floor: 4 MiB)."""
+    """Send while the contestant reads with its own receive buffer (the floor: 4 MiB)."""
     port, (mine, other) = who.new_port(), plan.cores
     own = {"buffer": 4 * _MIB} if entry.home == "floor" else {}
     with (
@@ -69,7 +71,7 @@ def _listen_once(
         await_empty(port)
         answer = reader.stop()
     values = per_datagram(answer)
-    values.pop("wall_ns", None)  # it counts the waiting for the end
+    values.pop("wall_ns", None)  # it includes the wait for the end
     values["lost"] = count - answer["datagrams"]
     values["lost_share"] = values["lost"] / count
     values["sent_per_s"] = count / (sent["wall_ns"] / 1e9)
@@ -79,38 +81,38 @@ def _listen_once(
 
 
 def flood(plan: Plan, book: Book) -> None:
-    """Send and receive at once, as fast as the sender can: shows loss."""
+    """Send and receive at the same time, as fast as the sender can, which shows losses."""
     rows = _contest(plan, book)
     for turn in range(plan.rounds):
         for entry, size, coalesced in rows:
-            with noted(book, "flood", entry):
+            with recorded(book, "flood", entry):
                 count = plan.flood * (10 if coalesced else 1) // (5 if entry.slow else 1)
                 values = _listen_once(entry, plan, size, count, coalesced=coalesced)
                 book.add(("flood", entry.name, size, coalesced), turn, values)
 
 
 def server(plan: Plan, book: Book) -> None:
-    """50,000/s through McastServer and the plain loops; then slower through the published server and ours."""
+    """Send 50,000/s to McastServer and to loops, then lower rates to the published McastServer and to ours."""
     for scenario, entries, count, rate in (
         ("server", (who.STDLIB, who.ITERATE, who.SERVER), plan.server, 50_000),
         ("server at 200/s", (who.PUBLISHED_SERVER, who.SERVER), plan.published, 200),
         ("server at 20,000/s", (who.PUBLISHED_SERVER, who.SERVER), plan.published * 20, 20_000),
     ):
         for entry in present(book, entries):
-            with noted(book, scenario, entry):
+            with recorded(book, scenario, entry):
                 values = _listen_once(entry, plan, 100, count, rate=rate)
                 book.add((scenario, entry.name, 100, False), 0, values)
 
 
 def latency(plan: Plan, book: Book) -> None:
-    """One way at 1,000/s, from the sender's clock to the receiver's."""
+    """Measure one way at 1,000/s, from the sender's clock to the receiver's."""
     entries = (who.FLOOR, who.STDLIB, who.RECV, who.ITERATE, who.AIO, who.ASYNCIO, who.UVLOOP)
     mine, other = plan.cores
     for turn in range(plan.rounds):
         for entry in present(book, entries):
             port = who.new_port()
             with (
-                noted(book, "latency", entry),
+                recorded(book, "latency", entry),
                 entry.start("recv", port, mine, size=100) as reader,
                 source(port, other, 100, stamp=1) as sender,
             ):
@@ -121,9 +123,9 @@ def latency(plan: Plan, book: Book) -> None:
 
 
 def groups(plan: Plan, book: Book) -> None:
-    """A thousand groups on one receiver against one group."""
+    """Compare 1,000 groups on one receiver with one group."""
     for turn in range(plan.rounds):
         for entry, count in ((who.COLUMNS, 1), (who.GROUPS, 1000)):
-            with noted(book, "groups", entry):
+            with recorded(book, "groups", entry):
                 values = _drain_once(entry, plan, 100, groups=count)
                 book.add(("groups", entry.name, 100, False), turn, values)

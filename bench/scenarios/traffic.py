@@ -1,4 +1,4 @@
-"""What the scenarios share: the source of the traffic, who is present, and what becomes of a failure."""
+"""Common parts of the scenarios: the source of the traffic, the installed contestants, and failures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,16 +11,16 @@ from bench.record import Book
 Scenario = Callable[[Plan, Book], None]
 
 SEGMENTS = {100: 64, 1316: 49}
-"""Datagrams in one coalesced send, by size: at most 64 (what every kernel that can takes) and 65,507 bytes."""
+"""Datagrams in one coalesced send, by size: at most 64 (a limit of older kernels) and 65,507 bytes."""
 
 WARM = 1024
-"""Datagrams before the clock starts: the memory is touched and the branches are known."""
+"""Datagrams before the measurement, which warm memory and branch prediction."""
 
 _SOURCE = Contestant("source", "floor")
 
 
 def present(book: Book, entries: Sequence[Contestant]) -> list[Contestant]:
-    """Those of `entries` that are installed; the others are noted as absent."""
+    """Return the installed contestants among `entries`, and record the others as absent."""
     for entry in entries:
         if not entry.present and entry.name not in book.absent:
             book.absent.append(entry.name)
@@ -28,8 +28,8 @@ def present(book: Book, entries: Sequence[Contestant]) -> list[Contestant]:
 
 
 @contextmanager
-def noted(book: Book, scenario: str, entry: Contestant) -> Iterator[None]:
-    """A contestant that fails loses its round and is named in the report; the others go on."""
+def recorded(book: Book, scenario: str, entry: Contestant) -> Iterator[None]:
+    """Record the failure of a contestant, which loses its round, and go on."""
     try:
         yield
     except ChildFailedError as error:
@@ -37,13 +37,13 @@ def noted(book: Book, scenario: str, entry: Contestant) -> Iterator[None]:
 
 
 def source(port: int, core: int, size: int, *, coalesced: bool = False, **more: object) -> Child:
-    """The sender in C, one datagram a packet or `SEGMENTS` of them coalesced by the kernel."""
+    """Start the sender in C: one datagram in each packet, or `SEGMENTS` of them coalesced by the kernel."""
     kind = {"kind": "gso", "segments": SEGMENTS[size]} if coalesced else {"kind": "mmsg"}
     return _SOURCE.start("send", port, core, size=size, **(kind | more))
 
 
 def per_datagram(answer: dict[str, float]) -> dict[str, float]:
-    """What a child measured in all, as costs a datagram."""
+    """Divide the totals that a child measured by its datagrams."""
     count = answer["datagrams"]
     if not count:
         return {"datagrams": 0}

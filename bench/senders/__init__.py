@@ -1,4 +1,4 @@
-"""The sending contestants in Python: made for a group, a port and a size, each is a call that sends `count`.
+"""The sending contestants in Python: each returns a function that sends `count` datagrams.
 
-A module for each set of packages. What is not here: clocks and processes; `worker.py` has them.
+There is a module for each set of packages. `worker.py` measures the calls.
 """

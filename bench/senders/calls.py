@@ -1,4 +1,4 @@
-"""One `sendto` a datagram; here the standard library's."""
+"""One `sendto` for each datagram; here the one of the standard library."""
 
 import socket
 import struct
@@ -9,7 +9,7 @@ Writer = Callable[[int], int]
 
 
 def repeated(sendto: Callable[[bytes, tuple[str, int]], Any], group: str, port: int, size: int) -> Writer:
-    """A writer that calls `sendto` once for each datagram of `size` bytes."""
+    """Return a writer that calls `sendto` once for each datagram of `size` bytes."""
     payload, target = bytes(size), (group, port)
 
     def write(count: int) -> int:
@@ -21,7 +21,7 @@ def repeated(sendto: Callable[[bytes, tuple[str, int]], Any], group: str, port: 
 
 
 def stdlib(group: str, port: int, size: int) -> Writer:
-    """`socket.sendto`, out of the loopback interface."""
+    """Return a writer with `socket.sendto` on the loopback interface."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     through = struct.pack("=4s4si", bytes(4), bytes(4), socket.if_nametoindex("lo"))
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, through)

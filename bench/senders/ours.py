@@ -1,14 +1,14 @@
-"""The modern sender: one call a datagram, or one call a list."""
+"""`multicast.Sender`: one call for each datagram, or one call for each list."""
 
 import multicast
 from bench.senders.calls import Writer
 
-# send_many gets a list of this length again and again, as a program with a queue of messages would.
+# send_many gets lists of this length, as a program with a queue of messages would pass.
 _LIST = 1024
 
 
 def send(group: str, port: int, size: int) -> Writer:
-    """`Sender.send`."""
+    """Return a writer with `Sender.send`."""
     tx = multicast.Sender(group, port, interface="lo")
     payload = bytes(size)
 
@@ -32,10 +32,10 @@ def _many(group: str, port: int, messages: list[bytes]) -> Writer:
 
 
 def equal(group: str, port: int, size: int) -> Writer:
-    """`Sender.send_many` of datagrams that are all of one size."""
+    """Return a writer with `Sender.send_many` for datagrams of equal size."""
     return _many(group, port, [bytes(size) for _ in range(_LIST)])
 
 
 def mixed(group: str, port: int, size: int) -> Writer:
-    """`Sender.send_many`, mixed as in `floor.c`: no two neighbours of a size, so that nothing coalesces."""
+    """Return a writer with `Sender.send_many` for sizes that alternate as in `floor.c`, so that nothing coalesces."""
     return _many(group, port, [bytes(size + i % 16) for i in range(_LIST)])

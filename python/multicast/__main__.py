@@ -1,7 +1,7 @@
-"""The entry point, ``python3 -m multicast``, and the documented names that stand for it.
+"""The entry point, ``python3 -m multicast``, and its documented names.
 
-What they are is in ``_legacy.dispatch``, loaded when first asked for: NOOP, which monitors run every few seconds to see
-whether the package is well, should not pay for tools that it does not use.
+Importing lazily matters here: NOOP, which monitors run every few seconds to check the installation, and ``--help``
+should not pay for tools they do not use. The documented names are in ``_legacy.dispatch``, imported on first use.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from ._legacy.dispatch import (
         TASK_OPTIONS,
@@ -28,12 +28,12 @@ _INTERRUPTED = 130
 
 
 def run() -> NoReturn:
-    """End this process as its command line says: what ``python3 -m multicast`` and the console script call."""
+    """Run the command line of this process and exit. ``python3 -m multicast`` and the console script call it."""
     if sys.argv[1:] == _NOTHING_TO_DO:
         sys.exit(0)
-    from ._legacy import dispatch  # noqa: PLC0415 - see the head of this file
+    from .cli import program  # noqa: PLC0415 - see the top of the file
 
-    code = dispatch.cli()
+    code = program.run(sys.argv[1:], _use_tool)
     if code == _INTERRUPTED:
         from .cli.signals import reraise_sigint  # noqa: PLC0415 - rarely needed
 
@@ -41,12 +41,18 @@ def run() -> NoReturn:
     sys.exit(code)
 
 
-if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
+def _use_tool(name: str, **keywords: Any) -> tuple[bool, Any]:
+    from ._legacy.dispatch import McastDispatch  # noqa: PLC0415 - see the top of the file
+
+    return McastDispatch.useTool(name, **keywords)
+
+
+if not TYPE_CHECKING:  # type checkers use the declarations above
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._legacy import dispatch  # noqa: PLC0415 - see the head of this file
+        from ._legacy import dispatch  # noqa: PLC0415 - see the top of the file
 
         return getattr(dispatch, name)
 

@@ -1,8 +1,10 @@
 """The documented defaults, and the ``MULTICAST_*`` environment variables that override them.
 
-Reading and checking only: the constants that the package takes from here live in ``_defaults``. A variable that holds
-a bad value costs one warning, which says what is used instead, and never an error: a program that runs for others
-should not die of a stray setting.
+This module reads and checks the settings; the package's constants are in ``_common.constants``. An invalid value gives
+one warning, which says what is used instead, and never an error: a stray setting should not stop a program.
+
+Every import of the package loads this module, so it imports ``socket``, ``ipaddress`` and ``typing`` only when it
+needs them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     Value = TypeVar("Value")
 
     class Config(TypedDict):
-        """What ``load_config`` returns."""
+        """The result of ``load_config``."""
 
         port: int
         group: str
@@ -29,75 +31,74 @@ if TYPE_CHECKING:
         buffer_size: int
 
 
-# Any port of the dynamic range would do (RFC 6335 section 6); this one is registered nowhere.
+# An unregistered port of the dynamic range (RFC 6335 section 6).
 DEFAULT_PORT = 59595
-# All systems on this network: never forwarded by a router (RFC 5771 section 4).
+# All systems on this network; routers never forward it (RFC 5771 section 4).
 DEFAULT_GROUP = "224.0.0.1"
-# Going beyond one network takes an explicit choice (RFC 1112 section 6.1).
+# Leaving the local network takes an explicit choice (RFC 1112 section 6.1).
 DEFAULT_TTL = 1
-# Fits an Ethernet frame with room for tunnels: seven 188-byte MPEG-TS packets, the common unit of multicast.
+# Seven 188-byte MPEG-TS packets, the common unit of multicast; fits an Ethernet frame with room for tunnels.
 DEFAULT_BUFFER_SIZE = 1316
 
 # The dynamic ports of RFC 6335 section 6.
 _PORTS = range(49152, 65536)
 _TTLS = range(1, 127)
-# 65,535 bytes of an IPv4 packet, less 20 of its header and 8 of the UDP header.
+# An IPv4 packet has at most 65,535 bytes, of which its header takes 20 and the UDP header 8.
 _BUFFER_SIZES = range(1, 65508)
 
 
 def validate_buffer_size(size: object) -> bool:
-    """Tell whether ``size`` is a buffer size in bytes that UDP over IPv4 can use, 1-65507.
+    """Return whether ``size`` is a buffer size that UDP over IPv4 can use, 1-65507 bytes.
 
     Raises:
-        ValueError: ``size`` is no integer and no text of one.
+        ValueError: ``size`` is neither an integer nor the text of one.
     """
     return _integer(size) in _BUFFER_SIZES
 
 
 def validate_port(port: object) -> bool:
-    """Tell whether ``port`` is a dynamic UDP port, 49152-65535.
+    """Return whether ``port`` is a dynamic UDP port, 49152-65535.
 
     Raises:
-        ValueError: ``port`` is no integer and no text of one.
+        ValueError: ``port`` is neither an integer nor the text of one.
     """
     return _integer(port) in _PORTS
 
 
 def validate_ttl(ttl: object) -> bool:
-    """Tell whether ``ttl`` is a number of hops that the package's settings allow, 1-126.
+    """Return whether ``ttl`` is a number of hops that the settings allow, 1-126.
 
     Raises:
-        ValueError: ``ttl`` is no integer and no text of one.
+        ValueError: ``ttl`` is neither an integer nor the text of one.
     """
     return _integer(ttl) in _TTLS
 
 
 def validate_multicast_address(addr: object) -> bool:
-    """Tell whether ``addr``, text or an ``ipaddress.IPv4Address``, is an IPv4 multicast address (224.0.0.0/4)."""
+    """Return whether ``addr``, text or an ``ipaddress.IPv4Address``, is an IPv4 multicast address (224.0.0.0/4)."""
     packed = _packed(addr)
     return packed is not None and 224 <= packed[0] <= 239
 
 
 def load_port() -> int:
-    """Return ``MULTICAST_PORT`` (49152-65535), or the default 59595 with a warning where it is no such port."""
+    """Return ``MULTICAST_PORT`` (49152-65535); if it is invalid, warn and return the default 59595."""
     return _load("MULTICAST_PORT", DEFAULT_PORT, _integer, validate_port, "a port in 49152-65535")
 
 
 def load_group() -> IPv4Address:
-    """Return ``MULTICAST_GROUP``, or the default 224.0.0.1 with a warning where it is no multicast address."""
-    # Taken in here only: the module would be a good part of what importing this package costs.
-    from ipaddress import IPv4Address  # noqa: PLC0415
+    """Return ``MULTICAST_GROUP``; if it is not an IPv4 multicast address, warn and return the default 224.0.0.1."""
+    from ipaddress import IPv4Address  # noqa: PLC0415 - see the top of the file
 
     return IPv4Address(_load_group())
 
 
 def load_TTL() -> int:
-    """Return ``MULTICAST_TTL`` (1-126 hops), or the default 1 with a warning where it is no such number."""
+    """Return ``MULTICAST_TTL`` (1-126 hops); if it is invalid, warn and return the default 1."""
     return _load("MULTICAST_TTL", DEFAULT_TTL, _integer, validate_ttl, "a number of hops in 1-126")
 
 
 def load_buffer_size() -> int:
-    """Return ``MULTICAST_BUFFER_SIZE`` (1-65507 bytes), or the default 1316 with a warning where it is no such size."""
+    """Return ``MULTICAST_BUFFER_SIZE`` (1-65507 bytes); if it is invalid, warn and return the default 1316."""
     return _load(
         "MULTICAST_BUFFER_SIZE",
         DEFAULT_BUFFER_SIZE,
@@ -110,8 +111,8 @@ def load_buffer_size() -> int:
 def load_config() -> Config:
     """Return all settings: ``port``, ``group``, ``groups``, ``ttl``, ``bind_addr`` and ``buffer_size``.
 
-    ``groups`` is sorted and holds the primary group, the groups of ``MULTICAST_GROUPS`` (separated by spaces; a bad
-    one is left out with a warning) and, where it is a multicast address, the bind address.
+    ``groups`` is sorted. It holds the primary group, the groups of ``MULTICAST_GROUPS`` (separated by spaces; an
+    invalid one is skipped with a warning) and, if it is a multicast address, the bind address.
     """
     group = _load_group()
     bind_addr = _load("MULTICAST_BIND_ADDR", group, str, _is_ipv4, "an IPv4 address")
@@ -122,7 +123,7 @@ def load_config() -> Config:
         if validate_multicast_address(entry):
             groups.add(entry)
         else:
-            _warn(f"MULTICAST_GROUPS: {entry!r} is not an IPv4 multicast address and is left out")
+            _warn(f"MULTICAST_GROUPS must hold IPv4 multicast addresses, got {entry!r}; skipping it")
     return {
         "port": load_port(),
         "group": group,
@@ -140,9 +141,9 @@ def _load_group() -> str:
 
 
 def _load(
-    name: str, default: Value, read: Callable[[str], Value], valid: Callable[[Value], bool], wanted: str
+    name: str, default: Value, read: Callable[[str], Value], valid: Callable[[Value], bool], rule: str
 ) -> Value:
-    """Return what variable ``name`` holds, or ``default`` where it is not set or, with a warning, not ``wanted``."""
+    """Return the value of variable ``name``, or ``default`` if it is not set or, with a warning, not ``valid``."""
     text = os.environ.get(name)
     if text is None:
         return default
@@ -151,29 +152,28 @@ def _load(
         if valid(value):
             return value
     except ValueError:
-        pass  # no number at all: told below, as a number out of range is
-    _warn(f"{name}: {text!r} is not {wanted}; using {default}")
+        pass  # not a number; the warning below covers it
+    _warn(f"{name} must be {rule}, got {text!r}; using {default}")
     return default
 
 
 def _warn(message: str) -> None:
-    # No frame of ours would tell the reader more than the message, which names the variable.
+    # The message names the variable; no stack frame of this package would tell the reader more.
     warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def _integer(value: object) -> int:
     if isinstance(value, (int, str)):
         return int(value)
-    raise ValueError(f"not an integer: {value!r}")
+    raise ValueError(f"value must be an integer, got {value!r}")
 
 
 def _packed(addr: object) -> bytes | None:
-    # Taken in here only: without settings to check, importing this package does without it.
-    import socket  # noqa: PLC0415
+    import socket  # noqa: PLC0415 - see the top of the file
 
     try:
         return socket.inet_pton(socket.AF_INET, addr if isinstance(addr, str) else str(addr))
-    except (OSError, ValueError):  # no dotted quad; or text that cannot even be passed on, such as "\0"
+    except (OSError, ValueError):  # not a dotted quad, or text that no system call takes, such as "\0"
         return None
 
 

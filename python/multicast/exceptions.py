@@ -1,17 +1,18 @@
-"""The package's own exceptions, and what exit code stands for which exception.
+"""The exceptions of the 2.x tools, and the exit code of each exception.
 
 ::
 
     RuntimeError
-     +-- CommandExecutionError       a command failed, with the exit code it should end in
+     +-- CommandExecutionError       a command failed; carries the exit code the process should end with
      +-- ShutdownCommandReceived     a peer asked the server to stop; the exit code is always 143
     OSError
      +-- MulticastError              an error of a receiver or sender that no system call reported
           +-- ClosedError            the receiver or sender is closed
           +-- UnsupportedError       this platform cannot do it
 
-The errors of the network itself are plain ``OSError`` and its subclasses. ``EXIT_CODES`` and ``EXCEPTION_EXIT_CODES``
-are made when first asked for: one entry is a class of ``argparse``, which a program that only sends need not load.
+Network errors are plain ``OSError`` and its subclasses. ``EXIT_CODES`` and ``EXCEPTION_EXIT_CODES`` are created on
+first use, because one entry is a class of ``argparse``. Every import of the package loads this module, so it imports
+``argparse`` and ``typing`` only when it needs them.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ __all__ = [
     "validate_exit_code",
 ]
 
-# 128 and the number of SIGTERM, as shells report it.
+# 128 plus the number of SIGTERM, as shells report it.
 _SHUTDOWN_EXIT_CODE = 143
-# What SystemExit stands for where its code is no integer, as POSIX shells use it for misuse.
+# The code of a SystemExit whose own code is not an integer; POSIX shells use it for misuse.
 _UNCLEAR_EXIT_CODE = 2
 # "Internal software error" of BSD's sysexits.
 _INTERNAL_EXIT_CODE = 70
@@ -53,14 +54,14 @@ _INTERNAL_EXIT_CODE = 70
 class CommandExecutionError(RuntimeError):
     """A command failed: ``CommandExecutionError([cause,] message, exit_code)``.
 
-    The parts may also be given as keywords: ``message``, ``exit_code`` (default 1) and ``__cause__``.
+    The parts may also be given as the keywords ``message``, ``exit_code`` (default 1) and ``__cause__``.
 
     Attributes:
-        message: what failed.
-        exit_code: what a process that ends of it should return.
+        message: the reason, as text.
+        exit_code: the exit code of a process that ends because of it.
 
     Raises:
-        TypeError: the exit code is no integer, the cause is no exception, or there are too many parts.
+        TypeError: The exit code is not an integer, the cause is not an exception, or there are too many parts.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -72,14 +73,16 @@ class CommandExecutionError(RuntimeError):
 
 
 class ShutdownCommandReceived(RuntimeError):
-    """A peer asked for a shutdown: called as ``CommandExecutionError`` is, and ``exit_code`` is always 143.
+    """A peer asked for a shutdown.
+
+    It takes the same arguments as ``CommandExecutionError``; its exit code is always 143.
 
     Attributes:
-        message: what was received, "SHUTDOWN" unless given.
+        message: the text received, by default "SHUTDOWN".
         exit_code: 143, as after SIGTERM.
 
     Raises:
-        TypeError: the message is no text, or a part is of a wrong type as told there.
+        TypeError: The message is not text, or another part is of the wrong type.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -87,7 +90,7 @@ class ShutdownCommandReceived(RuntimeError):
         if message is None:
             message = "SHUTDOWN"
         if not isinstance(message, str):
-            raise TypeError(f"message must be str, not {type(message).__name__}")
+            raise TypeError(f"message must be str, got {type(message).__name__}")
         self.message = message
         self.exit_code = _SHUTDOWN_EXIT_CODE
         super().__init__(message)
@@ -109,40 +112,40 @@ class UnsupportedError(MulticastError):
 def _parts(
     name: str, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[BaseException | None, object, int | None]:
-    """Return cause, message and exit code out of the call shapes that both exceptions take; absent ones are None."""
+    """Return the cause, the message and the exit code given to an exception; None stands for an absent part."""
     parts: dict[str, object] = {"__cause__": None, "message": None, "exit_code": None}
     order = ["message", "exit_code"]
     if args and isinstance(args[0], BaseException):
         order.insert(0, "__cause__")
     if len(args) > len(order):
-        raise TypeError(f"{name} takes a cause, a message and an exit code, and got {len(args)} values")
+        raise TypeError(f"{name} takes at most a cause, a message and an exit code, got {len(args)} values")
     for key in kwargs:
         if key not in parts:
-            raise TypeError(f"{name} has no keyword {key!r}")
+            raise TypeError(f"{name} takes no keyword {key!r} (use message, exit_code or __cause__)")
     parts.update(zip(order, args, strict=False))
     parts.update(kwargs)
     cause, exit_code = parts["__cause__"], parts["exit_code"]
     if cause is not None and not isinstance(cause, BaseException):
-        raise TypeError(f"__cause__ must be an exception, not {type(cause).__name__}")
+        raise TypeError(f"__cause__ must be an exception, got {type(cause).__name__}")
     if exit_code is not None and not isinstance(exit_code, int):
-        raise TypeError(f"exit_code must be int, not {type(exit_code).__name__}")
+        raise TypeError(f"exit_code must be int, got {type(exit_code).__name__}")
     return cause, parts["message"], exit_code
 
 
 def validate_exit_code(code: int) -> None:
-    """Check that a process can end with ``code``.
+    """Check that ``code`` is a valid exit code of a process.
 
     Raises:
-        ValueError: ``code`` is outside 0-255, or no integer.
+        ValueError: ``code`` is not an integer in 0-255.
     """
     if not isinstance(code, int) or not 0 <= code <= 255:
-        raise ValueError(f"an exit code is an integer in 0-255, not {code!r}")
+        raise ValueError(f"code must be an integer in 0-255, got {code!r}")
 
 
 def get_exit_code_from_exception(exc: object) -> int:
-    """Return the exit code for exception ``exc``: that of the most specific class that ``EXIT_CODES`` knows.
+    """Return the exit code of exception ``exc``: that of its most specific class in ``EXIT_CODES``.
 
-    The package's own two exceptions bring theirs along. What is no exception at all gives 70.
+    The package's own two exceptions carry their code. An ``exc`` that is not an exception gives 70.
     """
     if isinstance(exc, (CommandExecutionError, ShutdownCommandReceived)):
         return exc.exit_code
@@ -151,29 +154,27 @@ def get_exit_code_from_exception(exc: object) -> int:
 
 
 def exit_on_exception(func: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wrap ``func`` so that any exception it raises becomes ``SystemExit`` with that exception's exit code.
+    """Wrap ``func`` so that any exception it raises becomes a ``SystemExit`` with that exception's exit code.
 
-    A ``SystemExit`` keeps its code where that is an integer and gets 2 where it is not.
+    A ``SystemExit`` keeps its code if that is an integer, and gets the code 2 otherwise.
     """
 
     @functools.wraps(func)
     def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return func(*args, **kwargs)
-        except SystemExit as problem:
-            raise SystemExit(
-                problem.code if isinstance(problem.code, int) else _UNCLEAR_EXIT_CODE
-            ) from problem
-        except BaseException as problem:
-            raise SystemExit(get_exit_code_from_exception(problem)) from problem
+        except SystemExit as error:
+            raise SystemExit(error.code if isinstance(error.code, int) else _UNCLEAR_EXIT_CODE) from error
+        except BaseException as error:
+            raise SystemExit(get_exit_code_from_exception(error)) from error
 
     return wrapper
 
 
 @functools.cache
 def _exit_codes() -> dict[int, tuple[type[BaseException] | None, str]]:
-    """Make the table: sysexits of BSD in 64-78, shell conventions from 125 up."""
-    import argparse  # noqa: PLC0415 - see the head of this file
+    """Return the table: BSD's sysexits in 64-78, shell conventions from 125 up."""
+    import argparse  # noqa: PLC0415 - see the top of the file
 
     return {
         0: (None, "Success"),
@@ -203,7 +204,7 @@ def _exception_exit_codes() -> dict[type[BaseException], int]:
     return {kind: code for code, (kind, _) in _exit_codes().items() if kind is not None}
 
 
-if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
+if not TYPE_CHECKING:  # type checkers use the declarations above
 
     def __getattr__(name: str) -> object:
         if name == "EXIT_CODES":

@@ -1,6 +1,6 @@
-"""What listens for longer: ``McastHEAR``, the documented tool, and the default handler of its ``McastServer``.
+"""The 2.x tool that listens, ``McastHEAR``, with ``McastServer`` and its default handler ``HearUDPHandler``.
 
-The server itself is in ``_server``, whom the handler answers in ``_replies``.
+The server is implemented in ``_legacy.server``, the policy for answers in ``_legacy.replies``.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 import socketserver
 import sys
+from typing import TYPE_CHECKING
 
 from ._common import console
 from ._common.constants import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
 from ._common.text import decode_for_display
 from ._legacy import replies
-from ._legacy.join_options import is_group, named
+from ._legacy.join_options import as_list, is_group
 from ._legacy.server import McastServer
 from ._legacy.tool import mtool
 from .exceptions import ShutdownCommandReceived
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     import socket
@@ -30,22 +30,22 @@ __all__ = ["HearUDPHandler", "McastHEAR", "McastServer"]
 module_logger = logging.getLogger(__name__)
 
 _STOP = "STOP"
-# Answers of handlers whose server keeps no count of its own.
+# The rate limit for handlers whose server has none.
 _answers = replies.TokenBucket(replies.RATE, replies.BURST)
 
 
 class HearUDPHandler(socketserver.BaseRequestHandler):
-    """Logs what was received, answers the sender, and asks for a shutdown where the text holds ``STOP``.
+    """Log each datagram, answer its sender, and ask for a shutdown if the text contains ``STOP``.
 
-    ``self.request`` is ``(payload, socket)``, ``self.client_address`` the sender. A server with ``reply`` or ``stop``
-    false gets no answers sent, or goes on in spite of ``STOP``.
+    ``self.request`` is ``(payload, socket)`` and ``self.client_address`` the sender. If the server's attribute
+    ``reply`` is false, the handler sends no answers; if its attribute ``stop`` is false, it ignores ``STOP``.
     """
 
     def handle(self) -> None:
-        """Handle one datagram; what is no UTF-8 text is let pass.
+        """Handle one datagram; ignore it if it is not UTF-8 text.
 
         Raises:
-            ShutdownCommandReceived: the text holds ``STOP``.
+            ShutdownCommandReceived: The text contains ``STOP``.
         """
         payload, sock = self.request
         if payload is None or sock is None:
@@ -53,7 +53,7 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
         try:
             text = payload.decode("utf-8")
         except UnicodeDecodeError:
-            module_logger.debug("Let pass %d bytes that are no text.", len(payload))
+            module_logger.debug("Ignored %d bytes that are not text.", len(payload))
             return
         module_logger.info("%s SAID %s", replies.format_address(self.client_address), text)
         if getattr(self.server, "reply", True):
@@ -65,20 +65,20 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
         if not replies.may_answer(text, self.client_address):
             return
         if not getattr(self.server, "answers", _answers).take():
-            module_logger.debug("Too many answers: none for %s.", replies.format_address(self.client_address))
+            module_logger.debug(
+                "Rate limit reached: no answer to %s.", replies.format_address(self.client_address)
+            )
             return
         try:
             message = replies.answer(text, self.client_address, sock.getsockname())
             sock.sendto(message.encode("utf-8"), self.client_address)
-        except OSError as problem:
-            # The answer is a courtesy: a sender that cannot be reached must not end the listening.
-            module_logger.warning(
-                "No answer for %s: %s", replies.format_address(self.client_address), problem
-            )
+        except OSError as error:
+            # Answers are optional: an unreachable sender must not stop the listener.
+            module_logger.warning("Cannot answer %s: %s", replies.format_address(self.client_address), error)
 
 
 class _PrintingHandler(HearUDPHandler):
-    """Prints what comes, whatever the bytes, and then does as the default handler."""
+    """Print each datagram, whatever its bytes, and then handle it like the default handler."""
 
     def handle(self) -> None:
         payload, sock = self.request
@@ -88,22 +88,20 @@ class _PrintingHandler(HearUDPHandler):
 
 
 class _ListeningServer(McastServer):
-    """The server of HEAR, which ends on an error: its handlers fail only where the output does."""
+    """The server of HEAR. It ends on an error, because its handlers fail only if standard output does."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        problem = sys.exc_info()[1]
-        if problem is not None and not isinstance(problem, ShutdownCommandReceived):
-            raise problem
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, ShutdownCommandReceived):
+            raise error
         super().handle_error(request, client_address)
 
 
 class McastHEAR(mtool):
-    """Listens until somebody sends ``STOP`` or the process is interrupted."""
+    """Listen until a datagram contains ``STOP`` or the process is interrupted."""
 
     __proc__ = "HEAR"
-    __prologue__ = (
-        "Listens for messages: with --daemon until stopped, without it for one message, as RECV does."
-    )
+    __prologue__ = "Listen for messages: until stopped with --daemon, otherwise for one message, like RECV."
     __epilogue__ = "Anybody on the network can stop a listener by sending STOP, unless --no-stop is given."
 
     @classmethod
@@ -111,24 +109,24 @@ class McastHEAR(mtool):
         """Add the options of HEAR to ``parser``."""
         if parser is None:
             return
-        from .recv import McastRECV  # noqa: PLC0415
+        from .recv import McastRECV  # noqa: PLC0415 - only the command line needs it
 
         McastRECV.setupArgs(parser)
         parser.add_argument(
-            "--no-reply", dest="reply", action="store_false", help="do not answer the senders (with --daemon)"
+            "--no-reply", dest="reply", action="store_false", help="do not answer senders (with --daemon)"
         )
         parser.add_argument(
-            "--no-stop", dest="stop", action="store_false", help="go on in spite of STOP (with --daemon)"
+            "--no-stop", dest="stop", action="store_false", help="ignore STOP (with --daemon)"
         )
 
     def doStep(
         self,
-        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
+        *args: Any,  # noqa: ARG002 - every tool accepts positional arguments
         group: str | None = None,
         groups: Iterable[str] | None = None,
         port: int | None = None,
         iface: str | int | None = None,
-        is_daemon: bool = True,  # noqa: ARG002 - part of the options that listeners share
+        is_daemon: bool = True,  # noqa: ARG002 - an option that RECV and HEAR share
         is_std: bool = False,
         source: str | Iterable[str] | None = None,
         exclude: str | Iterable[str] | None = None,
@@ -136,32 +134,34 @@ class McastHEAR(mtool):
         stop: bool = True,
         **extra: object,
     ) -> tuple[bool, None]:
-        """Listen until ``STOP`` comes or SIGINT does, and return ``(True, None)``.
+        """Listen until a datagram contains ``STOP`` or SIGINT arrives, and return ``(True, None)``.
 
         Args:
             args: not used.
-            group: the primary group; None and no ``groups`` are the default groups.
+            group: the primary group. If neither it nor ``groups`` are given, the default groups.
             groups: more groups.
-            port: UDP port, 1-65535; None is the default port.
-            iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
+            port: UDP port, 1-65535. None is the default port.
+            iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes
+                decide.
             is_daemon: not used.
-            is_std: print each message on standard output as it comes.
+            is_std: print each message on standard output as it arrives.
             source: the only senders wanted, one address or several (source-specific multicast).
             exclude: senders that are not wanted.
-            reply: answer the senders.
-            stop: end where a message holds ``STOP``.
-            extra: not used, but logged.
+            reply: answer senders.
+            stop: end when a message contains ``STOP``.
+            extra: logged and not used.
 
         Raises:
-            OSError: the socket cannot be had, bound or joined, or a message not be printed; ``errno`` tells why.
-            ValueError: a group, port, interface or source is none.
-            TypeError: an argument is of a wrong type.
+            OSError: The socket cannot be opened, bound or joined, or standard output cannot be written; ``errno``
+                says why.
+            ValueError: A group, port, interface or source is invalid.
+            TypeError: An argument is of the wrong type.
         """
-        self._tell_ignored(extra)
-        wanted = named(groups)
+        self._log_unused(extra)
+        wanted = as_list(groups)
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
-        # An address to bind to, where the environment names one, rather than the first group.
+        # If the environment names an address to bind to, it takes the place of the first group.
         host = group
         if host is None:
             host = wanted[0] if is_group(_MCAST_DEFAULT_BIND_IP) else _MCAST_DEFAULT_BIND_IP

@@ -1,7 +1,7 @@
-"""``McastRECV``, the documented tool that receives once, and the steps that it is known by.
+"""The 2.x tool that receives once, ``McastRECV``, and its steps ``joinstep``, ``tryrecv`` and ``recvstep``.
 
-``joinstep`` gives a plain socket of the standard library; ``tryrecv`` and ``recvstep`` read one datagram from such a
-socket. What listens for longer is in ``hear``.
+``joinstep`` returns a plain socket of the standard library; ``tryrecv`` and ``recvstep`` read one datagram from such a
+socket. ``hear`` has what listens for longer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import logging
 import socket
 import warnings
+from typing import TYPE_CHECKING
 
 from . import skt
 from ._common import console
@@ -20,10 +21,9 @@ from ._common.constants import (
     _MCAST_DEFAULT_PORT,
 )
 from ._common.text import decode_for_display
-from ._legacy.join_options import named, receiver_kwargs
+from ._legacy.join_options import as_list, receiver_kwargs
 from ._legacy.tool import mtool
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
@@ -35,9 +35,9 @@ __all__ = ["McastRECV", "joinstep", "recvstep", "tryrecv"]
 
 module_logger = logging.getLogger(__name__)
 
-# Room for any UDP datagram: its length field has 16 bits (RFC 768).
+# Room for any UDP datagram: the length field has 16 bits (RFC 768).
 _LARGEST_DATAGRAM = 65535
-# Seconds that RECV waits for something to come.
+# Seconds that RECV waits for a datagram.
 _DEFAULT_TIMEOUT = 1.0
 
 
@@ -53,17 +53,17 @@ def joinstep(
     Args:
         groups: the groups to join.
         port: UDP port, 0-65535; 0 takes a free one.
-        iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
-        bind_group: one group more; or an address of this machine, or ``"0.0.0.0"``, to bind to.
-        isock: a socket to set up, rather than a new one: the result is a duplicate of it, and both are the caller's.
+        iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes decide.
+        bind_group: one more group; or an address of this machine, or ``"0.0.0.0"``, to bind to.
+        isock: a socket to set up instead of a new one. The result is a duplicate of it; the caller closes both.
 
     Raises:
-        OSError: the socket cannot be had, bound or joined. ``errno`` tells why, the message what, where and why.
+        OSError: The socket cannot be opened, bound or joined. The message names the group and the interface.
     """
-    wanted = named(groups)
+    wanted = as_list(groups)
     if bind_group is None:
         _warn_of_default(wanted)
-    from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
+    from .sync import Receiver  # noqa: PLC0415 - imports the compiled core, which the package's import does not need
 
     try:
         options = receiver_kwargs(wanted, bind_group, iface)
@@ -74,19 +74,19 @@ def joinstep(
             receiver = Receiver.adopt(isock, port=port, timestamps=False, **options)
         with receiver:
             return socket.socket(fileno=receiver.detach())
-    except ValueError as problem:
-        # Callers of this function know one kind of error, as those of the socket functions do.
-        raise OSError(errno.EINVAL, f"cannot join: {problem}") from problem
+    except ValueError as error:
+        # Callers of this function expect OSError, as from the socket functions.
+        raise OSError(errno.EINVAL, f"cannot join: {error}") from error
 
 
 def _warn_of_default(groups: list[str]) -> None:
-    """Warn a caller of `joinstep` who named no bind group of what that may not be meant."""
+    """Warn a caller of `joinstep` that gave no bind group, if the result may not be the one intended."""
     if not groups:
         warnings.warn("No group to join was given; joining the default group.", SyntaxWarning, stacklevel=3)
     elif len(groups) == 1 and groups[0] != _MCAST_DEFAULT_BIND_IP:
         warnings.warn(
             f"The group {groups[0]} is not the default bind address {_MCAST_DEFAULT_BIND_IP}; "
-            "name it as the bind group too.",
+            "pass it as bind_group too.",
             ResourceWarning,
             stacklevel=3,
         )
@@ -97,12 +97,12 @@ def tryrecv(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buff
 
     Args:
         msgbuffer: text, or a list of texts.
-        chunk: not used; part of the call's shape.
-        sock: a bound socket; its own timeout holds.
+        chunk: not used.
+        sock: a bound socket. Its own timeout applies.
 
     Raises:
-        TimeoutError: the socket has a timeout and nothing came in that time.
-        OSError: receiving failed; ``errno`` tells why.
+        TimeoutError: The socket has a timeout, and no datagram arrived in that time.
+        OSError: The system cannot receive; ``errno`` says why.
     """
     text = decode_for_display(sock.recv(_LARGEST_DATAGRAM))
     if isinstance(msgbuffer, list):
@@ -112,15 +112,15 @@ def tryrecv(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buff
 
 
 def recvstep(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buffer:
-    """Do as `tryrecv` does, and close ``sock`` whatever comes of it."""
+    """Receive one datagram like `tryrecv`, and close ``sock``, also after an error."""
     try:
         return tryrecv(msgbuffer, chunk, sock)
     finally:
         skt.endSocket(sock)
 
 
-class _Heard(str):
-    """The text of a datagram, which is true even where it is empty: an empty datagram is not silence."""
+class _ReceivedText(str):
+    """The text of a received datagram. It is true even if it is empty, because an empty datagram is a datagram."""
 
     __slots__ = ()
 
@@ -129,12 +129,12 @@ class _Heard(str):
 
 
 class McastRECV(mtool):
-    """Receives one datagram, or finds that none came."""
+    """Receive one datagram, or report that none arrived in time."""
 
     __proc__ = "RECV"
-    __prologue__ = "Receives one message."
+    __prologue__ = "Receive one message."
     __epilogue__ = (
-        "With --daemon it goes on listening, as HEAR does. Where nothing comes, the exit code is 70."
+        "With --daemon it keeps listening, like HEAR. If no message arrives in time, the exit code is 70."
     )
 
     @classmethod
@@ -142,61 +142,63 @@ class McastRECV(mtool):
         """Add the options of RECV to ``parser``."""
         if parser is None:
             return
-        # Loads argparse, which only the command line needs.
+        # These import argparse, which only the command line needs.
         from ._common import argument_types  # noqa: PLC0415
         from ._legacy import options  # noqa: PLC0415
 
-        options.add_port(parser, "the port to listen on")
+        options.add_port(parser, "listen on this port")
         options.add_listening(parser, _MCAST_DEFAULT_GROUPS)
         parser.add_argument(
             "--timeout",
             type=argument_types.seconds,
             default=_DEFAULT_TIMEOUT,
             metavar="SECONDS",
-            help="how long to wait for one message (default: %(default)s)",
+            help="wait this long for one message (default: %(default)s)",
         )
 
     def doStep(
         self,
-        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
+        *args: Any,  # noqa: ARG002 - every tool accepts positional arguments
         groups: Iterable[str] | None = None,
         port: int | None = None,
         iface: str | int | None = None,
         group: str | None = None,
         is_std: bool = False,
-        is_daemon: bool = False,  # noqa: ARG002 - part of the options that listeners share
+        is_daemon: bool = False,  # noqa: ARG002 - an option that RECV and HEAR share
         timeout: float | None = _DEFAULT_TIMEOUT,
         source: str | Iterable[str] | None = None,
         exclude: str | Iterable[str] | None = None,
         **extra: object,
     ) -> tuple[bool, str | None]:
-        """Receive one datagram: ``(True, text)``, or ``(False, None)`` where nothing came.
+        """Receive one datagram and return ``(True, text)``, or ``(False, None)`` if none arrives in time.
 
         Args:
             args: not used.
-            groups: the groups to receive; None and no ``group`` are the default groups.
-            port: UDP port, 1-65535; None is the default port.
-            iface: interface to join on, as name, index or address, or ``"all"``; None leaves it to the system's routes.
-            group: one group more, the primary one.
+            groups: the groups to receive. If neither they nor ``group`` are given, the default groups.
+            port: UDP port, 1-65535. None is the default port.
+            iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes
+                decide.
+            group: one more group, the primary one.
             is_std: print the text on standard output.
             is_daemon: not used.
-            timeout: seconds to wait; None waits for ever.
+            timeout: seconds to wait. None waits without limit.
             source: the only senders wanted, one address or several (source-specific multicast).
             exclude: senders that are not wanted.
-            extra: not used, but logged.
+            extra: logged and not used.
 
         Raises:
-            OSError: the socket cannot be had, bound or joined, or the text not be printed; ``errno`` tells why.
-            ValueError: a group, port, interface, source or timeout is none.
-            TypeError: an argument is of a wrong type.
+            OSError: The socket cannot be opened, bound or joined, or standard output cannot be written; ``errno``
+                says why.
+            ValueError: A group, port, interface, source or timeout is invalid.
+            TypeError: An argument is of the wrong type.
         """
-        self._tell_ignored(extra)
-        wanted = named(groups)
+        self._log_unused(extra)
+        wanted = as_list(groups)
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
         port = _MCAST_DEFAULT_PORT if port is None else port
         module_logger.info("RECV")
-        # Programs replace `_hearstep` by functions of four arguments: what is not asked for is not passed on.
+        # Programs replace `_hearstep` by functions of four arguments, so options left at their default are not passed.
         choices: dict[str, Any] = {} if timeout == _DEFAULT_TIMEOUT else {"timeout": timeout}
         choices |= {name: value for name, value in (("source", source), ("exclude", exclude)) if value}
         text = self._hearstep(wanted, port, iface, group, **choices)
@@ -220,11 +222,11 @@ class McastRECV(mtool):
         source: str | Iterable[str] | None = None,
         exclude: str | Iterable[str] | None = None,
     ) -> str:
-        """Return the text of one datagram; what is false stands for nothing having come."""
-        from .sync import Receiver  # noqa: PLC0415 - loads the compiled core, which importing the package does not
+        """Return the text of one datagram, or a false value if none arrived."""
+        from .sync import Receiver  # noqa: PLC0415 - imports the compiled core, which the package's import does not need
 
         with Receiver(port=port, **receiver_kwargs(groups, bind_group, iface, source, exclude)) as receiver:
             try:
-                return _Heard(decode_for_display(receiver.recv(timeout).data))
+                return _ReceivedText(decode_for_display(receiver.recv(timeout).data))
             except TimeoutError:
                 return _BLANK

@@ -1,9 +1,10 @@
-"""``McastSAY``: the documented tool that sends. The sockets are ``sync.Sender``'s."""
+"""The 2.x tool that sends: ``McastSAY``."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+from typing import TYPE_CHECKING
 
 from ._common import console
 from ._common.constants import (
@@ -13,10 +14,9 @@ from ._common.constants import (
     _MCAST_DEFAULT_TTL,
 )
 from ._common.text import chunks, payload_of
-from ._legacy.join_options import named
+from ._legacy.join_options import as_list
 from ._legacy.tool import mtool
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
@@ -28,18 +28,18 @@ __all__ = ["McastSAY"]
 
 module_logger = logging.getLogger(__name__)
 
-# What is said where nothing else is: the only text that is filled in.
+# The message if no other is given. Its fields are filled in; those of other messages are not.
 _DEFAULT_MESSAGE = "PING from {name}: group: {group}, port: {port}"
 _STANDARD_INPUT = ["-"]
 
 
 class McastSAY(mtool):
-    """Sends one message, or standard input in pieces, to one or more groups."""
+    """Send one message, or standard input in pieces, to one or more groups."""
 
     __proc__ = "SAY"
-    __prologue__ = "Sends a message to a multicast group."
+    __prologue__ = "Send a message to a multicast group."
     __epilogue__ = (
-        "With a TTL of 1, the default, no router passes the message on: it stays on the local network."
+        "With a TTL of 1, the default, routers do not forward the message: it stays on the local network."
     )
 
     @classmethod
@@ -47,24 +47,25 @@ class McastSAY(mtool):
         """Add the options of SAY to ``parser``."""
         if parser is None:
             return
-        # Loads argparse, which only the command line needs.
+        # These import argparse, which only the command line needs.
         from ._common import argument_types  # noqa: PLC0415
         from ._legacy import options  # noqa: PLC0415
 
-        options.add_port(parser, "the port to send to")
+        options.add_port(parser, "send to this port")
         options.add_destinations(parser, _MCAST_DEFAULT_GROUP)
         parser.add_argument(
             "--ttl",
             type=argument_types.ttl,
             default=_MCAST_DEFAULT_TTL,
             metavar="HOPS",
-            help="hops the message may make, 0-255 (the hop limit of IPv6); 1 crosses no router (default: %(default)s)",
+            help="let the message travel this many hops, 0-255 (the hop limit of IPv6); 1 crosses no router "
+            "(default: %(default)s)",
         )
         parser.add_argument(
             "--no-loopback",
             dest="loopback",
             action="store_false",
-            help="listeners on this machine do not hear it",
+            help="do not deliver the message to listeners on this machine",
         )
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
@@ -75,19 +76,19 @@ class McastSAY(mtool):
             action=options.Words,
             default=_DEFAULT_MESSAGE,
             metavar="WORD",
-            help="the rest of the line is the message; a lone - stands for standard input",
+            help="send the rest of the command line; a lone - means standard input",
         )
         what.add_argument(
             "--pipe",
             dest="data",
             action="store_const",
             const=_STANDARD_INPUT,
-            help="send what comes on standard input, in pieces of the buffer size",
+            help="send standard input, in pieces of the buffer size",
         )
 
     def doStep(
         self,
-        *args: Any,  # noqa: ARG002 - the shape that every tool is called in
+        *args: Any,  # noqa: ARG002 - every tool accepts positional arguments
         group: str | None = None,
         port: int | None = None,
         ttl: int | None = None,
@@ -101,31 +102,32 @@ class McastSAY(mtool):
 
         Args:
             args: not used.
-            group: the group, or several in one text (``"239.1.2.3+10"``, ``"239.1.2.0/24"``); None is the default
+            group: the group, or a range of groups (``"239.1.2.3+10"``, ``"239.1.2.0/24"``). None is the default
                 group, unless ``groups`` names some.
-            port: UDP port, 1-65535; None is the default port.
-            ttl: hops, 0-255; None is the default.
+            port: UDP port, 1-65535. None is the default port.
+            ttl: hops, 0-255. None is the default.
             data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent in
-                pieces of the buffer size, none of which ends inside a character.
+                pieces of the buffer size that do not end inside a character.
             groups: more groups to send the same to.
-            iface: interface to send by, as name, index or address; None leaves it to the system's routes.
-            loopback: listeners on this machine hear it (Windows decides that at the receiver).
-            extra: not used, but logged.
+            iface: name, index or address of the interface to send by. None lets the system's routes decide.
+            loopback: deliver the message to listeners on this machine (on Windows the receiver decides).
+            extra: logged and not used.
 
         Raises:
-            OSError: a socket could not be opened, or the message not be sent; ``errno`` tells why.
-            ValueError: a group, port, TTL or interface is none. Nothing was sent.
-            TypeError: an argument is of a wrong type. Nothing was sent.
+            OSError: A socket cannot be opened or the message cannot be sent; ``errno`` says why.
+            ValueError: A group, port, TTL or interface is invalid. Nothing was sent.
+            TypeError: An argument is of the wrong type. Nothing was sent.
         """
-        self._tell_ignored(extra)
-        from . import endpoints  # noqa: PLC0415 - loads a good deal, which importing the package does not
-        from .sync import Sender  # noqa: PLC0415 - loads the compiled core, which importing the package does not
+        self._log_unused(extra)
+        # These import the compiled core, which an import of the package does not need.
+        from . import endpoints  # noqa: PLC0415
+        from .sync import Sender  # noqa: PLC0415
 
         port = _MCAST_DEFAULT_PORT if port is None else port
-        texts = [*([] if group is None else [group]), *named(groups)] or [_MCAST_DEFAULT_GROUP]
+        texts = [*([] if group is None else [group]), *as_list(groups)] or [_MCAST_DEFAULT_GROUP]
         targets = [str(one) for text in texts for one in endpoints.expand(endpoints.Endpoint.parse(text))]
         with contextlib.ExitStack() as opened:
-            # All are opened before anything is sent, so that a bad group among good ones leaves nothing half done.
+            # Open all before sending anything, so that an invalid group among valid ones leaves nothing half done.
             senders = [
                 opened.enter_context(
                     Sender(

@@ -1,6 +1,6 @@
-"""Plain sockets of the standard library, set up for multicast: ``genSocket`` and ``endSocket``.
+"""Plain sockets of the standard library, prepared for multicast: ``genSocket`` and ``endSocket``.
 
-Joining a group is not done here: ``recv.joinstep`` does that.
+``recv.joinstep`` joins groups.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ module_logger = logging.getLogger(__name__)
 
 
 def genSocket() -> socket.socket:
-    """Return a new IPv4 datagram socket with address reuse on and the default multicast TTL, bound to nothing.
+    """Return a new, unbound IPv4 datagram socket with address reuse on and the default multicast TTL.
 
     Raises:
-        OSError: the system has no socket to give; ``errno`` tells why.
+        OSError: The system cannot open a socket; ``errno`` says why.
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sys.platform == "darwin" or "bsd" in sys.platform:
-            # BSD systems share a port between sockets by this option only; on Linux it would also spread unicast
-            # datagrams over the sharers.
+            # BSD systems share a port between sockets with this option only. On Linux it would also distribute
+            # unicast datagrams among the sockets.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, _MCAST_DEFAULT_TTL)
     except OSError:
@@ -37,11 +37,11 @@ def genSocket() -> socket.socket:
 
 
 def endSocket(sock: socket.socket | None = None) -> None:
-    """Close ``sock``, which may be None or closed already. A failure to close is logged, never raised."""
+    """Close ``sock``, which may be None or closed already. A failure to close is logged and never raised."""
     if sock is None:
         return
     try:
         sock.close()
-    except OSError as problem:
-        # The descriptor is gone all the same; only what the system still had to say about it is lost.
-        module_logger.warning("Closing a socket: %s", problem)
+    except OSError as error:
+        # The descriptor is released all the same.
+        module_logger.warning("Cannot close a socket: %s", error)

@@ -22,6 +22,8 @@ _PART = re.compile(
 )
 # An option or command at the start of a line, with its help on the same line or below.
 _ARGUMENT = re.compile(r"^ {2,4}(?P<name>\S+(?: \S+)*)(?: {2,}(?P<help>\S.*))?$")
+# Characters in a line of a usage text.
+_USAGE_WIDTH = 46
 
 
 @dataclass
@@ -29,8 +31,6 @@ class Help:
     """A help text of argparse, taken apart."""
 
     usage: str
-    description: list[str] = field(default_factory=list)
-    """The paragraphs before the first argument."""
     arguments: list[tuple[str, str]] = field(default_factory=list)
     """Arguments, options and commands, each with its help."""
     epilog: list[str] = field(default_factory=list)
@@ -63,8 +63,9 @@ def parse_help(text: str) -> Help:
     for paragraph in rest:
         lines = paragraph.splitlines()
         if not (lines[0].endswith(":") and lines[1:]):
-            place = result.epilog if result.arguments else result.description
-            place.append(" ".join(paragraph.split()))
+            # Before the arguments stands the description, and the page has its own.
+            if result.arguments:
+                result.epilog.append(" ".join(paragraph.split()))
             continue
         for line in lines[1:]:
             if match := _ARGUMENT.match(line):
@@ -76,10 +77,9 @@ def parse_help(text: str) -> Help:
 
 
 def command_help(command: str) -> str:
-    """Return the reference of one command, or of the program: its description, usage and arguments."""
+    """Return the reference of one command, or of the program: its usage, arguments and epilog."""
     parsed = parse_help(help_text(command))
-    lines = [line for paragraph in parsed.description for line in (*textwrap.wrap(paragraph, 100), "")]
-    lines += ["```text", *_wrapped_usage(parsed.usage), "```", "", "| Argument | Meaning |", "|---|---|"]
+    lines = ["```text", *_wrapped_usage(parsed.usage), "```", "", "| Argument | Meaning |", "|---|---|"]
     # A placeholder, such as that of the command, has no help of its own.
     lines += [f"| `{name}` | {_cell(words)} |" for name, words in parsed.arguments if words]
     lines += [line for paragraph in parsed.epilog for line in ("", *textwrap.wrap(paragraph, 100))]
@@ -87,11 +87,11 @@ def command_help(command: str) -> str:
 
 
 def _wrapped_usage(usage: str) -> list[str]:
-    """Return the lines of a usage text, broken between its parts, so that narrow screens can show it too."""
+    """Return the lines of a usage text, broken between its parts, short enough for a narrow screen."""
     parts = re.findall(r"\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|\S+", usage)
     lines = [""]
     for part in parts:
-        if len(lines[-1]) + len(part) > 78:
+        if len(lines[-1]) + len(part) > _USAGE_WIDTH:
             lines.append("   ")
         lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
     return lines

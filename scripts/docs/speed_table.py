@@ -1,21 +1,22 @@
-"""Writes the README's speed figures from a run of `make bench`: ``python scripts/docs/speed_table.py RESULTS.json``.
+"""Write the README's speed table from a run of `make bench`: ``python scripts/docs/speed_table.py RESULTS.json``.
 
-What is measured, and how, is told in docs/benchmarks.md; here a few lines are chosen.
+The table has a selection of the results; docs/benchmarks.md has all of them and describes the method.
 """
 
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 SIZE = 100
-# The name in the results, and what it is called here.
+# The name in the results, and the name in the table.
 LINES = {
     "floor: recvmmsg": "C, a bare `recvmmsg` loop",
-    "recv_batch columns, lean": "**`rx.recv_batch()`**, columns, told nothing but the sender",
+    "recv_batch columns, lean": "**`rx.recv_batch()`**, columns, lean",
     "recv_batch columns": "**`rx.recv_batch()`**, columns",
     "for msg in rx": "**`for msg in rx`**",
     "async for msg in rx": "**`async for msg in rx`**",
@@ -24,35 +25,61 @@ LINES = {
     "multicast_expert": "multicast_expert",
     "asyncio protocol": "asyncio protocol",
 }
+# The scenario of each column, and whether the sender coalesces.
+COLUMNS = (("drain", False), ("flood", False), ("drain", True), ("flood", True))
+
+Medians = dict[tuple[str, str, bool], dict[str, float]]
+"""The medians of a row, by scenario, contestant and whether the sender coalesces."""
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the lines and their conditions, in Markdown.
+    """Return the table and the conditions of the run, in Markdown.
 
     Raises:
-        KeyError: The run lacks one of the lines.
+        KeyError: The run has no drain measurement of one of the lines.
     """
-    found = {
-        (row["contestant"], row["coalesced"]): row["median"]["cpu_ns"]
+    medians: Medians = {
+        (row["scenario"], row["contestant"], row["coalesced"]): row["median"]
         for row in results["rows"]
-        if row["scenario"] == "drain" and row["bytes"] == SIZE
+        if row["bytes"] == SIZE
     }
-    machine = results["machine"]
-    system = "-".join(machine["system"].split("-")[:2]).replace("-", " ")
-    lines = ["| Receiving, CPU time a datagram | sent singly | sent coalesced |", "|---|--:|--:|"]
+    lines = [
+        f"| Receiving {SIZE} bytes | Drain | Flood | Drain, coalesced | Flood, coalesced |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for name, shown in LINES.items():
-        plain = f"{found[name, False]:,.0f} ns"
-        coalesced = found.get((name, True), found.get((f"{name} + UDP_GRO", True)))
-        lines.append(f"| {shown} | {plain} | {'' if coalesced is None else f'{coalesced:,.0f} ns'} |")
-    return "\n".join(lines) + (
-        f"\n\nDatagrams of {SIZE} bytes taken from a full receive buffer; user and system time of the process, "
-        f"median of {results['plan']['rounds']} rounds.\n"
-        f"{system}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+        if ("drain", name, False) not in medians:
+            raise KeyError(f"the run did not measure {name!r}")
+        cells = [_cell(medians, scenario, name, coalesced) for scenario, coalesced in COLUMNS]
+        lines.append(f"| {' | '.join([shown, *cells])} |")
+    return "\n".join(lines) + f"\n\n{_conditions(results)}"
+
+
+def _cell(medians: Medians, scenario: str, name: str, coalesced: bool) -> str:
+    """Return the cost of a datagram, and the loss if it is not 0.0%; empty if it was not measured."""
+    # The C loop has another name if it reads coalesced datagrams.
+    found = medians.get((scenario, name, coalesced)) or medians.get(
+        (scenario, f"{name} + UDP_GRO", coalesced)
     )
+    if found is None:
+        return ""
+    cost, lost = f"{found['cpu_ns']:,.0f} ns", f"{found.get('lost_share', 0):.1%}"
+    return cost if lost == "0.0%" else f"{cost}, {lost} lost"
+
+
+def _conditions(results: dict[str, Any]) -> str:
+    machine, rounds = results["machine"], results["plan"]["rounds"]
+    text = (
+        f"CPU time for each datagram (user and system), median of {rounds} rounds. *Drain* reads a full receive "
+        "buffer. *Flood* sends and receives at the same time. *Coalesced*: the sender hands several datagrams to the "
+        "kernel at once. *Lean*: no metadata but the sender. "
+        f"{machine['system']}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
+    )
+    return textwrap.fill(text, 100)
 
 
 def publish(results: dict[str, Any], page: str) -> str:
-    """Return ``page`` with the figures of ``results`` between its markers.
+    """Return ``page`` with the table of ``results`` between its markers.
 
     Raises:
         ValueError: A marker is missing.
@@ -62,8 +89,8 @@ def publish(results: dict[str, Any], page: str) -> str:
 
 
 def main() -> int:
-    """Write the figures; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Writes the README's speed figures.")
+    """Write the table; return the exit code."""
+    parser = argparse.ArgumentParser(description="Write the README's speed table.")
     parser.add_argument("results", type=Path, help="the JSON of a run of `make bench`")
     results = json.loads(parser.parse_args().results.read_text(encoding="utf-8"))
     README.write_text(publish(results, README.read_text(encoding="utf-8")), encoding="utf-8")

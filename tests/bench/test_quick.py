@@ -1,6 +1,7 @@
 """Run the comparison at a small size to keep it working. No time is asserted."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,10 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.private_net
-@pytest.mark.timeout(300)
-def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: Path) -> None:
-    results = tmp_path / "results.json"
+def python(*arguments: str) -> str:
+    """Run Python to its end and return its standard output."""
     run = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick", "--json", str(results)],
+        [sys.executable, *arguments],
         cwd=Path(__file__).parents[2],
         check=False,
         capture_output=True,
@@ -21,6 +20,15 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
         timeout=280,
     )
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
+    return run.stdout
+
+
+@pytest.mark.private_net
+@pytest.mark.timeout(300)
+def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: Path) -> None:
+    results, page = tmp_path / "results.json", tmp_path / "page.md"
+    report = python("-m", "bench", "--quick", "--json", str(results))
+    assert re.match(r"\d+ of \d+ measured targets reached", report)
     book = json.loads(results.read_text())
     assert not book["failures"]
     assert sum(row["ours"] for row in book["rows"]) > 10
@@ -28,3 +36,13 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
     judged = [target for target in book["targets"] if target["verdict"] != "absent"]
     assert len(judged) > 30
     assert all(target["verdict"] in {"pass", "short"} for target in judged)
+    page.write_text("before <!-- results -->old<!-- end of results --> after")
+    python("-m", "bench.publish", str(results), str(page))
+    headings = re.findall(r"^### (.*)", page.read_text(), re.MULTILINE)
+    assert headings == ["Receiving", "Sending", "Servers and groups", "Targets"]
+    # Drain and flood are side by side: one line for each reader.
+    assert re.search(
+        r"^\| for msg in rx \| 100 \| plain \| [\d,]+ \| [\d,]+ \| [\d.]+% \|$",
+        page.read_text(),
+        re.MULTILINE,
+    )

@@ -1,7 +1,8 @@
-"""Test user errors: each has its exit code and one line on standard error, no traceback, and no side effect."""
+"""Mistakes of users: each has its exit code and a plain message, without a traceback, and does nothing half."""
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,23 +12,31 @@ from pathlib import Path
 import pytest
 
 from multicast import Receiver, Sender
-from tests.cli.commands import GROUP, MULTICAST, run, start
+from tests.cli.running import GROUP, MULTICAST, run, start
 from tests.support.joined import until_joined
 from tests.support.programs import environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 USAGE, DATA = 2, 65
-NO_GROUP = "is not a multicast address"
-NO_PORT = "is not a UDP port, 1-65535"
+NO_GROUP = "must be a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8), got"
+NO_PORT = "must be a UDP port from 1 to 65535, got"
+NO_TTL = "must be a number of hops from 0 to 255, got"
+NO_TIME = "must be a number of seconds, 0 or more, got"
+NO_INDEX = "must be the index of an interface from 1 to 2147483647, got"
+NO_SOURCE = "must be the address of one host, got"
 
-# The command line, its exit code, and a part of its error line. A value that its option cannot take is a usage error,
-# values that contradict each other are bad data, and an error of the system has the code of that error.
+# The words of the command line, its exit code, and a part of its message. A word that its option does not accept is a
+# usage error; words that do not go together are bad data; a refusal by the system has the code of its error.
 TABLE: list[tuple[str, int, str]] = [
     # commands
-    ("", USAGE, "the following arguments are required: CMD"),
-    ("BOGUS", USAGE, "invalid choice: 'BOGUS'"),
-    ("say -m x", USAGE, "invalid choice: 'say'"),
+    ("BOGUS", USAGE, "invalid choice: 'BOGUS' (choose from interfaces, "),
+    ("say -m x", USAGE, "invalid choice: 'say' (did you mean 'SAY'?)"),
+    ("interfcaes", USAGE, "invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),
+    ("Interfaces", USAGE, "invalid choice: 'Interfaces' (did you mean 'interfaces'?)"),
+    ("help interfcaes", USAGE, "argument COMMAND: invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),
+    ("interfaces nosuch0", USAGE, "cannot find interface nosuch0: No such device (interfaces here: lo, "),
+    ("interfaces --daemon", USAGE, "unrecognized arguments: --daemon"),
     ("NOOP extra", USAGE, "unrecognized arguments: extra"),
     ("SAY extra", USAGE, "unrecognized arguments: extra"),
     # options
@@ -43,55 +52,63 @@ TABLE: list[tuple[str, int, str]] = [
     ("SAY --message", USAGE, "argument -m/--message: expected at least one argument"),
     ("SAY --pipe -m x", USAGE, "not allowed with argument"),
     # ports
-    ("SAY --port 0 -m x", USAGE, f"'0' {NO_PORT}"),
-    ("SAY --port 65536 -m x", USAGE, f"'65536' {NO_PORT}"),
-    ("SAY --port -5 -m x", USAGE, f"'-5' {NO_PORT}"),
-    ("SAY --port http -m x", USAGE, f"'http' {NO_PORT}"),
-    ("RECV --port 5e3", USAGE, f"'5e3' {NO_PORT}"),
-    ("HEAR --port 5_000", USAGE, f"'5_000' {NO_PORT}"),
+    ("SAY --port 0 -m x", USAGE, f"{NO_PORT} '0'"),
+    ("SAY --port 65536 -m x", USAGE, f"{NO_PORT} '65536'"),
+    ("SAY --port -5 -m x", USAGE, f"{NO_PORT} '-5'"),
+    ("SAY --port http -m x", USAGE, f"{NO_PORT} 'http'"),
+    ("RECV --port 5e3", USAGE, f"{NO_PORT} '5e3'"),
+    ("HEAR --port 5_000", USAGE, f"{NO_PORT} '5_000'"),
     # hops and times
-    ("SAY --ttl 256 -m x", USAGE, "'256' is not a number of hops, 0-255"),
-    ("SAY --ttl -1 -m x", USAGE, "'-1' is not a number of hops, 0-255"),
-    ("SAY --ttl far -m x", USAGE, "'far' is not a number of hops, 0-255"),
-    ("RECV --timeout -1", USAGE, "'-1' is not a number of seconds"),
-    ("RECV --timeout soon", USAGE, "'soon' is not a number of seconds"),
-    ("RECV --timeout inf", USAGE, "'inf' is not a number of seconds"),
+    ("SAY --ttl 256 -m x", USAGE, f"{NO_TTL} '256'"),
+    ("SAY --ttl -1 -m x", USAGE, f"{NO_TTL} '-1'"),
+    ("SAY --ttl far -m x", USAGE, f"{NO_TTL} 'far'"),
+    ("RECV --timeout -1", USAGE, f"{NO_TIME} '-1'"),
+    ("RECV --timeout soon", USAGE, f"{NO_TIME} 'soon'"),
+    ("RECV --timeout inf", USAGE, f"{NO_TIME} 'inf'"),
     # groups
-    ("SAY --group 10.0.0.1 -m x", USAGE, f"'10.0.0.1' {NO_GROUP}"),
-    ("RECV --group 255.255.255.255", USAGE, f"'255.255.255.255' {NO_GROUP}"),
-    ("HEAR --daemon --group 0.0.0.0", USAGE, f"'0.0.0.0' {NO_GROUP}"),
-    ("RECV --group example.org", USAGE, f"'example.org' {NO_GROUP}"),
-    ("RECV --group 239.1.2", USAGE, f"'239.1.2' {NO_GROUP}"),
-    ("RECV --group 239.1.2.256", USAGE, f"'239.1.2.256' {NO_GROUP}"),
-    ("RECV --group fe80::1", USAGE, f"'fe80::1' {NO_GROUP}"),
-    ("RECV --groups 239.1.2.3 10.0.0.1", USAGE, f"'10.0.0.1' {NO_GROUP}"),
-    ("RECV --group ff02::zz", USAGE, f"'ff02::zz' {NO_GROUP}"),
-    ("SAY --group 10.0.0.1@232.1.2.3 -m x", USAGE, "a sender's source is this machine"),
-    ("RECV --group 239.1.2.3:5000", USAGE, "names a port, which is for --port to say"),
-    ("SAY --group [ff15::1]:59595 -m x", USAGE, "names a port, which is for --port to say"),
+    ("SAY --group 10.0.0.1 -m x", USAGE, f"{NO_GROUP} '10.0.0.1'"),
+    ("RECV --group 255.255.255.255", USAGE, f"{NO_GROUP} '255.255.255.255'"),
+    ("HEAR --daemon --group 0.0.0.0", USAGE, f"{NO_GROUP} '0.0.0.0'"),
+    ("RECV --group example.org", USAGE, f"{NO_GROUP} 'example.org'"),
+    ("RECV --group 239.1.2", USAGE, f"{NO_GROUP} '239.1.2'"),
+    ("RECV --group 239.1.2.256", USAGE, f"{NO_GROUP} '239.1.2.256'"),
+    ("RECV --group fe80::1", USAGE, f"{NO_GROUP} 'fe80::1'"),
+    ("RECV --groups 239.1.2.3 10.0.0.1", USAGE, f"{NO_GROUP} '10.0.0.1'"),
+    ("RECV --group ff02::zz", USAGE, f"{NO_GROUP} 'ff02::zz'"),
+    ("SAY --group 10.0.0.1@232.1.2.3 -m x", USAGE, "must not name a source (this machine is the source)"),
+    ("RECV --group 239.1.2.3:5000", USAGE, "must not contain a port (use --port)"),
+    ("SAY --group [ff15::1]:59595 -m x", USAGE, "must not contain a port (use --port)"),
     ("RECV --group 239.1.2.3%", USAGE, "has an empty or a second interface"),
-    ("RECV --group 239.1.2.3%0", USAGE, "'0' is not the index of an interface"),
+    ("RECV --group 239.1.2.3%0", USAGE, f"{NO_INDEX} '0'"),
     ("RECV --group 239.1.2.3/24", USAGE, "write 239.1.2.0/24"),
     ("RECV --group 239.1.2.3+0", USAGE, "stands for 0 groups"),
-    ("RECV --group 239.255.255.255+2", USAGE, f"'239.255.255.255+2' {NO_GROUP}"),
-    ("RECV --group 10.0.0.0/24", USAGE, f"'10.0.0.0/24' {NO_GROUP}"),
-    ("RECV --group ff02::1", DATA, "name one, as in ff02::1%eth0"),
-    ("SAY --group ff02::1 -m x", DATA, "name one, as in ff02::1%eth0"),
+    ("RECV --group 239.255.255.255+2", USAGE, f"{NO_GROUP} '239.255.255.255+2'"),
+    ("RECV --group 10.0.0.0/24", USAGE, f"{NO_GROUP} '10.0.0.0/24'"),
+    (
+        "RECV --group ff02::1",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
+    (
+        "SAY --group ff02::1 -m x",
+        DATA,
+        "interface must be given for the link-local group ff02::1, as in ff02::1%eth0",
+    ),
     ("RECV --group ff02::1%nosuch0", USAGE, "cannot use nosuch0: No such device (interfaces here: lo"),
     # sources
     ("RECV --source", USAGE, "argument --source: expected at least one argument"),
-    ("RECV --source host", USAGE, "'host' is not an IPv4 or IPv6 address"),
-    ("RECV --source 239.1.1.1", USAGE, "'239.1.1.1' cannot be the source of a datagram"),
-    ("RECV --source 10.0.0.1 0.0.0.0", USAGE, "'0.0.0.0' cannot be the source of a datagram"),
-    ("RECV --exclude 255.255.255.255", USAGE, "'255.255.255.255' cannot be the source of a datagram"),
-    ("RECV --exclude ::", USAGE, "'::' cannot be the source of a datagram"),
+    ("RECV --source host", USAGE, "must be an IPv4 or IPv6 address, got 'host'"),
+    ("RECV --source 239.1.1.1", USAGE, f"{NO_SOURCE} '239.1.1.1'"),
+    ("RECV --source 10.0.0.1 0.0.0.0", USAGE, f"{NO_SOURCE} '0.0.0.0'"),
+    ("RECV --exclude 255.255.255.255", USAGE, f"{NO_SOURCE} '255.255.255.255'"),
+    ("RECV --exclude ::", USAGE, f"{NO_SOURCE} '::'"),
     ("RECV --source 10.0.0.1 --exclude 10.0.0.2", USAGE, "not allowed with argument --source"),
     ("RECV --group @232.1.2.3", USAGE, "has an empty source before '@'"),
-    ("RECV --group ::@ff35::1", USAGE, "'::' cannot be the source of a datagram"),
+    ("RECV --group ::@ff35::1", USAGE, f"{NO_SOURCE} '::'"),
     ("RECV --group 10.0.0.1@232.1.2.3 --exclude 10.0.0.2", DATA, "not both"),
-    ("RECV --group 239.1.2.3 --source fd00::1", DATA, "are of different IP versions"),
-    ("HEAR --daemon --group ff35::1 --source 10.0.0.1", DATA, "are of different IP versions"),
-    ("RECV --group 232.1.2.3", DATA, "name its source, as in 10.0.0.1@232.1.2.3"),
+    ("RECV --group 239.1.2.3 --source fd00::1", DATA, "must be of the same IP version as"),
+    ("HEAR --daemon --group ff35::1 --source 10.0.0.1", DATA, "must be of the same IP version as"),
+    ("RECV --group 232.1.2.3", DATA, "(RFC 4607), as in 10.0.0.1@232.1.2.3"),
     ("HEAR --daemon --group ff35::1", DATA, "source-specific group (RFC 4607)"),
     ("SAY --source 10.0.0.1 -m x", USAGE, "unrecognized arguments: --source"),
     # interfaces
@@ -99,57 +116,70 @@ TABLE: list[tuple[str, int, str]] = [
     ("RECV --iface nosuch0", USAGE, "cannot use nosuch0: No such device (interfaces here: lo"),
     ("HEAR --daemon --iface 99999", USAGE, "cannot use interface 99999: No such device (interfaces here: lo"),
     ("RECV --iface 203.0.113.9", USAGE, "203.0.113.9: Cannot assign requested address (interfaces here: lo"),
-    ("RECV --iface 0", USAGE, "'0' is not the index of an interface, 1-2147483647"),
-    ("RECV --iface 2147483648", USAGE, "'2147483648' is not the index of an interface, 1-2147483647"),
-    ("RECV --iface 239.1.1.1", USAGE, "'239.1.1.1' is a group, not an address of an interface"),
-    ("SAY --iface all -m x", USAGE, "'all' is for receiving; a message is sent by one interface"),
+    ("RECV --iface 0", USAGE, f"{NO_INDEX} '0'"),
+    ("RECV --iface 2147483648", USAGE, f"{NO_INDEX} '2147483648'"),
+    ("RECV --iface 239.1.1.1", USAGE, "must be an interface, not a group, got '239.1.1.1'"),
+    ("SAY --iface all -m x", USAGE, "must be one interface ('all' is for receiving only)"),
 ]
 
 
-def check(done: "subprocess.CompletedProcess[bytes]", code: int, part: str) -> str:
-    """Assert the exit code and one line on standard error that contains ``part``. Return the line."""
+def check(done: "subprocess.CompletedProcess[bytes]", code: int, message: str) -> str:
+    """Assert the exit code, and that standard error is one line that contains ``message``; return the line."""
     err = done.stderr.decode()
     assert (done.returncode, done.stdout) == (code, b""), err
-    assert part in err
-    assert err.count("\n") == 1, "there must be one line"
+    assert message in err
+    assert err.count("\n") == 1, "one line"
     assert err.endswith("\n")
     assert err.startswith("multicast")
     assert "Traceback" not in err
-    # The hint is in brackets at the end.
+    # The hint stands in parentheses.
     assert err.endswith(")\n")
     return err
 
 
 @pytest.fixture
 def ear() -> Iterator[Receiver]:
-    """A receiver of the default group and of the valid group that is given among invalid ones."""
+    """Receive what goes to the default port, and to the one group that is named among bad ones."""
     with Receiver(["224.0.0.1", "239.1.2.3"], 59595) as receiver:
         yield receiver
 
 
+def test_the_table_is_long_enough() -> None:
+    assert len(TABLE) == len({words for words, *_ in TABLE}) >= 30
+
+
 def assert_nothing_sent(ear: Receiver) -> None:
-    """Assert that the next datagram of ``ear`` is one sent now, so that nothing was sent before."""
+    """Assert that the next datagram of the default group is one that is sent now."""
     with Sender("224.0.0.1", 59595) as sender:
         sender.send(b"the end")
     assert ear.recv(timeout=10).data == b"the end"
 
 
-def test_table_has_at_least_30_distinct_cases() -> None:
-    assert len(TABLE) == len({words for words, *_ in TABLE}) >= 30
-
-
-@pytest.mark.parametrize(("words", "code", "part"), TABLE, ids=[words or "nothing" for words, *_ in TABLE])
-def test_command_bad_argument_prints_one_line_and_sends_nothing(
-    words: str, code: int, part: str, ear: Receiver
+@pytest.mark.parametrize(("words", "code", "message"), TABLE, ids=[words for words, *_ in TABLE])
+def test_command_line_with_a_bad_word_is_reported_and_sends_nothing(
+    words: str, code: int, message: str, ear: Receiver
 ) -> None:
-    check(run(*words.split()), code, part)
+    check(run(*words.split()), code, message)
     assert_nothing_sent(ear)
+
+
+def test_program_without_a_command_prints_an_overview() -> None:
+    done = run()
+    assert (done.returncode, done.stdout) == (USAGE, b"")
+    err = done.stderr.decode()
+    assert err.startswith("usage: multicast [-h] ")
+    assert err.count("\n  multicast ") == 3, "three examples"
+    assert re.search(r"\n  lo +up +127\.0\.0\.1 ::1\n", err)
+    assert re.search(r"\n  veth0 +up +192\.0\.2\.2 2001:db8::2 ", err)
+    assert err.splitlines()[-1].startswith("multicast: error: the following arguments are required: CMD")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b"])
 def test_recv_impossible_interface_name_is_a_usage_error(name: str) -> None:
     check(
-        run("RECV", "--iface", name), USAGE, f"argument --iface: {name!r} cannot be the name of an interface"
+        run("RECV", "--iface", name),
+        USAGE,
+        f"argument --iface: must be the name, index or address of an interface, got {name!r}",
     )
 
 
@@ -169,7 +199,7 @@ def test_listener_port_held_without_sharing_is_reported(command: list[str], free
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", free_port))
         done = run(*command, "--port", str(free_port))
-    check(done, 2, "Address already in use (another program holds this port without sharing it; ")
+    check(done, 2, "Address already in use (another program uses this port and does not share it: ")
 
 
 def test_recv_privileged_port_is_reported(tool: Callable[[str], str]) -> None:
@@ -184,10 +214,10 @@ def test_recv_privileged_port_is_reported(tool: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "part"),
+    ("words", "message"),
     [(["SAY", "-m", "x"], "Network is unreachable (no route to the group"), (["RECV"], "No such device")],
 )
-def test_command_without_route_is_reported(words: list[str], part: str, tool: Callable[[str], str]) -> None:
+def test_a_host_without_a_route(words: list[str], message: str, tool: Callable[[str], str]) -> None:
     done = subprocess.run(
         [tool("unshare"), "-n", *MULTICAST, *words],
         env=environment(),
@@ -195,14 +225,16 @@ def test_command_without_route_is_reported(words: list[str], part: str, tool: Ca
         check=False,
         timeout=30,
     )
-    check(done, 2, part)
+    check(done, 2, message)
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
 def test_listener_nothing_received_exits_70(command: str, free_port: int) -> None:
     done = run(command, "--port", str(free_port), "--timeout", "0.05")
     check(
-        done, 70, f"nothing came on port {free_port} within 0.05 s (check group, port and interface, or wait"
+        done,
+        70,
+        f"received nothing on port {free_port} within 0.05 s (check the group, the port and the interface",
     )
 
 
@@ -320,8 +352,9 @@ def test_say_bad_variable_warns_once_and_uses_the_default(name: str, value: str,
     done = run("SAY", "--message", "hello", env={name: value})
     err = done.stderr.decode()
     assert (done.returncode, done.stdout) == (0, b"")
-    assert err.count("Warning") == 1
-    assert f"UserWarning: {name}: {value.rpartition(' ')[2]!r} is not " in err
+    assert (err.count("Warning"), err.count(name)) == (1, err.count(name))
+    assert f"UserWarning: {name} must " in err
+    assert f", got {value.rpartition(' ')[2]!r}; " in err
     got = ear.recv(timeout=10)
     assert (got.data, got.group, got.ttl) == (b"hello", "224.0.0.1", 1)
 
@@ -334,7 +367,7 @@ def test_debug_option_prints_the_traceback(capfd: pytest.CaptureFixture[str]) ->
     assert last.startswith("multicast RECV: cannot use nosuch0")
 
 
-def test_error_on_terminal_is_the_same_as_in_pipe() -> None:
+def test_usage_error_is_the_same_on_a_terminal_and_in_a_pipe() -> None:
     ours, theirs = os.openpty()
     with os.fdopen(ours, "rb") as screen:
         try:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from multicast import Receiver, Sender
-from tests.cli.commands import GROUP, MULTICAST, OTHER, run, start
+from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
 from tests.support.joined import until_joined
 from tests.support.programs import Program
 

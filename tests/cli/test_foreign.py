@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import GROUP, MULTICAST
+from tests.cli.running import GROUP, MULTICAST
 from tests.support import waiting
 from tests.support.hosts import Host, available
 from tests.support.programs import Program, environment

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from multicast import Receiver
-from tests.cli.commands import MULTICAST, run
+from tests.cli.running import MULTICAST, run
 from tests.support import waiting
 from tests.support.hosts import Host, available
 from tests.support.programs import Program

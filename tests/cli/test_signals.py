@@ -8,7 +8,7 @@ import time
 import pytest
 
 from multicast import Receiver
-from tests.cli.commands import GROUP, MULTICAST, start
+from tests.cli.running import GROUP, MULTICAST, start
 from tests.support.programs import environment
 
 pytestmark = pytest.mark.platform("linux")

@@ -39,7 +39,7 @@ def test_help_with_wrapped_lines_is_taken_apart() -> None:
         "options:\n  -h, --help  show help\n  --long-option WORD [WORD ...]\n              some words\n\nThat is all.\n"
     )
     assert parsed.usage == "multicast DO [-h] [--long-option WORD [WORD ...]]"
-    assert (parsed.description, parsed.epilog) == (["Do it."], ["That is all."])
+    assert parsed.epilog == ["That is all."]
     assert parsed.arguments == [
         ("CMD", ""),
         ("ONE", "the first of several"),

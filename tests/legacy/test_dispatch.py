@@ -41,7 +41,7 @@ def test_main_nothing_received_returns_70(
         "0.05",
     ]
     assert entry.main(words) == (70, (False, None))
-    line = f"multicast {command}: nothing came on port {free_port} within 0.05 s "
+    line = f"multicast {command}: received nothing on port {free_port} within 0.05 s "
     err = capsys.readouterr().err
     assert err.startswith(line)
     assert err.count("\n") == 1

@@ -8,9 +8,37 @@ from typing import Any
 import pytest
 
 
+class Machine:
+    """A machine of the private network, which is a network namespace."""
+
+    @property
+    def name(self) -> str:
+        """The name of its network namespace."""
+        raise NotImplementedError
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the command line that runs ``argv`` on this machine."""
+        return ["ip", "netns", "exec", self.name, *argv]
+
+    def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run ``argv`` on this machine, wait until it ends, and return its output. ``timeout`` is in seconds."""
+        settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
+        return subprocess.run(self.command(*argv), check=False, timeout=timeout, **settings)
+
+    def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start ``argv`` on this machine with its output in pipes, as text. The caller waits for it."""
+        settings: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **options,
+        }
+        return subprocess.Popen(self.command(*argv), **settings)
+
+
 @dataclass(frozen=True)
-class Host:
-    """One host. ``number`` starts at 1."""
+class Host(Machine):
+    """A host on the bridge. ``number`` starts at 1."""
 
     number: int
     interface: str = "eth0"
@@ -26,25 +54,6 @@ class Host:
     @property
     def ipv6(self) -> str:
         return f"fd77::{self.number}"
-
-    def command(self, *argv: str) -> list[str]:
-        """Return the command line that runs ``argv`` on this host."""
-        return ["ip", "netns", "exec", self.name, *argv]
-
-    def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run ``argv`` on this host, wait until it ends, and return its output. ``timeout`` is in seconds."""
-        settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
-        return subprocess.run(self.command(*argv), check=False, timeout=timeout, **settings)
-
-    def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start ``argv`` on this host with its output in pipes, as text. The caller waits for it."""
-        settings: dict[str, Any] = {
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            **options,
-        }
-        return subprocess.Popen(self.command(*argv), **settings)
 
 
 def available() -> list[Host]:

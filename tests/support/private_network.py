@@ -4,6 +4,7 @@
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -41,8 +42,18 @@ def enter() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, *sys.orig_argv[1:]]
-    os.execvp("bash", ["bash", os.fspath(_SCRIPT), "--hosts", str(_HOSTS), *command])
+    command = _inside(sys.executable, *sys.orig_argv[1:])
+    os.execvp(command[0], command)
+
+
+def worker_spec() -> str:
+    """Return how pytest-xdist starts a worker in a private network of its own (an execnet specification)."""
+    return f"popen//python={shlex.join(_inside(sys.executable))}"
+
+
+def _inside(*argv: str) -> list[str]:
+    """Return the command line that runs ``argv`` in a new private network."""
+    return ["bash", os.fspath(_SCRIPT), "--hosts", str(_HOSTS), *argv]
 
 
 def need() -> None:

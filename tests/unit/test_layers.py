@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # The lowest layer first. The picture is in docs/architecture.md. The lowest layer imports the standard library only.
 # A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
-    {"_common", "_legacy", "cli", "exceptions", "types", "endpoints", "env", "_closing"},
+    {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env", "_closing"},
     {"_core", "_common.text", "_common.console", "_common.constants", "_common.argument_types"},
     {"_arguments", "handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
     {"sync", "skt", "aio.readiness", "_legacy.join_options", "_legacy.options"},
@@ -21,10 +21,15 @@ LAYERS = [
     {"aio.receiver", "aio.sender"},
     {"aio", "_legacy.server", "recv", "send"},
     {"hear"},
+    {"apps.routes"},
+    {"apps.interfaces"},
+    {"_legacy.tasks"},
     {""},
-    {"cli.output", "cli.signals"},
+    {"cli.output", "cli.signals", "cli.commands"},
     {"cli.errors"},
     {"cli.parser"},
+    {"cli.overview", "cli.commands.interfaces", "cli.commands.help"},
+    {"cli.program"},
     {"_legacy.dispatch"},
     {"__main__"},
 ]

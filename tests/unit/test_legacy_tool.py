@@ -95,9 +95,9 @@ def test_tool_parse_args_reads_port_groups_and_interface(tool: type[mtool]) -> N
     assert options.groups == ["239.1.1.1", "239.2.2.2"]
 
 
-def test_tool_unused_keyword_is_logged_as_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_call_with_an_unused_keyword_logs_it(caplog: pytest.LogCaptureFixture) -> None:
     tool = Counter()
     with caplog.at_level(logging.WARNING, "multicast"):
-        tool._tell_ignored({"prot": 5, "colour": "red"})
-        tool._tell_ignored({"is_daemon": True, "is_std": False})
+        tool._log_unused({"prot": 5, "colour": "red"})
+        tool._log_unused({"is_daemon": True, "is_std": False})
     assert [record.getMessage() for record in caplog.records] == ["COUNT does not use colour, prot."]

@@ -43,13 +43,26 @@ def test_netns_hosts_reach_only_each_other() -> None:
 
 
 @pytest.mark.private_net
+def test_netns_stock_has_ordinary_loopback_and_default_routes() -> None:
+    inside = "ip -brief link; ip route get 239.1.2.3; ip -6 route get ff15::1; ip -6 route show table local"
+    done = netns("--stock", "bash", "-c", inside)
+    assert done.returncode == 0, done.stderr
+    lo, eth0, *_ = done.stdout.splitlines()
+    assert lo.endswith("<LOOPBACK,UP,LOWER_UP> ")
+    assert "MULTICAST" in eth0
+    assert done.stdout.count("dev eth0") >= 2
+    assert "ff00::/8 dev lo" not in done.stdout
+
+
+@pytest.mark.private_net
 def test_netns_command_exit_code_is_returned() -> None:
     assert netns("bash", "-c", "exit 7").returncode == 7
 
 
 @pytest.mark.platform("linux", "darwin")
 @pytest.mark.parametrize(
-    "argv", [[], ["--hosts"], ["--hosts", "1", "true"], ["--hosts", "x", "true"], ["--hosts", "2"]]
+    "argv",
+    [[], ["--hosts"], ["--hosts", "1", "true"], ["--hosts", "x", "true"], ["--hosts", "2"], ["--stock"]],
 )
 def test_netns_wrong_arguments_exit_64_with_usage(argv: list[str]) -> None:
     done = netns(*argv)

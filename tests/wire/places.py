@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.hosts import Host
+from tests.support.hosts import Machine
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x4000_0000
 
 
 @contextmanager
-def on(host: Host) -> Iterator[None]:
+def on(host: Machine) -> Iterator[None]:
     """Move this thread to ``host`` for the block: a socket opened in it stays on that host (setns(2)).
 
     Calls that look up interfaces by name or index, such as joining, must also run in the block.

@@ -84,7 +84,7 @@ def test_join_and_leave_ranges_at_run_time_take_effect() -> None:
         assert len(rx.groups) == 65
         rx.leave("239.2.0.32/27")
         assert len(rx.groups) == 33
-        with pytest.raises(ValueError, match=r"239\.2\.0\.32 is not joined"):
+        with pytest.raises(ValueError, match=r"cannot leave 239\.2\.0\.32.*: not joined"):
             rx.leave("239.2.0.0/26")
         assert len(rx.groups) == 33, "leave must change nothing if one group is not joined"
         send_to_each(several("239.2.0.0/26"), rx.port)
@@ -95,7 +95,7 @@ def test_join_and_leave_ranges_at_run_time_take_effect() -> None:
 
 def test_join_range_joins_all_or_none() -> None:
     with Receiver("239.1.0.10", 0, interface="lo") as rx:
-        with pytest.raises(ValueError, match=r"239\.1\.0\.10 is joined already"):
+        with pytest.raises(ValueError, match=r"cannot join 239\.1\.0\.10.*: already joined"):
             rx.join("239.1.0.0/28", "lo")
         assert [membership.group for membership in rx.groups] == ["239.1.0.10"]
         send_to_each(several("239.1.0.0/28"), rx.port)

@@ -115,7 +115,7 @@ def logged_for_interface(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 # The system assigns the link-local address of a new interface after a delay.
-NEW_ADDRESSES_LOGGED = [f"{INTERFACE} has other addresses now; it stays joined for 1 group"]
+NEW_ADDRESSES_LOGGED = [f"{INTERFACE} changed its addresses and keeps 1 group joined"]
 
 FAULTS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
     "link": (lambda: sh(f"ip link set {INTERFACE} down"), lambda: sh(f"ip link set {INTERFACE} up")),
@@ -142,8 +142,8 @@ def test_healing_after_fault_delivery_resumes(
         rx.recv(timeout=PATIENCE)
         cause()
         assert hears_nothing(rx)
-        went = f"{INTERFACE} went away, and 1 group with it"
-        down = f"{INTERFACE} is down: nothing comes by it for 1 group"
+        went = f"{INTERFACE} was removed and no longer receives 1 group"
+        down = f"{INTERFACE} is down and does not receive 1 group"
         # The kernel takes an interface down before it deletes it, which may be logged separately.
         logged = [message for message in logged_for_interface(caplog) if message not in NEW_ADDRESSES_LOGGED]
         assert logged in ([[went], [down, went]] if fault == "recreated" else [[down]])
@@ -154,7 +154,7 @@ def test_healing_after_fault_delivery_resumes(
         logged = logged_for_interface(caplog)
         assert [message for message in logged if message not in NEW_ADDRESSES_LOGGED][
             -1
-        ] == f"{INTERFACE} is up: 1 group joined on it"
+        ] == f"{INTERFACE} is up with 1 group joined"
         assert stats.interface_events == len(logged)
         # The other interfaces were available all the time.
         alone = way in (INTERFACE, "10.9.0.1")
@@ -175,7 +175,7 @@ def test_healing_address_replaced_keeps_the_membership(
         until(lambda: rx.stats().interface_events >= 1, "the change to be noticed")
         sh(f"ip addr add 10.9.0.9/24 dev {INTERFACE}; ip -6 addr add fd09::9/64 dev {INTERFACE} nodad")
         resumes(rx)
-        assert f"{INTERFACE} has other addresses now; it stays joined for 1 group" in caplog.messages
+        assert f"{INTERFACE} changed its addresses and keeps 1 group joined" in caplog.messages
         assert rx.stats().outage_seconds == 0.0
 
 
@@ -269,7 +269,7 @@ def test_healing_address_moved_to_other_interface_moves_the_group(
             sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {INTERFACE}")
             resumes(rx)
             assert [one.interface_index for one in rx.groups] == [socket.if_nametoindex(INTERFACE)]
-            assert "veth1 is no longer the choice for 1 group" in caplog.messages
+            assert "veth1 is no longer selected for 1 group" in caplog.messages
     finally:
         sh("ip addr del 10.9.0.7/32 dev veth1 2>/dev/null || true")
 
@@ -350,5 +350,5 @@ def test_rejoin_interval_is_kept_while_a_task_waits() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf")])
 def test_rejoin_bad_interval_raises_value_error(seconds: float) -> None:
-    with pytest.raises(ValueError, match=r"rejoin|joined anew"):
+    with pytest.raises(ValueError, match="rejoin"):
         Receiver("239.9.9.9", 0, interface="lo", rejoin=seconds)

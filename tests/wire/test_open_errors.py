@@ -26,7 +26,7 @@ def test_receiver_port_not_shared_by_both_is_in_use(shared: tuple[bool, bool]) -
     first, second = shared
     with LOOPBACK.receiver(share=first, bind="0.0.0.0") as rx:
         with pytest.raises(
-            OSError, match=rf"cannot bind to port {rx.port} .*another program holds this port"
+            OSError, match=rf"cannot bind to port {rx.port} .*another program uses this port"
         ) as caught:
             LOOPBACK.receiver(rx.port, share=second, bind="0.0.0.0")
         assert caught.value.errno == errno.EADDRINUSE
@@ -35,7 +35,7 @@ def test_receiver_port_not_shared_by_both_is_in_use(shared: tuple[bool, bool]) -
 def test_receiver_port_held_by_plain_socket_is_in_use() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         plain.bind(("", 0))
-        with pytest.raises(OSError, match="another program holds this port") as caught:
+        with pytest.raises(OSError, match="another program uses this port") as caught:
             Receiver(["239.9.8.7", "239.9.8.8"], plain.getsockname()[1], interface=LOOPBACK.interface)
         assert caught.value.errno == errno.EADDRINUSE
 
@@ -155,7 +155,7 @@ def test_opening_option_missing_in_kernel_raises_unsupported_error(
     )
     number, _, text = done.stdout.strip().partition(" ")
     assert int(number) == errno.EOPNOTSUPP, done.stderr
-    assert re.fullmatch(r"cannot .*: Protocol not available \(this system cannot do that\)", text)
+    assert re.fullmatch(r"cannot .*: Protocol not available \(not supported on this system\)", text)
 
 
 NOWHERE = """

@@ -57,7 +57,7 @@ def test_ring_in_forked_child_raises_unsupported_error(call: Callable[[Receiver]
         settled(rx, 1)
 
         def use() -> None:
-            with pytest.raises(UnsupportedError, match="forked off: open a receiver here"):
+            with pytest.raises(UnsupportedError, match="open a new receiver here"):
                 call(rx)
             assert not rx.closed
             assert "inherited" in repr(rx)

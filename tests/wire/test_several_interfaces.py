@@ -49,7 +49,7 @@ def test_interfaces_list_mtu_and_why_unusable(idle: str) -> None:
         ip("link", "set", "veth1", "multicast", "on")
     assert (by_name[idle].mtu, by_name[idle].unusable_reason) == (9000, "it is down")
     assert (by_name["veth0"].mtu, by_name["veth0"].unusable_reason) == (1500, None)
-    assert by_name["veth1"].unusable_reason == "the system does no multicast on it"
+    assert by_name["veth1"].unusable_reason == "it does not support multicast"
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -90,7 +90,7 @@ def test_receiver_many_groups_chosen_interface_is_logged_once(caplog: pytest.Log
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(["239.9.8.0+200", "ff15::9:8:7", "239.9.9.9%veth0"], 0):
         assert caplog.messages == [
-            "201 groups, 239.9.8.0 first, are joined on lo, where the routes of this system lead"
+            "201 groups (239.9.8.0 first) are joined on lo, which the routing table selects"
         ]
 
 
@@ -99,7 +99,7 @@ def test_sender_interface_down_raises_error_with_hint(group: str, idle: str) -> 
     with (
         Sender(group, 50126, interface=idle) as tx,
         pytest.raises(
-            OSError, match=f"on {idle}: .* \\({idle} is down: switch it on, or name another"
+            OSError, match=f"on {idle}: .* \\({idle} is down: bring it up, or name another"
         ) as caught,
     ):
         tx.send(b"x")
@@ -131,14 +131,14 @@ def test_receiver_several_interfaces_with_unnamed_one_is_rejected(names: list[ob
 def test_receiver_interface_down_is_joined_with_warning(idle: str, caplog: pytest.LogCaptureFixture) -> None:
     with Receiver("239.9.8.7", 0, interface=idle) as rx:
         assert joined_on(rx) == {index(idle)}
-        assert caplog.messages == [f"{idle} is down: nothing comes by it for 239.9.8.7"]
+        assert caplog.messages == [f"{idle} is down and does not receive 239.9.8.7"]
         assert rx.stats().outage_seconds > 0
 
 
 def test_join_group_joined_on_all_is_rejected() -> None:
     with Receiver("239.9.8.7", 0, interface="all") as rx:
         for where in ("lo", "all", ["lo", "veth0"], None):
-            with pytest.raises(ValueError, match=r"239\.9\.8\.7 is joined already"):
+            with pytest.raises(ValueError, match=r"cannot join 239\.9\.8\.7.*: already joined"):
                 rx.join("239.9.8.7", where)
 
 
@@ -148,7 +148,7 @@ def test_receiver_interface_chosen_by_routes_is_logged(group: str, caplog: pytes
     caplog.set_level(logging.INFO, "multicast")
     with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
         assert joined_on(rx) == {index("lo")}
-        assert caplog.messages == [f"{group} is joined on lo, where the routes of this system lead"]
+        assert caplog.messages == [f"{group} is joined on lo, which the routing table selects"]
         tx.send(b"x")
         assert rx.recv(timeout=PATIENCE).interface_index == index("lo")
         rx.leave(group)

@@ -1,1 +1,1 @@
-"""What several layers share: constants, text, the console, types of command-line arguments."""
+"""Code that several layers share: constants, text, the console, command-line argument types."""

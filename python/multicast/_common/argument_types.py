@@ -1,6 +1,6 @@
-"""What each kind of value on a command line must be. For ``argparse`` alone.
+"""Checks of command-line values, as ``type=`` functions for ``argparse``.
 
-A value is checked as far as its text allows. Whether an interface or a route exists is left to the system.
+A value is checked as far as its text allows. The system decides whether an interface or a route exists.
 """
 
 from __future__ import annotations
@@ -14,20 +14,32 @@ from .. import endpoints
 _IPV4_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # Interface indexes are C ints above zero.
 _HIGHEST_INDEX = 2**31 - 1
+_GROUP_RULE = "must be a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)"
 
 
 def port(text: str) -> int:
-    """Return the UDP port that ``text`` says."""
+    """Return ``text`` as a UDP port, 1-65535."""
     return _whole_number(text, 1, 65535, "a UDP port")
 
 
 def ttl(text: str) -> int:
-    """Return the number of hops that ``text`` says."""
+    """Return ``text`` as a number of hops, 0-255."""
     return _whole_number(text, 0, 255, "a number of hops")
 
 
+def seconds(text: str) -> float:
+    """Return ``text`` as a finite number of seconds, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, got {text!r}")
+    return value
+
+
 def group(text: str) -> str:
-    """Return ``text`` if it can be a group, or several, with sources before it and an interface behind it."""
+    """Return ``text`` if it is a group or a range of groups, with optional sources and an optional interface."""
     endpoint = _endpoint(text)
     for one in endpoint.sources:
         source(one)
@@ -35,9 +47,39 @@ def group(text: str) -> str:
 
 
 def destination(text: str) -> str:
-    """Return ``text`` if it can be a group to send to, or several, with an interface behind it."""
+    """Return ``text`` if it is a group or a range of groups to send to, with an optional interface."""
     if _endpoint(text).sources:
-        raise argparse.ArgumentTypeError(f"{text!r} names a source; a sender's source is this machine")
+        raise argparse.ArgumentTypeError(f"must not name a source (this machine is the source), got {text!r}")
+    return text
+
+
+def source(text: str) -> str:
+    """Return ``text`` if it is an address that a datagram can come from."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be an IPv4 or IPv6 address, got {text!r}") from error
+    if address.is_multicast or address.is_unspecified or address == _IPV4_BROADCAST:
+        raise argparse.ArgumentTypeError(f"must be the address of one host, got {text!r}")
+    return text
+
+
+def interface(text: str) -> str:
+    """Return ``text`` if it can be the name, index or address of an interface, or is ``all``."""
+    if text.isascii() and text.isdigit():
+        _whole_number(text, 1, _HIGHEST_INDEX, "the index of an interface")
+    elif _is_multicast(text):
+        raise argparse.ArgumentTypeError(f"must be an interface, not a group, got {text!r}")
+    elif not text or any(letter.isspace() or letter in "/\0" for letter in text):
+        raise argparse.ArgumentTypeError(f"must be the name, index or address of an interface, got {text!r}")
+    return text
+
+
+def one_interface(text: str) -> str:
+    """Return ``text`` if it can be one interface."""
+    text = interface(text)
+    if text == "all":
+        raise argparse.ArgumentTypeError("must be one interface ('all' is for receiving only), got 'all'")
     return text
 
 
@@ -45,68 +87,28 @@ def _endpoint(text: str) -> endpoints.Endpoint:
     try:
         endpoint = endpoints.Endpoint.parse(text)
         groups = endpoints.expand(endpoint)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from problem
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     if not all(_is_multicast(one.group) for one in (groups[0], groups[-1])):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)"
-        )
+        raise argparse.ArgumentTypeError(f"{_GROUP_RULE}, got {text!r}")
     if endpoint.port is not None:
-        raise argparse.ArgumentTypeError(f"{text!r} names a port, which is for --port to say")
+        raise argparse.ArgumentTypeError(f"must not contain a port (use --port), got {text!r}")
     if endpoint.interface is not None:
         interface(endpoint.interface)
     return endpoint
 
 
-def source(text: str) -> str:
-    """Return ``text`` if it can be the address of a sender."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 or IPv6 address") from problem
-    if address.is_multicast or address.is_unspecified or address == _IPV4_BROADCAST:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be the source of a datagram")
-    return text
-
-
-def interface(text: str) -> str:
-    """Return ``text`` if it can be an interface, or ``all``."""
-    if text.isascii() and text.isdigit():
-        _whole_number(text, 1, _HIGHEST_INDEX, "the index of an interface")
-    elif _is_multicast(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is a group, not an address of an interface")
-    elif not text or any(letter.isspace() or letter in "/\0" for letter in text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of an interface")
-    return text
-
-
-def one_interface(text: str) -> str:
-    """Return ``text`` if it can be one interface."""
-    if text == "all":
-        raise argparse.ArgumentTypeError("'all' is for receiving; a message is sent by one interface")
-    return interface(text)
-
-
 def _is_multicast(text: str) -> bool:
     try:
         return ipaddress.ip_address(text).is_multicast
-    except ValueError:  # no address at all
+    except ValueError:
         return False
 
 
-def seconds(text: str) -> float:
-    """Return the time that ``text`` says, in seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0")
-    return value
-
-
-def _whole_number(text: str, lowest: int, highest: int, what: str) -> int:
-    # int() takes more than people write: spaces, underscores, digits of other scripts.
-    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}, {lowest}-{highest}")
+def _whole_number(text: str, lowest: int, highest: int, meaning: str) -> int:
+    # int() accepts more than people write: spaces, underscores, digits of other scripts. Beyond thousands of digits it
+    # raises an error of its own.
+    is_number = text.isascii() and text.isdigit() and len(text) <= 10
+    if not (is_number and lowest <= int(text) <= highest):
+        raise argparse.ArgumentTypeError(f"must be {meaning} from {lowest} to {highest}, got {text!r:.40}")
     return int(text)

@@ -1,7 +1,6 @@
-"""The package's constants, read from the environment once, when the package is imported. Nothing else.
+"""The package's constants, read from the environment once, when the package is imported.
 
-They stand beside ``__init__``, which re-exports them, so that the tools can have them without importing the package
-that they are part of.
+They are not in ``__init__``, which re-exports them, so that the tools need not import the package they belong to.
 """
 
 from __future__ import annotations

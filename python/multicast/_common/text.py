@@ -1,28 +1,29 @@
-"""Payloads as text and text as payloads. Pure: nothing is sent, received or printed here."""
+"""Conversion between payloads and text, without input or output."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
 
     class Readable(Protocol):
-        """A binary stream to read from."""
+        """A binary stream that can be read."""
 
         def read(self, size: int, /) -> bytes:
-            """Return up to ``size`` bytes, and none only at the end."""
+            """Return up to ``size`` bytes; no bytes mean the end of the stream."""
 
 
 def decode_for_display(payload: bytes) -> str:
-    r"""Return ``payload`` as text: UTF-8, with a backslash escape (``\xff``) for each byte that is none."""
+    r"""Return ``payload`` decoded as UTF-8, with a backslash escape (``\xff``) for each byte that is not UTF-8."""
     return payload.decode("utf-8", "backslashreplace")
 
 
 def payload_of(data: str | bytes | Sequence[str]) -> bytes:
-    """Return what to send for ``data``: bytes as they are, text as UTF-8, words joined by a space.
+    """Return the payload for ``data``: bytes unchanged, text as UTF-8, words joined by spaces.
 
-    A word of the command line that was no valid text comes in with lone surrogates and goes out as the bytes it was.
+    Python passes on a command-line word that is not valid text with lone surrogates; it becomes the original bytes.
 
     Raises:
         TypeError: ``data`` is neither text, bytes nor a sequence of text.
@@ -32,15 +33,19 @@ def payload_of(data: str | bytes | Sequence[str]) -> bytes:
     if not isinstance(data, str):
         try:
             data = " ".join(data)
-        except TypeError as problem:
-            raise TypeError(f"data is text, bytes or words, not {data!r:.50}") from problem
+        except TypeError as error:
+            raise TypeError(f"data must be text, bytes or a sequence of words, got {data!r:.50}") from error
     return data.encode("utf-8", "surrogateescape")
 
 
 def chunks(stream: Readable, size: int) -> Iterator[bytes]:
-    """Yield all of ``stream`` in pieces of at most ``size`` bytes (from 1), none of which ends inside a character.
+    """Yield ``stream`` in pieces of at most ``size`` bytes, none of which ends inside a UTF-8 character.
 
-    What is no UTF-8 is cut at ``size``. A character of more than ``size`` bytes is a piece of its own.
+    Bytes that are not UTF-8 are cut at ``size``. A character longer than ``size`` bytes is a piece of its own.
+
+    Args:
+        stream: the binary stream to read to its end.
+        size: the most bytes of a piece, from 1.
     """
     held = b""
     while block := stream.read(max(1, size - len(held))):
@@ -56,17 +61,17 @@ def chunks(stream: Readable, size: int) -> Iterator[bytes]:
 
 
 def _whole_characters(held: bytes) -> int:
-    """Return how many bytes of ``held`` come before a character that its end cuts off."""
-    # A character has at most four bytes, so the first byte of one that is cut off is among the last three.
+    """Return the number of bytes before a character that the end of ``held`` cuts off."""
+    # A character has at most four bytes, so the first byte of a character that is cut off is one of the last three.
     for back in range(1, min(3, len(held)) + 1):
         byte = held[-back]
-        if byte & 0b1100_0000 != 0b1000_0000:  # not inside a character: this byte begins one
+        if byte & 0b1100_0000 != 0b1000_0000:  # not a continuation byte: a character begins here
             return len(held) - back if _length(byte) > back else len(held)
     return len(held)
 
 
 def _length(first: int) -> int:
-    """Return how many bytes the character has that begins with byte ``first`` (RFC 3629 section 3)."""
+    """Return the length of the character that begins with byte ``first`` (RFC 3629 section 3)."""
     if 0xC2 <= first <= 0xDF:
         return 2
     if 0xE0 <= first <= 0xEF:

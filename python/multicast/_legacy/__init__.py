@@ -1,1 +1,1 @@
-"""What only the 2.x tools need. Their published modules are ``multicast.{send,recv,hear,skt,env}``."""
+"""Code that only the 2.x tools need. Their public modules are ``multicast.{send,recv,hear,skt,env}``."""

@@ -1,22 +1,22 @@
-"""Command-line options that several of the 2.x tools share. For ``argparse`` alone."""
+"""Command-line options that several of the 2.x tools share."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from .._common import argument_types
 from .._common.constants import _MCAST_DEFAULT_PORT
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-_MANY = "239.1.2.3+10 (ten from there on) and 239.1.2.0/24 are several"
+_RANGES = "239.1.2.3+10 means ten groups from there on, and 239.1.2.0/24 all groups of that prefix"
 
 
 class Words(argparse.Action):
-    """Takes the rest of the line as words, of which there must be one at least."""
+    """Store the rest of the command line, which must be at least one word."""
 
     def __call__(
         self,
@@ -25,65 +25,66 @@ class Words(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,  # noqa: ARG002 - argparse's signature
     ) -> None:
-        """Store the words."""
+        """Store ``values``, or end the program with a usage error if there are none."""
         if not values:
             parser.error(f"argument {'/'.join(self.option_strings)}: expected at least one argument")
         setattr(namespace, self.dest, values)
 
 
-def add_port(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """Add ``--port``."""
+def add_port(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add ``--port``, whose help begins with ``purpose``."""
     parser.add_argument(
         "--port",
         type=argument_types.port,
         default=_MCAST_DEFAULT_PORT,
-        help=f"{meaning}, 1-65535 (default: %(default)s)",
+        help=f"{purpose}, 1-65535 (default: %(default)s)",
     )
 
 
 def add_destinations(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add ``--group``, ``--groups`` and ``--iface`` for one who sends."""
+    """Add ``--group``, ``--groups`` and ``--iface`` for a command that sends."""
     parser.add_argument(
         "--group",
         type=argument_types.destination,
-        help="the group to send to, such as 239.1.2.3, ff15::1 or ff02::1%%eth0; "
-        f"{_MANY} (default: {default})",
+        help="send to this group, such as 239.1.2.3, ff15::1 or ff02::1%%eth0; "
+        f"{_RANGES} (default: {default})",
     )
     parser.add_argument(
         "--groups",
         type=argument_types.destination,
         nargs="+",
         metavar="GROUP",
-        help="more groups to send the same to",
+        help="send to these groups too",
     )
     parser.add_argument(
         "--iface",
         type=argument_types.one_interface,
-        help="the interface to send by: a name, an index or an address (default: the system's choice)",
+        help="send by this interface, given by name, index or address (default: the system's choice)",
     )
 
 
 def add_listening(parser: argparse.ArgumentParser, defaults: Iterable[str]) -> None:
-    """Add ``--group``, ``--groups``, ``--iface``, ``--source`` and ``--exclude`` for one who receives."""
+    """Add ``--group``, ``--groups``, ``--iface``, ``--source`` and ``--exclude`` for a command that receives."""
     parser.add_argument(
         "--group",
         type=argument_types.group,
-        help="the group to receive, such as 239.1.2.3, ff15::1 or ff02::1%%eth0; "
-        f"{_MANY}; 10.0.0.1@232.1.2.3 is what 10.0.0.1 sends to it (default: {' '.join(defaults)})",
+        help="join this group, such as 239.1.2.3, ff15::1 or ff02::1%%eth0; "
+        f"{_RANGES}; 10.0.0.1@232.1.2.3 receives only what 10.0.0.1 sends "
+        f"(default: {' '.join(defaults)})",
     )
     parser.add_argument(
-        "--groups", type=argument_types.group, nargs="+", metavar="GROUP", help="more groups to receive"
+        "--groups", type=argument_types.group, nargs="+", metavar="GROUP", help="join these groups too"
     )
     parser.add_argument(
         "--iface",
         type=argument_types.interface,
-        help="the interface to join on: a name, an index or an address; 'all' is every one that is usable, "
+        help="join on this interface, given by name, index or address; 'all' joins on every usable interface, "
         "now or later (default: the system's choice)",
     )
     senders = parser.add_mutually_exclusive_group()
-    for option, meaning in (
-        ("--source", "receive only what these send (source-specific multicast); may be repeated"),
-        ("--exclude", "receive what anybody but these sends; may be repeated"),
+    for option, purpose in (
+        ("--source", "receive only from these senders (source-specific multicast); may be repeated"),
+        ("--exclude", "receive from every sender except these; may be repeated"),
     ):
         senders.add_argument(
             option,
@@ -92,5 +93,5 @@ def add_listening(parser: argparse.ArgumentParser, defaults: Iterable[str]) -> N
             action="extend",
             default=[],
             metavar="ADDRESS",
-            help=meaning,
+            help=purpose,
         )

@@ -1,15 +1,14 @@
-"""The abstract base of the documented tools: options in, ``(bool, result)`` out. No networking here.
+"""The abstract base class of the 2.x tools.
 
-``argparse`` is loaded when a tool's options are asked for, not before: a program that calls the tools from Python
-has no use for it.
+``argparse`` is imported when a tool's options are needed: programs that call the tools from Python do not use it.
 """
 
 from __future__ import annotations
 
 import abc
 import logging
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
@@ -17,22 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = ["mtool"]
 
-# Options that stand on every command line, whether or not the tool has a use for them.
+# Options that every command accepts, whether or not its tool uses them.
 _SHARED = {"is_daemon", "is_std"}
 
 module_logger = logging.getLogger(__name__)
 
 
 class mtool(abc.ABC):
-    """A tool: its options for the command line, and the step that it does.
+    """A tool with options for the command line, and one step of work.
 
-    A subclass says what its options are (``setupArgs``) and what it does (``doStep``); calling an instance is calling
-    ``doStep``. Instances hold no state, so they can be pickled and handed to another process.
+    A subclass defines its options in ``setupArgs`` and its work in ``doStep``. Calling an instance calls ``doStep``.
+    Instances hold no state, so they can be pickled and passed to another process.
 
     Attributes:
-        __proc__: name of the tool on the command line.
-        __prologue__: what its help text opens with.
-        __epilogue__: what its help text ends with.
+        __proc__: the name of the tool on the command line.
+        __prologue__: the text before the options in the tool's help.
+        __epilogue__: the text after the options in the tool's help.
     """
 
     __proc__: str | None = None
@@ -41,10 +40,10 @@ class mtool(abc.ABC):
 
     @classmethod
     def buildArgs(cls, calling_parser_group: argparse.ArgumentParser | None) -> argparse.ArgumentParser:
-        """Return a parser with this tool's options: the given one with them added, or a new one for None."""
+        """Add this tool's options to the given parser, or to a new one if it is None, and return the parser."""
         parser = calling_parser_group
         if parser is None:
-            import argparse  # noqa: PLC0415 - see the head of this file
+            import argparse  # noqa: PLC0415 - see the top of the file
 
             parser = argparse.ArgumentParser(
                 prog=cls.__proc__,
@@ -57,33 +56,36 @@ class mtool(abc.ABC):
 
     @classmethod
     def parseArgs(cls, arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-        """Return what the words in ``arguments`` say (None: no words), and those that are none of this tool's options.
+        """Parse ``arguments`` and return the options, and the words that are not options of this tool.
+
+        Args:
+            arguments: the words of a command line; None is an empty one.
 
         Raises:
-            SystemExit: a value is bad; argparse has told which on standard error. The code is 2.
+            SystemExit: A value is invalid. argparse has printed the reason on standard error; the code is 2.
         """
         words = [word for word in cls.checkToolArgs(arguments) if word is not None]
         return cls.buildArgs(None).parse_known_args(words)
 
     @classmethod
     def checkToolArgs(cls, args: Sequence[Any] | None) -> list[Any]:
-        """Return ``args`` as a list; None stands for the one argument None."""
+        """Return ``args`` as a list; None becomes ``[None]``."""
         return [None] if args is None else list(args)
 
     @classmethod
     @abc.abstractmethod
     def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
-        """Add this tool's options to ``parser``; None is left alone."""
+        """Add this tool's options to ``parser``; do nothing if it is None."""
 
     @abc.abstractmethod
     def doStep(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
-        """Do what the tool is for and return whether there was something, and what."""
+        """Do the tool's work and return ``(success, result)``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
         return self.doStep(*args, **kwargs)
 
-    def _tell_ignored(self, keywords: Mapping[str, object]) -> None:
-        """Log the keywords of a call that this tool has no use for: they may be another tool's, or misspelt."""
+    def _log_unused(self, keywords: Mapping[str, object]) -> None:
+        """Log the keywords of a call that this tool does not use: they may be meant for another tool, or misspelled."""
         unused = sorted(keywords.keys() - _SHARED)
         if unused:
             module_logger.warning("%s does not use %s.", self.__proc__, ", ".join(unused))

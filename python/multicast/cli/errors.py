@@ -1,8 +1,6 @@
-"""What the command line says when something fails, and the exit code that follows."""
+"""The messages of the command line about failures, and the exit codes that follow."""
 
 from __future__ import annotations
-
-import traceback
 
 from ..exceptions import get_exit_code_from_exception
 from .output import print_line_to_stderr, sentence
@@ -12,40 +10,42 @@ if TYPE_CHECKING:
     import argparse
 
 USAGE_ERROR = 2
-"""Exit code of a command line that cannot be read, as argparse has it."""
+"""The exit code of an invalid command line, as argparse has it."""
 
 
-def report(problem: BaseException, options: argparse.Namespace) -> int:
-    """Tell the user what failed and what to try, and return the exit code.
+def report(error: BaseException, options: argparse.Namespace) -> int:
+    """Print what failed and what to try, and return the exit code.
 
-    An end by signal and a reader that went away are no failures of ours, and pass in silence.
+    An end by a signal and a reader that has gone are not failures of the command, and print nothing.
     """
     if options.debug:
-        traceback.print_exception(problem)
-    if isinstance(problem, SystemExit):
-        return problem.code if isinstance(problem.code, int) else USAGE_ERROR
-    if not isinstance(problem, (BrokenPipeError, KeyboardInterrupt)):
-        print_error(options.command, f"{sentence(problem)}{_advice(problem, options)}")
-    return get_exit_code_from_exception(problem)
+        from traceback import print_exception  # noqa: PLC0415 - see the top of the package
+
+        print_exception(error)
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else USAGE_ERROR
+    if not isinstance(error, (BrokenPipeError, KeyboardInterrupt)):
+        print_error(options.command, f"{sentence(error)}{_hint(error, options)}")
+    return get_exit_code_from_exception(error)
 
 
 def report_silence(options: argparse.Namespace) -> None:
-    """Tell the user that a receiver heard nothing, and what to try."""
+    """Print that no message arrived in time, and what to try."""
     print_error(
         options.command,
-        f"nothing came on port {options.port} within {options.timeout:g} s "
-        "(check group, port and interface, or wait longer with --timeout)",
+        f"received nothing on port {options.port} within {options.timeout:g} s "
+        "(check the group, the port and the interface, or wait longer with --timeout)",
     )
 
 
-def print_error(command: str, sentence: str) -> None:
-    """Write one line on standard error about ``command``."""
-    print_line_to_stderr(f"multicast {command}: {' '.join(sentence.split())}")
+def print_error(command: str, text: str) -> None:
+    """Write one line about ``command`` to standard error."""
+    print_line_to_stderr(f"multicast {command}: {' '.join(text.split())}")
 
 
-def _advice(problem: BaseException, options: argparse.Namespace) -> str:
-    if sentence(problem).endswith(")"):
-        return ""  # the core gives its advice in brackets
-    if isinstance(problem, (ValueError, TypeError)):
+def _hint(error: BaseException, options: argparse.Namespace) -> str:
+    if sentence(error).endswith(")"):
+        return ""  # it has a hint in parentheses already
+    if isinstance(error, (ValueError, TypeError)):
         return f" (see 'multicast {options.command} --help')"
     return " (add --debug to see where)"

@@ -1,4 +1,8 @@
-"""Standard output and standard error of the command line, and what follows when they fail."""
+"""Standard output and standard error of the command line.
+
+Results go to standard output: as text, or with ``--json`` as one JSON object a line (NDJSON). Everything else goes to
+standard error. On a terminal, text is aligned and coloured; in a pipe it is plain, one record a line.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,153 @@ from ..exceptions import get_exit_code_from_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
     from typing import TextIO
+
+_DEFAULT_COLUMNS = 80
+# Control characters would steer the terminal they are shown on: they become escapes there.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_BOLD, _RESET = "\x1b[1m", "\x1b[0m"
+
+
+class Output:
+    """The output of one command.
+
+    Args:
+        json: write records as JSON instead of text.
+        quiet: write results only, and as little of them as the command can.
+        verbose: write more about each result.
+        color: ``"always"``, ``"never"``, or ``"auto"`` for a terminal that can show colours, unless the environment
+            variable ``NO_COLOR`` is set (https://no-color.org).
+
+    Attributes:
+        json: as given.
+        quiet: as given.
+        verbose: as given.
+        is_terminal: whether standard output is a terminal.
+    """
+
+    def __init__(
+        self, *, json: bool = False, quiet: bool = False, verbose: bool = False, color: str = "auto"
+    ) -> None:
+        self.json, self.quiet, self.verbose = json, quiet, verbose
+        out = sys.stdout
+        self.is_terminal = out is not None and not out.closed and out.isatty()
+        self._colored = color == "always" or (
+            color == "auto"
+            and self.is_terminal
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM") != "dumb"
+        )
+
+    def line(self, text: str) -> None:
+        """Write a line of text, or several, and flush."""
+        self._write((self.printable(text, keep="\n\t") if self.is_terminal else text) + "\n")
+
+    def record(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Write a JSON object with ``"type": kind`` and these fields on a line of its own, and flush."""
+        from json import dumps  # noqa: PLC0415 - see the top of the package
+
+        self._write(dumps({"type": kind, **fields}, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def remark(self, text: str) -> None:
+        """Write a line about the results on standard error, unless quiet."""
+        if not self.quiet:
+            print_line_to_stderr(text)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]]) -> None:
+        """Write a table for a terminal, in which each cell is a list of lines.
+
+        If the terminal is too narrow, each row becomes a block with one line for each cell.
+        """
+        printable = [[[self.printable(line) for line in cell] for cell in row] for row in rows]
+        widths = [
+            max(len(name), *(len(line) for row in printable for line in row[column] or [""]))
+            if printable
+            else len(name)
+            for column, name in enumerate(head)
+        ]
+        if sum(widths) + 2 * (len(widths) - 1) <= terminal_columns():
+            lines = [self._bold(_aligned(head, widths))]
+            for row in printable:
+                for number in range(max(1, *map(len, row))):
+                    cells = [cell[number] if number < len(cell) else "" for cell in row]
+                    lines.append(_aligned(cells, widths))
+        else:
+            lines = []
+            for row in printable:
+                lines.append(self._bold(" ".join(row[0])))
+                lines += [
+                    f"  {name.lower()}: {line}" if number == 0 else " " * (len(name) + 4) + line
+                    for name, cell in zip(head[1:], row[1:], strict=True)
+                    for number, line in enumerate(cell)
+                ]
+        self._write("\n".join(lines) + "\n")
+
+    @staticmethod
+    def printable(text: str, keep: str = "") -> str:
+        """Return ``text`` with control characters as escapes, other than those to ``keep``."""
+        return text.translate({code: shown for code, shown in _CONTROLS.items() if chr(code) not in keep})
+
+    def _bold(self, text: str) -> str:
+        return f"{_BOLD}{text}{_RESET}" if self._colored else text
+
+    @staticmethod
+    def _write(text: str) -> None:
+        out = standard_output()
+        encoding = out.encoding or "utf-8"
+        try:
+            out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            out.flush()
+        except OSError as error:
+            # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.
+            raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the output options that every command has."""
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line instead of text")
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="use colours (default: auto, on a terminal unless NO_COLOR is set)",
+    )
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, in short")
+    amount.add_argument("-v", "--verbose", action="store_true", help="write more about each result")
+
+
+def output_for(options: argparse.Namespace) -> Output:
+    """Return the output that the options of `add_options` describe."""
+    return Output(json=options.json, quiet=options.quiet, verbose=options.verbose, color=options.color)
+
+
+def terminal_columns() -> int:
+    """Return the width of the terminal, from ``COLUMNS`` or the system; 80 if standard output is not a terminal.
+
+    It is ``shutil.get_terminal_size`` without the import of ``shutil``, which argparse would pay for each option.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if sys.__stdout__ is not None:
+        # ValueError: standard output is closed. OSError: it is not a terminal.
+        with contextlib.suppress(ValueError, OSError):
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or _DEFAULT_COLUMNS
+    return _DEFAULT_COLUMNS
 
 
 def standard_output() -> TextIO:
     """Return standard output.
 
     Raises:
-        BrokenPipeError: the process was started with standard output closed.
+        BrokenPipeError: It was closed when the process started.
     """
     if sys.stdout is None:
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
@@ -28,7 +171,7 @@ def standard_output() -> TextIO:
 def print_line_to_stderr(line: str) -> None:
     """Write ``line`` to standard error.
 
-    If standard error cannot be written either, only the exit code reports the failure.
+    If standard error cannot be written either, only the exit code reports a failure.
     """
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
@@ -37,34 +180,34 @@ def print_line_to_stderr(line: str) -> None:
 
 
 def flush_stdout(code: int) -> int:
-    """Write out what standard output still holds, and return the exit code: ``code``, or that of a failure here.
+    """Flush standard output and return the exit code: ``code``, or that of a failure to write.
 
-    Without this the interpreter would try at its very end, and complain in its own words.
+    Otherwise the interpreter would flush at its very end, and report a failure in its own words.
     """
     if sys.stdout is None:
         return code
     try:
         sys.stdout.flush()
-    except OSError as problem:
-        # What is left cannot be written anywhere: let the interpreter's own attempt succeed.
+    except OSError as error:
+        # The rest cannot be written anywhere: let the interpreter's own attempt succeed.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         if code == 0:
-            return report_write_failure(problem)
+            return report_write_failure(error)
     return code
 
 
-def report_write_failure(problem: OSError) -> int:
-    """Tell, but for a reader that went away, that standard output cannot be written, and return the exit code."""
-    if not isinstance(problem, BrokenPipeError):
+def report_write_failure(error: OSError) -> int:
+    """Print that standard output cannot be written, unless its reader has gone, and return the exit code."""
+    if not isinstance(error, BrokenPipeError):
         print_line_to_stderr(
-            f"multicast: cannot write standard output: {sentence(problem)} (send it somewhere else)"
+            f"multicast: cannot write standard output: {sentence(error)} (send it somewhere else)"
         )
-    return get_exit_code_from_exception(problem)
+    return get_exit_code_from_exception(error)
 
 
-def sentence(problem: BaseException) -> str:
-    """Return what ``problem`` says, without the number that Python puts before a system's error."""
-    strerror = getattr(problem, "strerror", None)
-    return strerror or str(problem) or type(problem).__name__
+def sentence(error: BaseException) -> str:
+    """Return the message of ``error``, without the number that Python puts before a system error."""
+    strerror = getattr(error, "strerror", None)
+    return strerror or str(error) or type(error).__name__

@@ -1,18 +1,17 @@
-"""The grammar of the command line: words to options.
+"""The grammar of the command line: from words to options.
 
-What the tools do is in ``_legacy.dispatch``; each tool describes its own options.
+Only the module of the command in use is imported; see `commands`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 
-from .. import hear, recv, send
+from . import output
+from .commands import COMMANDS, is_tool, load, nearest
 from .errors import USAGE_ERROR
-from .output import print_line_to_stderr, report_write_failure, standard_output
+from .output import print_line_to_stderr, report_write_failure, standard_output, terminal_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,48 +20,66 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-# What the tools are told of nothing: these are the command line's own.
+# Options of the command line itself, which the tools do not get.
 _OWN_OPTIONS = ("command", "debug")
-# Of a terminal, where there is none to ask.
-_COLUMNS = 80
 
 
 class _Help(argparse.HelpFormatter):
-    """Knows how wide the terminal is without loading ``shutil``, as argparse would for every option it is told."""
+    """A help formatter that finds the terminal's width without importing ``shutil`` for each option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        return int(columns)
-    if sys.__stdout__ is not None:
-        # A closed output is a ValueError, and what is no terminal an OSError.
-        with contextlib.suppress(ValueError, OSError):
-            return os.get_terminal_size(sys.__stdout__.fileno()).columns or _COLUMNS
-    return _COLUMNS
+        super().__init__(prog, width=terminal_columns() - 2)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations, and tells what is wrong in one line."""
+    """A parser that accepts no abbreviations and prints a usage error on one line."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False, formatter_class=_Help)
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
-        """Write the help. A failure to is raised, which argparse would swallow."""
+        """Write the help. A failure to write is raised; argparse would ignore it."""
         (standard_output() if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and ``message``."""
+        """Print ``message`` and exit with code 2."""
         print_line_to_stderr(f"{self.prog}: error: {message} (see '{self.prog} --help')")
         sys.exit(USAGE_ERROR)
 
 
+class _CommandParser(Parser):
+    """The parser of a command, which imports the command's module and adds its options on first use."""
+
+    def __init__(self, *, command: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._command = command
+        self._is_complete = False
+
+    def complete(self) -> None:
+        """Add the options of the command, unless that was done already."""
+        if self._is_complete:
+            return
+        self._is_complete = True
+        command = load(self._command)
+        if is_tool(self._command):
+            self.description, self.epilog = command.__prologue__, command.__epilogue__
+            _add_tool_options(self, argparse.SUPPRESS, listens=self._command in {"RECV", "HEAR"})
+            command.setupArgs(self)
+        else:
+            summary = COMMANDS[self._command][1]
+            self.description = f"{summary[0].upper()}{summary[1:]}."
+            command.add_arguments(self)
+            output.add_options(self)
+            _add_debug(self, argparse.SUPPRESS)
+
+    def parse_known_args(self, *args: Any, **settings: Any) -> Any:
+        """Parse the words that follow the command."""
+        self.complete()
+        return super().parse_known_args(*args, **settings)
+
+
 class _Version(argparse.Action):
-    """Prints the version, which the compiled core knows: it is loaded only here."""
+    """Print the version. The compiled core, which knows it, is imported only here."""
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         from .. import __version__  # noqa: PLC0415
@@ -71,8 +88,8 @@ class _Version(argparse.Action):
         sys.exit(0)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add everything that the command line knows to ``parser``."""
+def add_options(parser: argparse.ArgumentParser) -> dict[str, _CommandParser]:
+    """Add all commands and the options before them to ``parser``, and return the parsers of the commands."""
     parser.add_argument(
         "-v",
         "--version",
@@ -81,61 +98,97 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="print the version and exit",
     )
-    _add_common(parser, default=False)
-    commands = parser.add_subparsers(dest="command", metavar="CMD", required=True, parser_class=Parser)
-    for tool in (send.McastSAY, recv.McastRECV, hear.McastHEAR):
-        sub = commands.add_parser(
-            str(tool.__proc__),
-            help=tool.__prologue__,
-            description=tool.__prologue__,
-            epilog=tool.__epilogue__,
-        )
-        _add_common(sub, default=argparse.SUPPRESS, listens=tool is not send.McastSAY)
-        tool.setupArgs(sub)
-    nothing = commands.add_parser("NOOP", help="Does nothing, successfully.")
-    _add_common(nothing, default=argparse.SUPPRESS, listens=False)
+    _add_tool_options(parser, default=False, listens=True)
+    commands = parser.add_subparsers(dest="command", metavar="CMD", parser_class=_CommandParser)
+    return {
+        name: commands.add_parser(name, command=name, help=summary) for name, (_, summary) in COMMANDS.items()
+    }
 
 
-def _add_common(parser: argparse.ArgumentParser, default: Any, *, listens: bool = True) -> None:
-    """Add what may stand before the command and behind it; there, ``default`` must not undo what stood before.
+def _add_tool_options(parser: argparse.ArgumentParser, default: Any, *, listens: bool) -> None:
+    """Add the options that may stand before a 2.x command or after it.
 
-    What only concerns listeners is accepted by every command, as it always was, but the help of others does not tell.
+    ``default`` is SUPPRESS after the command, so that it does not undo what stands before. Every 2.x command accepts
+    the options of listeners, but only the help of listeners shows them.
     """
     parser.add_argument(
         "--use-std",
         dest="is_std",
         action="store_true",
         default=default,
-        help="print what is received on standard output" if listens else argparse.SUPPRESS,
+        help="print received messages on standard output" if listens else argparse.SUPPRESS,
     )
     parser.add_argument(
         "--daemon",
         dest="is_daemon",
         action="store_true",
         default=default,
-        help="go on listening until stopped" if listens else argparse.SUPPRESS,
+        help="keep listening until stopped" if listens else argparse.SUPPRESS,
     )
+    _add_debug(parser, default)
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: Any) -> None:
     parser.add_argument(
         "--debug", action="store_true", default=default, help="show where in the program a failure happened"
     )
 
 
+def _program() -> tuple[Parser, dict[str, _CommandParser]]:
+    """Return the parser of the whole command line, and those of the commands."""
+    parser = Parser(
+        prog="multicast",
+        description="Send and receive UDP multicast.",
+        epilog="Run 'multicast help COMMAND' for the options of a command.",
+    )
+    return parser, add_options(parser)
+
+
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Return what ``words``, those of a whole command line, say.
+    """Return the options in ``words``, the words of a whole command line; ``command`` is None if there is none.
 
     Raises:
-        SystemExit: the help or the version was asked for and printed (0), or a word is wrong, which was told (2).
+        SystemExit: The help or the version was requested and has been printed (0), or a word is invalid and the reason
+            has been printed (2).
     """
-    parser = Parser(prog="multicast", description="Sends and receives UDP multicast.")
-    add_options(parser)
+    parser, _ = _program()
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        parser.error(f"argument CMD: {_unknown(command)}")
     try:
         return parser.parse_args(_with_message_whole(list(words)))
-    except OSError as problem:
-        raise SystemExit(report_write_failure(problem)) from problem
+    except OSError as error:
+        raise SystemExit(report_write_failure(error)) from error
+
+
+def usage() -> str:
+    """Return the usage line of the program."""
+    return _program()[0].format_usage()
+
+
+def help_text(topic: str | None = None) -> str:
+    """Return the help of the command ``topic``, or of the program if it is None.
+
+    Raises:
+        SystemExit: There is no such command, and the reason has been printed (2).
+    """
+    parser, commands = _program()
+    if topic is None:
+        return parser.format_help()
+    if topic not in commands:
+        parser.error(f"argument COMMAND: {_unknown(topic)}")
+    commands[topic].complete()
+    return commands[topic].format_help()
+
+
+def _unknown(command: str) -> str:
+    similar = nearest(command)
+    hint = f"did you mean {similar!r}?" if similar else f"choose from {', '.join(COMMANDS)}"
+    return f"invalid choice: {command!r} ({hint})"
 
 
 def _with_message_whole(words: list[str]) -> list[str]:
-    """Return ``words`` with the message of SAY as one, since argparse would not leave a ``--`` in it alone."""
+    """Return ``words`` with the message of SAY as one word, because argparse would remove a ``--`` from it."""
     for at, word in enumerate(words):
         if word in {"-m", "--message"} and "SAY" in words[:at] and words[at + 1 :]:
             return [*words[:at], "--message=" + " ".join(words[at + 1 :])]
@@ -143,5 +196,5 @@ def _with_message_whole(words: list[str]) -> list[str]:
 
 
 def keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the tool gets of ``options``."""
+    """Return the options that a 2.x tool gets as keywords."""
     return {name: value for name, value in vars(options).items() if name not in _OWN_OPTIONS}

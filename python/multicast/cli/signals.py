@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the block by ``SystemExit`` with 128 and the signal's number, as shells report it."""
+    """Let SIGINT and SIGTERM end the block with ``SystemExit(128 + number)``, the code that shells report."""
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -29,10 +29,10 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def reraise_sigint() -> None:
-    """Let SIGINT itself end this process where it came from the keyboard; return where it did not.
+    """End this process by SIGINT itself if Ctrl-C at a terminal can reach it; otherwise return.
 
-    A shell that runs us in a loop, as the FAQ does, ends the loop only where the signal was our end. Its ``$?`` is
-    130 in both cases.
+    A shell that runs the command in a loop, as the FAQ does, ends the loop only if a signal ended the command. ``$?``
+    is 130 in both cases.
     """
     if _is_in_foreground():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -40,9 +40,9 @@ def reraise_sigint() -> None:
 
 
 def _is_in_foreground() -> bool:
-    """Tell whether this process is among those that a Ctrl-C at its terminal reaches."""
+    """Return whether this process belongs to the foreground process group of its terminal."""
     if not hasattr(os, "tcgetpgrp"):
-        return False  # Windows: its console has no process groups
+        return False  # the console of Windows has no process groups
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -50,6 +50,6 @@ def _is_in_foreground() -> bool:
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:
-        return False  # it has been hung up
+        return False  # the terminal was hung up
     finally:
         os.close(terminal)

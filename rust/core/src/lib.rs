@@ -1,12 +1,13 @@
 //! UDP multicast sockets: joining groups, strict filtering, batched receiving and sending.
 //!
-//! Three layers that call only downwards:
+//! Three layers, each importing only the ones below it (`tests/layers.rs` checks this):
 //!
 //! * [`net`]: [`net::Receiver`] and [`net::Sender`], safe sockets over `socket2` and `sys`;
-//! * `sys`: the only unsafe code, one file per platform behind one contract;
-//! * [`pure`]: addresses, control messages, batching arithmetic, counters; no system calls, no clock.
+//! * `sys`: the only unsafe code, one folder or file per platform behind one contract;
+//! * [`pure`]: addresses, control messages, batching arithmetic; no system calls, no clock.
 //!
-//! Nothing here knows of Python: the bindings live in the crate `multicast-py`.
+//! [`Error`] and the table of error codes lie between `pure` and `sys`. Nothing here depends on Python: the bindings are
+//! in the crate `multicast-py`.
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! The safe sockets on the loopback interface, as a Rust program uses them.
 //!
-//! Nothing here leaves the machine, in a private network or not: every sender and receiver names the loopback's address.
-//! What Python sees of the same is tested in `tests/wire`.
+//! No datagram leaves the host, in a private network or not: every sender and receiver names the loopback address. The
+//! tests in `tests/wire` cover the same from Python.
 
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use multicast_core::net::{Batch, GroupSpec, Receiver, ReceiverConfig, Sender, Se
 use multicast_core::pure::address::InterfaceName;
 use multicast_core::pure::filter::Sources;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn loopback() -> InterfaceName {
     InterfaceName::Address([127, 0, 0, 1].into())
@@ -54,13 +54,13 @@ fn send(tx: &Sender, messages: &[&[u8]]) {
 
 /// Try, then wait: the loop that the crate leaves to its callers.
 fn next(rx: &Receiver) -> Batch {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(batch) = rx.take(usize::MAX, usize::MAX).unwrap() {
             return batch;
         }
-        assert!(Instant::now() < deadline, "nothing came");
-        rx.wait(Some(PATIENCE)).unwrap();
+        assert!(Instant::now() < deadline, "nothing was received");
+        rx.wait(Some(TIMEOUT)).unwrap();
     }
 }
 
@@ -73,7 +73,7 @@ fn payloads(rx: &Receiver, count: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_was_sent_is_received_with_its_origin() {
+fn receiver_gets_what_was_sent_with_its_origin() {
     let rx = receiver(&[spec(7)]);
     let tx = sender(&rx, 7);
     let long = vec![5; 65_507];
@@ -90,7 +90,7 @@ fn what_was_sent_is_received_with_its_origin() {
 }
 
 #[test]
-fn only_what_is_joined_at_the_time_is_heard() {
+fn receiver_after_join_and_leave_gets_joined_groups_only() {
     let rx = receiver(&[spec(1), spec(2)]);
     let (to_first, to_third) = (sender(&rx, 1), sender(&rx, 3));
     send(&to_third, &[b"before"]);
@@ -106,13 +106,13 @@ fn only_what_is_joined_at_the_time_is_heard() {
 }
 
 #[test]
-fn a_wait_ends_by_time_or_by_a_close() {
+fn wait_ends_at_its_timeout_or_at_close() {
     let rx = receiver(&[spec(7)]);
     assert_eq!(rx.wait(Some(Duration::from_millis(1))).unwrap(), Wake::TimedOut);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             loop {
-                match rx.wait(Some(PATIENCE)) {
+                match rx.wait(Some(TIMEOUT)) {
                     Ok(Wake::Interrupted) => {}
                     other => return other,
                 }
@@ -127,7 +127,7 @@ fn a_wait_ends_by_time_or_by_a_close() {
 }
 
 #[test]
-fn a_batch_outlives_what_comes_after_it() {
+fn batch_held_keeps_its_content() {
     let rx = receiver(&[spec(7)]);
     let tx = sender(&rx, 7);
     send(&tx, &[b"kept"]);
@@ -141,7 +141,7 @@ fn a_batch_outlives_what_comes_after_it() {
 }
 
 #[test]
-fn an_open_that_fails_says_what_and_why() {
+fn open_on_a_port_in_use_names_the_port_and_the_cause() {
     let own = ReceiverConfig { share: false, ..ReceiverConfig::default() };
     let first = Receiver::open(own.clone(), &[spec(7)]).unwrap();
     let refused = Receiver::open(ReceiverConfig { port: first.port(), ..own }, &[spec(7)]).unwrap_err();

@@ -99,8 +99,7 @@ impl Backend for Receiver {
     }
 
     fn gather(&self, limit: usize) -> Result<usize> {
-        self.fetch(limit)?;
-        Ok(self.pending())
+        self.gather(limit)
     }
 
     fn pending(&self) -> Result<usize> {
@@ -182,7 +181,7 @@ impl Backend for RingReceiver {
     }
 
     fn descriptor(&self) -> Result<i64> {
-        self.with_bell(descriptor::borrowed)
+        self.with_ready_socket(descriptor::borrowed)
     }
 
     fn detach(&self) -> Result<Socket> {
@@ -204,8 +203,6 @@ pub(crate) fn ring_policy(name: &str) -> Result<RingPolicy> {
         "drop-oldest" => Ok(RingPolicy::DropOldest),
         "drop-newest" => Ok(RingPolicy::DropNewest),
         "block" => Ok(RingPolicy::Block),
-        _ => Err(Error::Invalid(format!(
-            "ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got '{name}'"
-        ))),
+        _ => Err(Error::Invalid(format!("ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got '{name}'"))),
     }
 }

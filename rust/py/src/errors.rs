@@ -10,7 +10,8 @@ pyo3::import_exception!(multicast.exceptions, UnsupportedError);
 
 /// Returns the exception for an error. An `OSError` is made from its code, so that Python picks the subclass
 /// (`PermissionError`, ...) and sets `errno`.
-pub(crate) fn to_python(error: Error) -> PyErr {
+pub(crate) fn to_python(error: impl Into<Error>) -> PyErr {
+    let error = error.into();
     let text = error.to_string();
     let code = error.os_error();
     match (&error, code) {

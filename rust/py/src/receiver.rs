@@ -216,18 +216,18 @@ impl Receiver {
         opened.log_events(py)?;
         let dict = PyDict::new(py);
         dict.set_item("received", stats.received)?;
-        dict.set_item("bytes_received", stats.bytes)?;
+        dict.set_item("bytes_received", stats.bytes_received)?;
         dict.set_item("kernel_drops", stats.kernel_drops)?;
         dict.set_item("truncated", stats.truncated)?;
         dict.set_item("filtered", stats.filtered)?;
-        dict.set_item("recv_buffer_requested", stats.buffer_asked)?;
-        dict.set_item("recv_buffer_actual", stats.buffer_granted)?;
+        dict.set_item("recv_buffer_requested", stats.recv_buffer_requested)?;
+        dict.set_item("recv_buffer_actual", stats.recv_buffer_actual)?;
         dict.set_item("sockets", stats.sockets)?;
         dict.set_item("ring_drops", ring.drops)?;
         dict.set_item("ring_high_water", ring.high_water)?;
         dict.set_item("rejoins", stats.rejoins)?;
         dict.set_item("interface_events", stats.interface_events)?;
-        dict.set_item("outage_seconds", stats.interrupted.as_secs_f64())?;
+        dict.set_item("outage_seconds", stats.outage.as_secs_f64())?;
         Ok(dict)
     }
 

@@ -188,7 +188,7 @@ impl Sender {
         let stats = self.opened()?.core.stats();
         let dict = PyDict::new(py);
         dict.set_item("sent", stats.sent)?;
-        dict.set_item("bytes_sent", stats.bytes)?;
+        dict.set_item("bytes_sent", stats.bytes_sent)?;
         dict.set_item("coalesced", stats.coalesced)?;
         Ok(dict)
     }

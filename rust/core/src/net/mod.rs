@@ -1,50 +1,57 @@
 //! Safe multicast sockets.
 //!
-//! Nothing here blocks but the three `wait` functions, which sleep at most as long as they are told: a caller that
-//! has signals, an event loop or a global lock to honour loops over *try, then wait*.
+//! Only the `wait` functions block, and no longer than their timeout. A caller that handles signals, an event loop or a
+//! global lock loops over *try, then wait*.
+//!
+//! The modules, from the lowest up; each imports only modules above it in this list, and none imports this one:
+//!
+//! * `config`, `stats`, `wake`, `datagram`, `events`: settings and plain values;
+//! * `fork`: the lock that survives a fork;
+//! * `journal`: what happened to memberships, for logs and counters;
+//! * `links`: interfaces, and how a name becomes an index;
+//! * `storage`, `batch`: the memory that datagrams are received into, and what users get of it;
+//! * `socket`: one socket, its memberships and its filter;
+//! * `socket_set`: all sockets of a receiver, and the descriptor that represents them;
+//! * `changes`: what the monitor of the network reported;
+//! * `membership`: requested groups and active memberships, joining and leaving;
+//! * `heal`: repairing memberships after a change of the network;
+//! * `control`: sockets, memberships and schedules of one receiver, under one lock;
+//! * `fetch`: reading datagrams from the sockets, under another lock;
+//! * `receiver`, `sender`: the two classes;
+//! * `ring`: a receiver that a background thread reads.
 
 mod batch;
-mod channel;
+mod changes;
+mod config;
+mod control;
+mod datagram;
 mod events;
-mod guarded;
-mod interfaces;
+mod fetch;
+mod fork;
+mod heal;
+mod journal;
+mod links;
+mod membership;
 mod receiver;
 mod ring;
-mod roster;
 mod sender;
-mod sockets;
+mod socket;
+mod socket_set;
+mod stats;
+mod storage;
+mod wake;
 
-pub use batch::{Batch, DatagramRef, Origin};
-pub use events::{Event, Weight};
-pub use interfaces::{Interface, interface_mtu, interface_name, interfaces};
-pub use receiver::{GroupSpec, Receiver, ReceiverConfig, ReceiverStats};
-pub use ring::{RING_MOST, RingConfig, RingPolicy, RingReceiver, RingStats, close_rings};
-pub use sender::{Sender, SenderConfig, SenderStats};
+pub use batch::Batch;
+pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig};
+pub use datagram::{DatagramRef, Origin};
+pub use events::{Event, Level};
+pub use links::{Interface, interface_mtu, interface_name, interfaces};
+pub use receiver::Receiver;
+pub use ring::{RingReceiver, close_rings};
+pub use sender::Sender;
+pub use socket::duplicate;
+pub use stats::{ReceiverStats, RingStats, SenderStats};
+pub use wake::Wake;
 
-use crate::{Error, Result, sys};
-use socket2::Socket;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// What a wait ended with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// There is something to do, or an error to collect: try again.
-    Ready,
-    /// A signal came: look at it, then wait on.
-    Interrupted,
-    /// The time is over.
-    TimedOut,
-}
-
-/// What grants a larger receive buffer on this system, as its administrator calls it.
-pub const RECEIVE_BUFFER_SETTING: &str = sys::BUFFER_SETTING;
-
-/// A socket of one's own from somebody else's descriptor (on Windows: handle); both share the kernel's socket.
-pub fn duplicate(descriptor: i64) -> Result<Socket> {
-    sys::duplicate(descriptor).map_err(|e| Error::system("duplicate a socket", e))
-}
-
-/// Locks, also after a panic elsewhere: every state that a lock guards here is sound between two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// The system setting that allows a larger receive buffer.
+pub const RECEIVE_BUFFER_SETTING: &str = crate::sys::BUFFER_SETTING;

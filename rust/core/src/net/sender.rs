@@ -9,69 +9,40 @@ use std::time::{Duration, Instant};
 
 use socket2::{Protocol, SockAddr, Socket, Type};
 
-use super::Wake;
-use super::channel::{Channel, domain_of};
-use super::guarded::Guarded;
-use super::interfaces::{Chosen, choose, snapshot};
-use crate::pure::address::{InterfaceName, check_group, max_payload, needs_zone};
-use crate::pure::pace::{Pace, Rate};
-use crate::sys::{self, SendQueue, Waker, errno};
-use crate::{Error, Result};
-
-/// How a sender is opened.
-#[derive(Debug, Clone)]
-pub struct SenderConfig {
-    /// The group to send to.
-    pub group: IpAddr,
-    /// The UDP port to send to, from 1.
-    pub port: u16,
-    /// The interface to send by.
-    pub interface: InterfaceName,
-    /// Routers that a datagram may cross, and one more: 0 stays on this machine, 1 on the link (RFC 1112 section 6.1).
-    pub ttl: u8,
-    /// This machine hears what it sends (decided by the sender on Unix, by the receiver on Windows).
-    pub loopback: bool,
-    /// Octets of send buffer to ask for; `None` leaves the system's default.
-    pub send_buffer: Option<usize>,
-    /// Hand several messages of equal size to the kernel in one, where it can cut them apart.
-    pub coalesce: bool,
-    /// How fast to send at most; `None` sends as fast as the kernel takes it.
-    pub rate: Option<Rate>,
-}
-
-/// What a sender did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SenderStats {
-    /// Messages that the kernel took.
-    pub sent: u64,
-    /// Their octets.
-    pub bytes: u64,
-    /// Of the messages, how many went coalesced with others.
-    pub coalesced: u64,
-}
+use super::config::SenderConfig;
+use super::fork::ForkSafeMutex;
+use super::links::{Chosen, choose, snapshot};
+use super::socket::{GroupSocket, domain_of};
+use super::stats::SenderStats;
+use super::wake::Wake;
+use crate::errno;
+use crate::error::{Error, Result};
+use crate::pure::address::{InterfaceName, max_payload};
+use crate::pure::pace::Pace;
+use crate::sys::{self, SendQueue, Waker};
 
 /// Sends datagrams to one group.
 ///
-/// All methods may be called from any thread at once. None blocks but [`Sender::wait`].
+/// Any thread can call any method at any time. Only [`Sender::wait`] blocks.
 pub struct Sender {
     label: String,
     longest: usize,
     destination: SockAddr,
     group: IpAddr,
     on: Chosen,
-    /// Where the times of the schedule count from.
+    /// The times of the schedule count from here.
     opened: Instant,
-    state: Guarded<State>,
+    state: ForkSafeMutex<State>,
 }
 
-/// What is there until it is closed, and until nobody waits on it any more.
+/// What a sender holds until it is closed and no thread waits on it any more.
 struct Open {
     socket: Socket,
     waker: Waker,
 }
 
 struct State {
-    /// `None` once closed. Shared with who waits on it.
+    /// `None` once closed. Shared with the threads that wait on it.
     open: Option<Arc<Open>>,
     queue: SendQueue,
     pace: Option<Pace>,
@@ -85,9 +56,9 @@ impl fmt::Debug for Sender {
 }
 
 impl Sender {
-    /// Opens a socket that sends to the group.
+    /// Open a socket that sends to the group.
     pub fn open(config: &SenderConfig) -> Result<Self> {
-        check(config)?;
+        config.check()?;
         let on = choose(&config.interface)?;
         let destination = match config.group {
             IpAddr::V4(_) => SocketAddr::new(config.group, config.port),
@@ -107,33 +78,29 @@ impl Sender {
             destination: destination.into(),
             group: config.group,
             on,
-            state: Guarded::new(State {
+            state: ForkSafeMutex::new(State {
                 open: Some(Arc::new(Open { socket, waker })),
                 queue: SendQueue::new(config.coalesce),
                 pace: config.rate.map(Pace::new),
                 stats: SenderStats::default(),
-            })
-            .map_err(failed("count forks to send to"))?,
+            })?,
             opened: Instant::now(),
             label,
         })
     }
 
-    /// Refuses a message that no datagram can carry; call it before [`Sender::send`].
-    pub fn check_size(&self, octets: usize) -> Result<()> {
-        if octets <= self.longest {
+    /// Refuse a message that is too long for a datagram. Call it before [`Sender::send`].
+    pub fn check_size(&self, bytes: usize) -> Result<()> {
+        if bytes <= self.longest {
             return Ok(());
         }
-        Err(Error::Invalid(format!(
-            "a message of {octets} octets is longer than a datagram to {} can carry ({} at most)",
-            self.label, self.longest
-        )))
+        Err(Error::Invalid(format!("data must be at most {} bytes to {}, got {bytes} bytes", self.longest, self.label)))
     }
 
-    /// Sends from the first message on. Returns how many the kernel took: fewer where its buffer is full or the rate is
-    /// reached, and then [`Sender::wait`] tells when to go on. Never blocks.
+    /// Send from the first message on. Returns how many the kernel accepted. These are fewer if its buffer is full or the
+    /// rate is reached; then [`Sender::wait`] waits until more can be sent. Never blocks.
     pub fn send(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
-        let mut state = self.state.try_lock()?;
+        let mut state = self.state.lock_or_refuse()?;
         let State { open, queue, pace, stats } = &mut *state;
         let socket = &open.as_ref().ok_or_else(|| self.closed())?.socket;
         let messages = match pace {
@@ -144,20 +111,20 @@ impl Sender {
         while done < messages.len() {
             let sent = queue
                 .send(socket, &self.destination, &messages[done..])
-                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(|code| self.way_out(code)));
+                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(|code| self.advice(code)));
             match sent {
                 Ok(sent) if sent.messages == 0 => break,
                 Ok(sent) => {
                     stats.sent += sent.messages as u64;
                     stats.coalesced += sent.coalesced as u64;
                     let taken = &messages[done..done + sent.messages];
-                    stats.bytes += taken.iter().map(|message| message.len() as u64).sum::<u64>();
+                    stats.bytes_sent += taken.iter().map(|message| message.len() as u64).sum::<u64>();
                     if let Some(pace) = pace {
                         taken.iter().for_each(|message| pace.sent(message.len()));
                     }
                     done += sent.messages;
                 }
-                // What went before is told first; the next call meets the error again.
+                // Report what was sent first; the next call meets the error again.
                 Err(_) if done > 0 => break,
                 Err(e) => return Err(e),
             }
@@ -165,16 +132,16 @@ impl Sender {
         Ok(done)
     }
 
-    /// What helps where the system finds no way to the group, or no address to send from.
-    fn way_out(&self, code: i32) -> Option<String> {
+    /// Advice for an error that means that there is no route to the group, or no address to send from.
+    fn advice(&self, code: i32) -> Option<String> {
         if let errno::NETWORK_UNREACHABLE | errno::ADDRESS_NOT_AVAILABLE = code {
-            let here = snapshot().ok()?;
-            if here.get(&self.on.index).is_some_and(|interface| !interface.up) {
-                return Some(format!("{} is down: switch it on, or name another interface", self.on.name));
+            let links = snapshot().ok()?;
+            if links.get(&self.on.index).is_some_and(|interface| !interface.up) {
+                return Some(format!("{} is down: bring it up, or name another interface", self.on.name));
             }
         }
         match code {
-            // It is about the source, which nobody named.
+            // This is about the source address, which the user did not name.
             errno::ADDRESS_NOT_AVAILABLE => {
                 Some("no address to send from: name an interface that is up and has one of this IP version".into())
             }
@@ -185,7 +152,7 @@ impl Sender {
         }
     }
 
-    /// Sleeps until the kernel takes more, at most as long as given.
+    /// Sleep until the kernel accepts more, or until the timeout.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
         let open = self.open_parts()?;
         if let Some(pause) = self.pause() {
@@ -194,7 +161,7 @@ impl Sender {
                 thread::sleep(pause);
                 return Ok(Wake::Ready);
             }
-            let nothing: [Arc<Channel>; 0] = [];
+            let nothing: [Arc<GroupSocket>; 0] = [];
             return match sys::wait_readable(&nothing, &open.waker, Some(pause - FINE_PAUSE)) {
                 Ok(sys::Wake::Woken) => Err(self.closed()),
                 Ok(_) => Ok(Wake::TimedOut),
@@ -210,7 +177,7 @@ impl Sender {
         }
     }
 
-    /// How long the rate holds the next message up; `None` where it does not.
+    /// How long the rate delays the next message; `None` if it does not.
     pub fn pause(&self) -> Option<Duration> {
         let state = self.state.lock()?;
         state.pace.as_ref().map(|pace| pace.wait(self.opened.elapsed())).filter(|pause| !pause.is_zero())
@@ -221,12 +188,12 @@ impl Sender {
         self.state.lock().map_or_else(SenderStats::default, |state| state.stats)
     }
 
-    /// The socket, for what this crate has no word for.
+    /// Call `use_it` with the socket, for operations that this crate does not offer.
     pub fn with_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
         Ok(use_it(&self.open_parts()?.socket))
     }
 
-    /// Closes the socket and wakes who waits. Closing again does nothing.
+    /// Close the socket and end every wait. Closing again does nothing.
     pub fn close(&self) {
         let open = self.state.lock().and_then(|mut state| state.open.take());
         if let Some(open) = open {
@@ -240,12 +207,13 @@ impl Sender {
     }
 
     fn open_parts(&self) -> Result<Arc<Open>> {
-        let mut state = self.state.try_lock()?;
+        let mut state = self.state.lock_or_refuse()?;
         let open = state.open.as_ref().ok_or_else(|| self.closed())?;
         if open.waker.is_inherited() {
-            // A wait in a forked process must not end when the sender is closed in the one it came from.
+            // A wait in a forked process must not end when the parent closes the sender.
             let renewed = open.socket.try_clone().and_then(|socket| Ok(Open { socket, waker: Waker::new()? }));
-            let renewed = renewed.map_err(|e| Error::system(format!("go on sending to {}", self.label), e))?;
+            let renewed =
+                renewed.map_err(|e| Error::system(format!("use the inherited sender to {}", self.label), e))?;
             state.open = Some(Arc::new(renewed));
         }
         state.open.clone().ok_or_else(|| self.closed())
@@ -256,25 +224,8 @@ impl Sender {
     }
 }
 
-/// `poll` counts in milliseconds; what is left of a pause below this is slept, which a close need not cut short.
+/// `poll` counts in milliseconds. The rest of a pause below this is slept; a close does not interrupt it.
 const FINE_PAUSE: Duration = Duration::from_millis(2);
-
-fn check(config: &SenderConfig) -> Result<()> {
-    let SenderConfig { group, .. } = config;
-    check_group(*group)?;
-    if config.port == 0 {
-        return Err(Error::Invalid("port 0 is none to send to".into()));
-    }
-    if config.rate.is_some_and(|rate| !rate.is_valid()) {
-        return Err(Error::Invalid("a rate is a number above 0 of datagrams or bits a second".into()));
-    }
-    match group {
-        IpAddr::V6(ip) if needs_zone(ip) && config.interface == InterfaceName::Default => Err(Error::Invalid(format!(
-            "{group} means a different group on every interface: name one, as in {group}%eth0"
-        ))),
-        _ => Ok(()),
-    }
-}
 
 fn prepare(socket: &Socket, config: &SenderConfig, interface: u32) -> std::io::Result<()> {
     if let Some(octets) = config.send_buffer {
@@ -284,7 +235,7 @@ fn prepare(socket: &Socket, config: &SenderConfig, interface: u32) -> std::io::R
         socket.set_multicast_ttl_v4(config.ttl.into())?;
         socket.set_multicast_loop_v4(config.loopback)?;
         match config.interface {
-            // Named so, it is the source address as well: of several on the interface, or of the loopback's.
+            // An address selects the source address too, of several on the interface.
             InterfaceName::Address(IpAddr::V4(address)) => socket.set_multicast_if_v4(&address)?,
             _ if interface != 0 => sys::set_send_interface_v4(socket, interface)?,
             _ => {}

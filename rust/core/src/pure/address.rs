@@ -1,22 +1,22 @@
-//! Group and interface addresses: what is multicast, what is source-specific, what a user typed.
+//! Group, source and interface addresses: their ranges, and how to parse them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{Error, Result};
+use super::invalid::Invalid;
 
-/// The largest UDP payload over IPv4: 65,535 less 20 octets of IP and 8 of UDP header (RFC 768, RFC 791).
+/// The largest UDP payload over IPv4: 65,535 bytes less 20 of IP header and 8 of UDP header (RFC 768, RFC 791).
 pub const MAX_PAYLOAD_V4: usize = 65_507;
-/// The largest UDP payload over IPv6 without jumbograms: 65,535 less 8 octets of UDP header (RFC 8200).
+/// The largest UDP payload over IPv6 without jumbograms: 65,535 bytes less 8 of UDP header (RFC 8200).
 pub const MAX_PAYLOAD_V6: usize = 65_527;
 
-/// What stands for every interface.
+/// The word for every interface.
 const ALL: &str = "all";
 
 /// An interface as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum InterfaceName {
-    /// The system chooses, by its routes.
+    /// The system chooses by its routing table.
     Default,
     /// By index, from 1.
     Index(u32),
@@ -27,11 +27,11 @@ pub enum InterfaceName {
 }
 
 impl InterfaceName {
-    /// Reads what a user typed: digits are an index, an IP address is an address, the rest is a name.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// Parse an interface: digits are an index, an IP address is an address, anything else is a name.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
         if let Ok(address) = text.parse::<IpAddr>() {
             if address.is_multicast() {
-                return Err(Error::Invalid(format!("{address} is a group, not an address of an interface")));
+                return Err(Invalid(format!("interface must be the address of an interface, got the group {address}")));
             }
             return Ok(if address.is_unspecified() { Self::Default } else { Self::Address(address) });
         }
@@ -40,24 +40,22 @@ impl InterfaceName {
                 .parse()
                 .ok()
                 .filter(|index| i32::try_from(*index).is_ok())
-                .ok_or_else(|| Error::Invalid(format!("interface index {text} is out of range")))
+                .ok_or_else(|| Invalid(format!("interface must be an index from 1 to {}, got {text}", i32::MAX)))
                 .and_then(Self::from_index);
         }
         if text == ALL {
-            return Err(Error::Invalid(format!("{ALL:?} means every interface, so it stands alone")));
+            return Err(Invalid(format!("interface must name a single interface here, got {ALL:?}")));
         }
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '\0' || c == '/') {
-            return Err(Error::Invalid(format!("{text:?} cannot be the name of an interface")));
+            return Err(Invalid(format!("interface must be the name, index or address of an interface, got {text:?}")));
         }
         Ok(Self::Name(text.to_owned()))
     }
 
-    /// An index as the kernel counts them.
-    pub fn from_index(index: u32) -> Result<Self> {
+    /// Make an interface from its index.
+    pub fn from_index(index: u32) -> Result<Self, Invalid> {
         if index == 0 {
-            return Err(Error::Invalid(
-                "interface index 0 names no interface; give none to let the system choose".into(),
-            ));
+            return Err(Invalid(format!("interface must be an index from 1 to {}, got 0", i32::MAX)));
         }
         Ok(Self::Index(index))
     }
@@ -66,7 +64,7 @@ impl InterfaceName {
 impl fmt::Display for InterfaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => f.write_str("the system's choice of interface"),
+            Self::Default => f.write_str("the default interface"),
             Self::Index(index) => write!(f, "interface {index}"),
             Self::Address(address) => write!(f, "the interface with address {address}"),
             Self::Name(name) => f.write_str(name),
@@ -74,24 +72,24 @@ impl fmt::Display for InterfaceName {
     }
 }
 
-/// Where a group is joined, as a user names it.
+/// Where to join a group, as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Interfaces {
-    /// On this one, which has to be there.
+    /// On this one, which must exist.
     One(InterfaceName),
-    /// On those of these that are usable, now or later.
+    /// On each of these that is usable, now or later.
     Several(Vec<InterfaceName>),
-    /// On every one that is usable, now or later.
+    /// On every interface that is usable, now or later.
     All,
 }
 
 impl Interfaces {
-    /// Reads what a user typed: `all`, or one interface.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// Parse `all` or one interface.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text == ALL { Ok(Self::All) } else { InterfaceName::parse(text).map(Self::One) }
     }
 
-    /// Whether it is left to the system.
+    /// Whether the system chooses.
     pub fn is_default(&self) -> bool {
         *self == Self::One(InterfaceName::Default)
     }
@@ -103,8 +101,8 @@ impl From<InterfaceName> for Interfaces {
     }
 }
 
-/// Refuses what is not a multicast address (RFC 5771: 224.0.0.0/4; RFC 4291 section 2.7: ff00::/8).
-pub fn check_group(group: IpAddr) -> Result<()> {
+/// Refuse an address that is not multicast (RFC 5771: 224.0.0.0/4; RFC 4291 section 2.7: ff00::/8).
+pub fn check_group(group: IpAddr) -> Result<(), Invalid> {
     if group.is_multicast() {
         return Ok(());
     }
@@ -112,27 +110,32 @@ pub fn check_group(group: IpAddr) -> Result<()> {
         IpAddr::V4(_) => "224.0.0.0 to 239.255.255.255",
         IpAddr::V6(_) => "ff00::/8",
     };
-    Err(Error::Invalid(format!("{group} is not a multicast address ({range})")))
+    Err(Invalid(format!("group must be a multicast address ({range}), got {group}")))
 }
 
-/// Reads a group, refusing anything that is not one.
-pub fn parse_group(text: &str) -> Result<IpAddr> {
-    let group = text.parse().map_err(|_| Error::Invalid(format!("{text:?} is not an IPv4 or IPv6 address")))?;
+/// Parse a group, and refuse an address that is not multicast.
+pub fn parse_group(text: &str) -> Result<IpAddr, Invalid> {
+    let group = text.parse().map_err(|_| Invalid(format!("group must be an IPv4 or IPv6 address, got {text:?}")))?;
     check_group(group).map(|()| group)
 }
 
-/// Reads the address of a source of a group: any unicast address of the group's family.
-pub fn parse_source(text: &str, group: IpAddr) -> Result<IpAddr> {
+/// Parse the address of a source of `group`: a unicast address of the same IP version.
+pub fn parse_source(text: &str, group: IpAddr) -> Result<IpAddr, Invalid> {
     let source: IpAddr =
-        text.parse().map_err(|_| Error::Invalid(format!("{text:?} is not an IPv4 or IPv6 address")))?;
-    // An IPv4 address that is written as one of IPv6 (RFC 4291 section 2.5.5.2) sends nothing over IPv6.
+        text.parse().map_err(|_| Invalid(format!("source must be an IPv4 or IPv6 address, got {text:?}")))?;
+    // An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is an IPv4 source.
     if source.to_canonical().is_ipv4() != group.is_ipv4() {
-        return Err(Error::Invalid(format!("source {source} and group {group} are of different IP versions")));
+        return Err(other_ip_version(source, group));
     }
     if source.is_multicast() || source.is_unspecified() || source == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err(Error::Invalid(format!("{source} cannot be the source of a datagram")));
+        return Err(Invalid(format!("source must be a unicast address, got {source}")));
     }
     Ok(source)
+}
+
+/// The error for a source whose IP version is not the group's.
+pub fn other_ip_version(source: IpAddr, group: IpAddr) -> Invalid {
+    Invalid(format!("source must be of the same IP version as group {group}, got {source}"))
 }
 
 /// Whether a group is source-specific by its range (RFC 4607: 232.0.0.0/8, ff3x::/32).
@@ -143,8 +146,8 @@ pub fn is_source_specific(group: IpAddr) -> bool {
     }
 }
 
-/// Whether an IPv6 group means nothing without an interface: interface-local and link-local scope
-/// (RFC 4291 section 2.7).
+/// Whether an IPv6 group is ambiguous without an interface: interface-local and link-local scope (RFC 4291
+/// section 2.7).
 pub fn needs_zone(group: &Ipv6Addr) -> bool {
     matches!(group.octets()[1] & 0x0f, 1 | 2)
 }
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_is_read_as_index_address_or_name() {
+    fn interface_name_parses_index_address_and_name() {
         let read = |text| InterfaceName::parse(text).unwrap();
         assert_eq!(read("2"), InterfaceName::Index(2));
         assert_eq!(read("eth0"), InterfaceName::Name("eth0".into()));
@@ -170,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_interface_is_refused() {
+    fn interface_name_refuses_other_text() {
         for text in ["", "0", "all", "99999999999", "a b", "224.0.0.1", "ff02::1", "e\0h"] {
-            assert!(matches!(InterfaceName::parse(text), Err(Error::Invalid(_))), "{text:?}");
+            assert!(matches!(InterfaceName::parse(text), Err(Invalid(_))), "{text:?}");
         }
     }
 
     #[test]
-    fn all_is_every_interface() {
+    fn interfaces_parses_all() {
         assert_eq!(Interfaces::parse("all").unwrap(), Interfaces::All);
         assert_eq!(Interfaces::parse("eth0").unwrap(), Interfaces::One(InterfaceName::Name("eth0".into())));
         assert!(Interfaces::parse("0.0.0.0").unwrap().is_default());
@@ -185,31 +188,31 @@ mod tests {
     }
 
     #[test]
-    fn only_multicast_addresses_are_groups() {
+    fn parse_group_accepts_multicast_addresses_only() {
         for text in ["224.0.0.0", "239.255.255.255", "ff02::1", "ff3e::8000:1"] {
             assert_eq!(parse_group(text).unwrap(), text.parse::<IpAddr>().unwrap());
         }
         for text in ["223.255.255.255", "240.0.0.0", "fe80::1", "::", "239.1.2", "group", ""] {
-            assert!(matches!(parse_group(text), Err(Error::Invalid(_))), "{text:?}");
+            assert!(matches!(parse_group(text), Err(Invalid(_))), "{text:?}");
         }
     }
 
     #[test]
-    fn a_source_is_unicast_and_of_the_groups_family() {
+    fn parse_source_requires_a_unicast_address_of_the_groups_version() {
         let group = "232.1.1.1".parse().unwrap();
         assert!(parse_source("10.0.0.1", group).is_ok());
         for text in ["fd00::1", "224.0.0.1", "0.0.0.0", "255.255.255.255", "x"] {
-            assert!(matches!(parse_source(text, group), Err(Error::Invalid(_))), "{text:?}");
+            assert!(matches!(parse_source(text, group), Err(Invalid(_))), "{text:?}");
         }
         let group = "ff35::1".parse().unwrap();
         assert!(parse_source("fd00::1", group).is_ok());
         for text in ["10.0.0.1", "::ffff:10.0.0.1", "::", "ff02::1"] {
-            assert!(matches!(parse_source(text, group), Err(Error::Invalid(_))), "{text:?}");
+            assert!(matches!(parse_source(text, group), Err(Invalid(_))), "{text:?}");
         }
     }
 
     #[test]
-    fn source_specific_ranges_are_those_of_rfc_4607() {
+    fn is_source_specific_matches_rfc_4607() {
         for (text, expected) in [
             ("232.0.0.1", true),
             ("233.0.0.1", false),

@@ -1,14 +1,16 @@
 //! Control messages (ancillary data), parsed from plain bytes.
 //!
-//! The kernel lays them out as a header (length, level, type), the data, and padding (cmsg(3), RFC 3542
-//! section 20). The three systems differ only in the width of the length and in the alignment, so one
-//! parser serves all and can be fuzzed anywhere. What a level and type mean is the platform's business.
+//! The kernel lays them out as a header (length, level, type), the data, and padding (cmsg(3), RFC 3542 section 20).
+//! Systems differ only in the width of the length field and in the alignment, so one parser serves all of them. The
+//! platform code interprets levels and types.
+
+use super::bytes::bytes_at;
 
 /// How one platform lays out its control messages.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// Octets of the length field: 8 on 64-bit Linux and Windows, 4 on macOS and 32-bit systems.
-    pub length_octets: usize,
+    /// Size of the length field in bytes: 8 on 64-bit Linux and Windows, 4 on macOS and 32-bit systems.
+    pub length_bytes: usize,
     /// Alignment of each message; a power of two.
     pub alignment: usize,
 }
@@ -18,12 +20,12 @@ impl Layout {
         (n + self.alignment - 1) & !(self.alignment - 1)
     }
 
-    /// Octets from the start of a message to its data.
+    /// Bytes from the start of a message to its data.
     pub const fn header(self) -> usize {
-        self.align(self.length_octets + 8)
+        self.align(self.length_bytes + 8)
     }
 
-    /// Octets that a message with this much data takes in the buffer, padding included.
+    /// Bytes that a message with `data` bytes of data occupies in the buffer, padding included.
     pub const fn space(self, data: usize) -> usize {
         self.header() + self.align(data)
     }
@@ -40,14 +42,14 @@ pub struct ControlMessage<'a> {
     pub data: &'a [u8],
 }
 
-/// Walks a control buffer; stops at the first message that does not fit, as `CMSG_NXTHDR` does.
+/// Iterator over a control buffer. It ends at the first message that does not fit, as `CMSG_NXTHDR` does.
 #[derive(Debug, Clone)]
 pub struct Messages<'a> {
     rest: &'a [u8],
     layout: Layout,
 }
 
-/// The messages of a control buffer that holds as many octets as the kernel said.
+/// Iterate over the messages of a control buffer of the length that the kernel reported.
 pub fn messages(control: &[u8], layout: Layout) -> Messages<'_> {
     Messages { rest: control, layout }
 }
@@ -58,14 +60,14 @@ impl<'a> Iterator for Messages<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let header = self.layout.header();
-        let wide = self.layout.length_octets;
+        let wide = self.layout.length_bytes;
         let length = match wide {
-            8 => usize::try_from(u64::from_ne_bytes(octets(self.rest, 0)?)).ok()?,
-            _ => u32::from_ne_bytes(octets(self.rest, 0)?) as usize,
+            8 => usize::try_from(u64::from_ne_bytes(bytes_at(self.rest, 0)?)).ok()?,
+            _ => u32::from_ne_bytes(bytes_at(self.rest, 0)?) as usize,
         };
         let message = ControlMessage {
-            level: i32::from_ne_bytes(octets(self.rest, wide)?),
-            kind: i32::from_ne_bytes(octets(self.rest, wide + 4)?),
+            level: i32::from_ne_bytes(bytes_at(self.rest, wide)?),
+            kind: i32::from_ne_bytes(bytes_at(self.rest, wide + 4)?),
             data: self.rest.get(header..length)?,
         };
         // The last message may lack its padding.
@@ -75,22 +77,16 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// The `N` octets at `at`, where there are as many.
-#[inline]
-pub fn octets<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
-    data.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WIDE: Layout = Layout { length_octets: 8, alignment: 8 };
-    const NARROW: Layout = Layout { length_octets: 4, alignment: 4 };
+    const WIDE: Layout = Layout { length_bytes: 8, alignment: 8 };
+    const NARROW: Layout = Layout { length_bytes: 4, alignment: 4 };
 
     fn message(layout: Layout, level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
         let length = layout.header() + data.len();
-        let mut out = match layout.length_octets {
+        let mut out = match layout.length_bytes {
             8 => (length as u64).to_ne_bytes().to_vec(),
             _ => u32::try_from(length).unwrap().to_ne_bytes().to_vec(),
         };
@@ -103,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn several_messages_come_back_whole_in_both_layouts() {
+    fn messages_in_both_layouts_are_parsed_whole() {
         for layout in [WIDE, NARROW] {
             let mut buffer = message(layout, 0, 8, &[1; 12]);
             buffer.extend(message(layout, 1, 35, &[2; 16]));
@@ -117,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_message_may_lack_its_padding() {
+    fn messages_without_final_padding_are_parsed() {
         let mut buffer = message(WIDE, 1, 2, &[7; 4]);
         buffer.truncate(WIDE.header() + 4);
         assert_eq!(messages(&buffer, WIDE).count(), 1);
     }
 
     #[test]
-    fn a_length_that_lies_ends_the_walk() {
+    fn messages_with_a_wrong_length_end_the_iteration() {
         for length in [0u64, 15, 17, 64, u64::MAX] {
             let mut buffer = message(WIDE, 1, 2, &[]);
             buffer[..8].copy_from_slice(&length.to_ne_bytes());
@@ -133,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_whatever_make_it_panic_or_loop() {
+    fn messages_of_arbitrary_bytes_neither_panic_nor_loop() {
         // A small linear congruential generator: the same bytes on every run.
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         for round in 0..20_000 {
             let mut buffer = vec![0u8; round % 97];
-            for octet in &mut buffer {
+            for byte in &mut buffer {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                *octet = if seed & 0x300 == 0 { (seed >> 56) as u8 } else { (seed >> 60) as u8 & 1 };
+                *byte = if seed & 0x300 == 0 { (seed >> 56) as u8 } else { (seed >> 60) as u8 & 1 };
             }
             for layout in [WIDE, NARROW] {
                 let taken: usize = messages(&buffer, layout).map(|m| layout.header() + m.data.len()).sum();

@@ -1,10 +1,10 @@
-//! Linux's routing messages (netlink(7), rtnetlink(7)): what changed about the interfaces, and which way a route leads.
+//! Linux routing messages (netlink(7), rtnetlink(7)): changes of interfaces, and the interface that a route selects.
 //!
-//! Only octets are read and written here; the socket is in `sys`.
+//! This module only reads and writes bytes; the socket is in `sys`.
 
 use std::net::IpAddr;
 
-use super::cmsg::octets;
+use super::bytes::bytes_at;
 
 const HEADER: usize = 16;
 const NLM_F_REQUEST: u16 = 1;
@@ -24,62 +24,64 @@ const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 1 << 6;
 const RT_SCOPE_LINK: u8 = 253;
-/// Of the route types, those that lead somewhere: unicast, local, broadcast, multicast.
-const LEADING: [u8; 4] = [1, 2, 3, 5];
+/// The route types that deliver a datagram: unicast, local, broadcast, multicast.
+const DELIVERING: [u8; 4] = [1, 2, 3, 5];
 const ROUTE_BODY: usize = 12;
 
-/// What a message of the kernel says that concerns memberships.
+/// A change that can affect memberships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// The state of an interface: whether it is switched on and has a carrier.
+pub enum NetlinkEvent {
+    /// The state of an interface.
     Link {
         /// Its index.
         index: u32,
-        /// On, and with a carrier.
+        /// It is up and has a carrier.
         ready: bool,
     },
-    /// An interface was deleted; its index may come again.
-    Gone {
+    /// An interface was deleted. The system may use its index again.
+    Removed {
         /// Its index.
         index: u32,
     },
-    /// An interface has lost IPv6, for the time being.
-    Stripped {
+    /// IPv6 was switched off on an interface, at least for a moment.
+    Ipv6Removed {
         /// Its index.
         index: u32,
     },
-    /// An address, or a route that multicast could take, came or went.
+    /// An address, or a route that multicast can use, was added or removed.
     Other,
 }
 
-/// Shows what the messages of one datagram say, in order.
-pub fn news(datagram: &[u8], mut visit: impl FnMut(News)) {
+/// Call `visit` with each event in one datagram, in order.
+pub fn for_each_event(datagram: &[u8], mut visit: impl FnMut(NetlinkEvent)) {
     for message in Messages(datagram) {
-        if let Some(news) = read(message.kind, message.body) {
-            visit(news);
+        if let Some(event) = event(message.kind, message.body) {
+            visit(event);
         }
     }
 }
 
-fn read(kind: u16, body: &[u8]) -> Option<News> {
+fn event(kind: u16, body: &[u8]) -> Option<NetlinkEvent> {
     let family = *body.first()?;
-    let index = || octets(body, 4).map(u32::from_ne_bytes);
+    let index = || bytes_at(body, 4).map(u32::from_ne_bytes);
     Some(match kind {
-        // Bridges tell of their ports with a family of their own: such a port is no interface that went away.
+        // A bridge reports its ports under its own address family: those messages say nothing about the interface.
         RTM_NEWLINK if family == AF_UNSPEC => {
-            let flags = u32::from_ne_bytes(octets(body, 8)?);
-            News::Link { index: index()?, ready: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING }
+            let flags = u32::from_ne_bytes(bytes_at(body, 8)?);
+            NetlinkEvent::Link { index: index()?, ready: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING }
         }
-        RTM_DELLINK if family == AF_UNSPEC => News::Gone { index: index()? },
-        // The link-local address goes when the kernel forgets all that IPv6 knew of the interface.
-        RTM_DELADDR if family == AF_INET6 && *body.get(3)? == RT_SCOPE_LINK => News::Stripped { index: index()? },
-        RTM_NEWADDR | RTM_DELADDR => News::Other,
-        RTM_NEWROUTE | RTM_DELROUTE if concerns_multicast(body) => News::Other,
+        RTM_DELLINK if family == AF_UNSPEC => NetlinkEvent::Removed { index: index()? },
+        // The kernel removes the link-local address when it discards the IPv6 state of the interface.
+        RTM_DELADDR if family == AF_INET6 && *body.get(3)? == RT_SCOPE_LINK => {
+            NetlinkEvent::Ipv6Removed { index: index()? }
+        }
+        RTM_NEWADDR | RTM_DELADDR => NetlinkEvent::Other,
+        RTM_NEWROUTE | RTM_DELROUTE if concerns_multicast(body) => NetlinkEvent::Other,
         _ => return None,
     })
 }
 
-/// A default route, or one for multicast addresses.
+/// Whether this is a default route or a route for multicast addresses.
 fn concerns_multicast(route: &[u8]) -> bool {
     let (Some(&family), Some(&bits)) = (route.first(), route.get(1)) else { return false };
     if bits == 0 {
@@ -87,13 +89,13 @@ fn concerns_multicast(route: &[u8]) -> bool {
     }
     let first = attribute(route.get(ROUTE_BODY..).unwrap_or_default(), RTA_DST).and_then(<[u8]>::first);
     match family {
-        AF_INET => first.is_some_and(|octet| octet & 0xf0 == 0xe0),
+        AF_INET => first.is_some_and(|byte| byte & 0xf0 == 0xe0),
         AF_INET6 => first == Some(&0xff),
         _ => false,
     }
 }
 
-/// The question by which interface a datagram to this address would leave.
+/// Build the request for the route to `destination`.
 pub fn route_request(destination: IpAddr, sequence: u32) -> Vec<u8> {
     let (family, address) = match destination {
         IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
@@ -102,7 +104,7 @@ pub fn route_request(destination: IpAddr, sequence: u32) -> Vec<u8> {
     let attribute = 4 + address.len();
     let length = HEADER + ROUTE_BODY + attribute;
     let mut request = Vec::with_capacity(length);
-    // All these sizes are below 64.
+    // All sizes here are below 64.
     request.extend((length as u32).to_ne_bytes());
     request.extend(RTM_GETROUTE.to_ne_bytes());
     request.extend(NLM_F_REQUEST.to_ne_bytes());
@@ -116,15 +118,16 @@ pub fn route_request(destination: IpAddr, sequence: u32) -> Vec<u8> {
     request
 }
 
-/// The answer in this datagram to the question with this number, if it holds that: the interface, or `None` where no
-/// route leads there.
+/// Find the reply to the request numbered `sequence` in a datagram.
+///
+/// The outer `Option` is `None` if the datagram has no such reply; the inner one is `None` if no route leads there.
 pub fn route_answer(datagram: &[u8], sequence: u32) -> Option<Option<u32>> {
     let message = Messages(datagram).find(|message| message.sequence == sequence)?;
     match message.kind {
         RTM_NEWROUTE => {
-            let leads = message.body.get(7).is_some_and(|kind| LEADING.contains(kind));
-            let interface = attribute(message.body.get(ROUTE_BODY..)?, RTA_OIF).and_then(|index| octets(index, 0));
-            Some(interface.map(u32::from_ne_bytes).filter(|_| leads))
+            let delivers = message.body.get(7).is_some_and(|kind| DELIVERING.contains(kind));
+            let interface = attribute(message.body.get(ROUTE_BODY..)?, RTA_OIF).and_then(|index| bytes_at(index, 0));
+            Some(interface.map(u32::from_ne_bytes).filter(|_| delivers))
         }
         NLMSG_ERROR => Some(None),
         _ => None,
@@ -137,17 +140,17 @@ struct Message<'a> {
     body: &'a [u8],
 }
 
-/// The messages of a datagram; what does not fit ends them.
+/// Iterator over the messages of a datagram. It ends at the first message that does not fit.
 struct Messages<'a>(&'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
 
     fn next(&mut self) -> Option<Message<'a>> {
-        let length = u32::from_ne_bytes(octets(self.0, 0)?) as usize;
+        let length = u32::from_ne_bytes(bytes_at(self.0, 0)?) as usize;
         let message = Message {
-            kind: u16::from_ne_bytes(octets(self.0, 4)?),
-            sequence: u32::from_ne_bytes(octets(self.0, 8)?),
+            kind: u16::from_ne_bytes(bytes_at(self.0, 4)?),
+            sequence: u32::from_ne_bytes(bytes_at(self.0, 8)?),
             body: self.0.get(HEADER..length)?,
         };
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -158,8 +161,8 @@ impl<'a> Iterator for Messages<'a> {
 /// The value of the first attribute of this kind.
 fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
-        let length = usize::from(u16::from_ne_bytes(octets(rest, 0)?));
-        let kind = u16::from_ne_bytes(octets(rest, 2)?);
+        let length = usize::from(u16::from_ne_bytes(bytes_at(rest, 0)?));
+        let kind = u16::from_ne_bytes(bytes_at(rest, 2)?);
         let value = rest.get(4..length)?;
         if kind == wanted {
             return Some(value);
@@ -175,13 +178,13 @@ mod tests {
     const LINK_BODY: usize = 16;
 
     fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut octets = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        octets.extend(kind.to_ne_bytes());
-        octets.extend(0u16.to_ne_bytes());
-        octets.extend(sequence.to_ne_bytes());
-        octets.extend(0u32.to_ne_bytes());
-        octets.extend(body);
-        octets
+        let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(0u16.to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend(0u32.to_ne_bytes());
+        bytes.extend(body);
+        bytes
     }
 
     fn link(family: u8, index: u32, flags: u32) -> [u8; LINK_BODY] {
@@ -202,30 +205,34 @@ mod tests {
         body
     }
 
-    fn all(datagram: &[u8]) -> Vec<News> {
+    fn events(datagram: &[u8]) -> Vec<NetlinkEvent> {
         let mut found = Vec::new();
-        news(datagram, |one| found.push(one));
+        for_each_event(datagram, |event| found.push(event));
         found
     }
 
     #[test]
-    fn links_are_told_in_order() {
+    fn events_of_links_keep_their_order() {
         let mut datagram = message(RTM_NEWLINK, 0, &link(AF_UNSPEC, 7, IFF_UP | IFF_RUNNING));
         datagram.extend(message(RTM_NEWLINK, 0, &link(AF_UNSPEC, 7, IFF_UP)));
         datagram.extend(message(RTM_DELLINK, 0, &link(AF_UNSPEC, 7, 0)));
-        // A port that leaves its bridge.
+        // A port leaves its bridge.
         datagram.extend(message(RTM_DELLINK, 0, &link(7, 7, 0)));
         assert_eq!(
-            all(&datagram),
-            [News::Link { index: 7, ready: true }, News::Link { index: 7, ready: false }, News::Gone { index: 7 }]
+            events(&datagram),
+            [
+                NetlinkEvent::Link { index: 7, ready: true },
+                NetlinkEvent::Link { index: 7, ready: false },
+                NetlinkEvent::Removed { index: 7 }
+            ]
         );
     }
 
     #[test]
-    fn addresses_and_the_routes_of_multicast_are_told() {
-        assert_eq!(all(&message(RTM_NEWADDR, 0, &[AF_INET, 24, 0, 0, 3, 0, 0, 0])), [News::Other]);
+    fn events_of_addresses_and_multicast_routes_are_reported() {
+        assert_eq!(events(&message(RTM_NEWADDR, 0, &[AF_INET, 24, 0, 0, 3, 0, 0, 0])), [NetlinkEvent::Other]);
         let link_local = [AF_INET6, 64, 0, RT_SCOPE_LINK, 3, 0, 0, 0];
-        assert_eq!(all(&message(RTM_DELADDR, 0, &link_local)), [News::Stripped { index: 3 }]);
+        assert_eq!(events(&message(RTM_DELADDR, 0, &link_local)), [NetlinkEvent::Ipv6Removed { index: 3 }]);
         for (family, bits, first, expected) in [
             (AF_INET, 0, 0, 1),
             (AF_INET, 4, 224, 1),
@@ -234,12 +241,12 @@ mod tests {
             (AF_INET6, 64, 32, 0),
         ] {
             let body = route(family, bits, 1, &[(RTA_DST, &[first, 0, 0, 0])]);
-            assert_eq!(all(&message(RTM_NEWROUTE, 0, &body)).len(), expected, "{family} {bits} {first}");
+            assert_eq!(events(&message(RTM_NEWROUTE, 0, &body)).len(), expected, "{family} {bits} {first}");
         }
     }
 
     #[test]
-    fn the_answer_to_a_question_is_its_interface() {
+    fn route_answer_with_a_route_returns_its_interface() {
         let asked = route_request("239.1.2.3".parse().unwrap(), 5);
         assert_eq!(asked.len(), HEADER + ROUTE_BODY + 8);
         assert_eq!(asked[HEADER..HEADER + 2], [AF_INET, 32]);
@@ -249,20 +256,20 @@ mod tests {
         let answer = message(RTM_NEWROUTE, 5, &route(AF_INET, 32, 5, attributes));
         assert_eq!(route_answer(&answer, 5), Some(Some(4)));
         assert_eq!(route_answer(&answer, 6), None);
-        // Unreachable, by a route that says so or by an error.
+        // Unreachable: by a route of that type, or by an error.
         assert_eq!(route_answer(&message(RTM_NEWROUTE, 5, &route(AF_INET6, 128, 7, attributes)), 5), Some(None));
         assert_eq!(route_answer(&message(NLMSG_ERROR, 5, &[0; 20]), 5), Some(None));
     }
 
     #[test]
-    fn what_is_cut_short_or_senseless_says_nothing() {
+    fn events_of_truncated_or_arbitrary_bytes_are_none() {
         let whole = message(RTM_NEWLINK, 1, &link(AF_UNSPEC, 7, IFF_UP));
         for end in 0..whole.len() {
-            assert_eq!(all(&whole[..end]), [], "{end}");
+            assert_eq!(events(&whole[..end]), [], "{end}");
             assert_eq!(route_answer(&whole[..end], 1), None);
         }
         for filling in [0u8, 1, 0xff] {
-            assert_eq!(all(&[filling; 64]), []);
+            assert_eq!(events(&[filling; 64]), []);
             assert_eq!(route_answer(&[filling; 64], 1), None);
         }
         assert_eq!(attribute(&[0, 0, 1, 0, 9], 1), None);

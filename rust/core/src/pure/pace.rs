@@ -1,8 +1,10 @@
-//! Pacing: when the next message is due, so that a rate is kept without bursts and without drift. Knows no clock.
+//! Pacing: when the next message is due, so that a sender keeps a rate without bursts and without drift.
+//!
+//! The caller passes the time; this module reads no clock.
 
 use std::time::Duration;
 
-/// What a rate counts.
+/// A rate and its unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
     /// Datagrams a second.
@@ -12,26 +14,26 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// Whether it is a rate at all: finite and above zero.
+    /// Whether the number is finite and above zero.
     pub fn is_valid(self) -> bool {
         let (Self::Datagrams(number) | Self::Bits(number)) = self;
         number.is_finite() && number > 0.0
     }
 
-    /// How long one message of this many octets takes at this rate.
-    fn lasts(self, octets: usize) -> Duration {
+    /// The time that one message of this many bytes takes at this rate.
+    fn duration(self, bytes: usize) -> Duration {
         let seconds = match self {
             Self::Datagrams(number) => 1.0 / number,
-            Self::Bits(number) => octets as f64 * 8.0 / number,
+            Self::Bits(number) => bytes as f64 * 8.0 / number,
         };
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }
 
-/// A sender that was held up may catch up this much at once; what it missed beyond that is not made up for.
+/// How much a delayed sender can catch up at once. It does not make up for a longer delay.
 const CATCH_UP: Duration = Duration::from_millis(1);
 
-/// The schedule of a paced sender. Times count from any moment, as long as they never go back.
+/// The schedule of a paced sender. Times count from an arbitrary moment and must never go back.
 #[derive(Debug)]
 pub struct Pace {
     rate: Rate,
@@ -39,12 +41,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A schedule whose first message is due at once.
+    /// Make a schedule whose first message is due at once.
     pub fn new(rate: Rate) -> Self {
         Self { rate, due: Duration::ZERO }
     }
 
-    /// How many of the messages, from the first on, may go now.
+    /// Return how many of the messages, from the first on, can be sent now.
     pub fn allow(&mut self, now: Duration, sizes: impl IntoIterator<Item = usize>) -> usize {
         self.due = self.due.max(now.saturating_sub(CATCH_UP));
         let mut due = self.due;
@@ -53,18 +55,18 @@ impl Pace {
             if due > now {
                 break;
             }
-            due = due.saturating_add(self.rate.lasts(size));
+            due = due.saturating_add(self.rate.duration(size));
             count += 1;
         }
         count
     }
 
-    /// Notes a message that went.
-    pub fn sent(&mut self, octets: usize) {
-        self.due = self.due.saturating_add(self.rate.lasts(octets));
+    /// Record a message that was sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.due = self.due.saturating_add(self.rate.duration(bytes));
     }
 
-    /// How long until the next message may go.
+    /// The time until the next message can be sent.
     pub fn wait(&self, now: Duration) -> Duration {
         self.due.saturating_sub(now)
     }
@@ -76,7 +78,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Sends as much as is allowed at every step; returns what went by then.
+    /// Send as much as is allowed at every step. Returns the number of messages sent.
     fn run(pace: &mut Pace, steps: impl IntoIterator<Item = Duration>, size: usize) -> usize {
         let mut total = 0;
         for now in steps {
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_kept_over_a_second_however_the_steps_fall() {
+    fn pace_with_any_step_keeps_the_rate_over_a_second() {
         for step in [MS / 10, MS / 3, MS] {
             let mut pace = Pace::new(Rate::Datagrams(50_000.0));
             let count = u32::try_from(Duration::from_secs(1).as_nanos() / step.as_nanos()).unwrap();
@@ -100,21 +102,21 @@ mod tests {
     }
 
     #[test]
-    fn bits_count_the_payload() {
+    fn pace_in_bits_counts_the_payload() {
         let mut pace = Pace::new(Rate::Bits(8_000_000.0));
         let total = run(&mut pace, (0..=1000).map(|n| MS * n), 1000);
         assert!((999..=1002).contains(&total), "{total}");
     }
 
     #[test]
-    fn what_was_missed_is_not_made_up_for_in_a_burst() {
+    fn pace_after_a_long_pause_does_not_burst() {
         let mut pace = Pace::new(Rate::Datagrams(10_000.0));
         assert_eq!(run(&mut pace, [Duration::from_secs(5)], 1), 11);
         assert!(pace.wait(Duration::from_secs(5)) > Duration::ZERO);
     }
 
     #[test]
-    fn the_next_message_waits_for_its_time() {
+    fn pace_holds_the_next_message_until_it_is_due() {
         let mut pace = Pace::new(Rate::Datagrams(1000.0));
         assert_eq!(pace.allow(MS * 10, [1, 1, 1]), 2);
         pace.sent(1);
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_positive_finite_numbers_are_rates() {
+    fn rate_is_valid_only_for_positive_finite_numbers() {
         for number in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(!Rate::Datagrams(number).is_valid());
             assert!(!Rate::Bits(number).is_valid());

@@ -19,7 +19,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::pure::cmsg::octets;
+use crate::pure::bytes::bytes_at;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -44,7 +44,6 @@ mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unmonitored;
 
-pub(crate) use crate::errno;
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 pub(crate) use source::{SourceCall, source_call};
@@ -115,7 +114,7 @@ pub(crate) struct Told {
 impl Told {
     /// Reads a `struct in_pktinfo`. The systems order its fields differently, hence the two positions.
     fn packet_info_v4(&mut self, data: &[u8], index_at: usize, destination_at: usize) {
-        if let (Some(index), Some(address)) = (octets(data, index_at), octets::<4>(data, destination_at)) {
+        if let (Some(index), Some(address)) = (bytes_at(data, index_at), bytes_at::<4>(data, destination_at)) {
             self.interface = u32::from_ne_bytes(index);
             self.destination = Some(Ipv4Addr::from(address).into());
         }
@@ -123,7 +122,7 @@ impl Told {
 
     /// Reads a `struct in6_pktinfo`: destination, index (RFC 3542 section 6.2).
     fn packet_info_v6(&mut self, data: &[u8]) {
-        if let (Some(address), Some(index)) = (octets::<16>(data, 0), octets(data, 16)) {
+        if let (Some(address), Some(index)) = (bytes_at::<16>(data, 0), bytes_at(data, 16)) {
             self.destination = Some(Ipv6Addr::from(address).into());
             self.interface = u32::from_ne_bytes(index);
         }
@@ -133,7 +132,7 @@ impl Told {
     fn hops(&mut self, data: &[u8]) {
         self.ttl = match data.len() {
             1 => Some(data[0]),
-            _ => octets(data, 0).and_then(|hops| u8::try_from(i32::from_ne_bytes(hops)).ok()),
+            _ => bytes_at(data, 0).and_then(|hops| u8::try_from(i32::from_ne_bytes(hops)).ok()),
         };
     }
 }

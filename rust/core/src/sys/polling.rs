@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pure::netlink::News;
+use crate::pure::netlink::NetlinkEvent;
 
 /// Half of the two seconds within which memberships must be restored.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
@@ -21,11 +21,11 @@ impl Default for Polling {
 }
 
 impl Polling {
-    pub(crate) fn drain(&self, mut visit: impl FnMut(News)) {
+    pub(crate) fn drain(&self, mut visit: impl FnMut(NetlinkEvent)) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() >= PERIOD {
             *last = Instant::now();
-            visit(News::Other);
+            visit(NetlinkEvent::Other);
         }
     }
 

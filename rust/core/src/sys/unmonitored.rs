@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::polling::Polling;
-use crate::pure::netlink::News;
+use crate::pure::netlink::NetlinkEvent;
 
 /// Reports changes by polling.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Monitor {
     }
 
     /// Reports whether the period is over. Returns true: polling misses nothing. Never blocks.
-    pub(crate) fn drain(&self, visit: impl FnMut(News)) -> io::Result<bool> {
+    pub(crate) fn drain(&self, visit: impl FnMut(NetlinkEvent)) -> io::Result<bool> {
         self.0.drain(visit);
         Ok(true)
     }

@@ -2,29 +2,29 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Body;
-use crate::net::lock;
+use super::worker::RingShared;
+use crate::net::fork::lock;
 use crate::sys;
 
-/// The rings of this process. A forked child has a list of its own: at the fork some thread may have held the lock of
-/// its parent's, and would hold it in the child for ever.
-static OPEN: [Mutex<Vec<Weak<Body>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
+/// The open rings. A forked process uses a list of its own: a thread of its parent may have held the lock at the fork,
+/// and would hold it in the child for good.
+static OPEN: [Mutex<Vec<Weak<RingShared>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
 
-fn open() -> &'static Mutex<Vec<Weak<Body>>> {
+fn open() -> &'static Mutex<Vec<Weak<RingShared>>> {
     &OPEN[sys::generation() as usize % OPEN.len()]
 }
 
-pub(super) fn remember(body: &Arc<Body>) {
+pub(super) fn register(shared: &Arc<RingShared>) {
     let mut open = lock(open());
     open.retain(|other| other.strong_count() > 0);
-    open.push(Arc::downgrade(body));
+    open.push(Arc::downgrade(shared));
 }
 
-/// Closes every receiver with a ring and ends its thread. To be called when nobody will receive any more: who still
-/// waits finds its receiver closed.
+/// Close every receiver with a ring and end its thread. Call this at the end of the process; a thread that still waits
+/// on one of them finds it closed.
 pub fn close_rings() {
     let open = std::mem::take(&mut *lock(open()));
-    for body in open.iter().filter_map(Weak::upgrade) {
-        body.close();
+    for shared in open.iter().filter_map(Weak::upgrade) {
+        shared.close();
     }
 }

@@ -1,26 +1,26 @@
-//! Every order in which the threads of a small model can run, tried by loom. A wait here never times out: what would
-//! only be noticed by the next tick of a waiting consumer is a deadlock, which loom reports.
+//! Models for loom, which tries every order in which their threads can run. No wait times out here: a missing wake-up
+//! is a deadlock, which loom reports.
 
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::handover::Handover;
 use super::samples::batch;
-use super::{RingConfig, RingPolicy};
-use crate::Error;
+use super::shared_queue::SharedQueue;
+use crate::error::Error;
+use crate::net::config::{RingConfig, RingPolicy};
 
-fn check(capacity: usize, policy: RingPolicy, model: impl Fn(Arc<Handover>) + Sync + Send + 'static) {
+fn check(capacity: usize, policy: RingPolicy, model: impl Fn(Arc<SharedQueue>) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
-    builder.check(move || model(Arc::new(Handover::new(RingConfig { capacity, policy }, 5000))));
+    builder.check(move || model(Arc::new(SharedQueue::new(RingConfig { capacity, policy }, 5000))));
 }
 
-/// Takes one datagram, singly, as `recv` does.
-fn receive(ring: &Handover) -> Option<u8> {
+/// Take one datagram, as `recv` does.
+fn receive(ring: &SharedQueue) -> Option<u8> {
     loop {
-        if let Some(octet) = ring.next(|datagram| datagram.data[0]) {
-            return Some(octet);
+        if let Some(byte) = ring.next(|datagram| datagram.data[0]) {
+            return Some(byte);
         }
         match ring.fetch().and_then(|found| if found { Ok(()) } else { ring.wait(None).map(|_| ()) }) {
             Ok(()) => {}
@@ -30,8 +30,8 @@ fn receive(ring: &Handover) -> Option<u8> {
     }
 }
 
-/// Takes some datagrams at once, as `recv_batch` does.
-fn receive_batch(ring: &Handover, max: usize) -> Vec<u8> {
+/// Take some datagrams together, as `recv_batch` does.
+fn receive_batch(ring: &SharedQueue, max: usize) -> Vec<u8> {
     loop {
         match ring.take(max) {
             Ok(Some(taken)) => return taken.iter().map(|datagram| datagram.data[0]).collect(),
@@ -47,7 +47,7 @@ fn receive_batch(ring: &Handover, max: usize) -> Vec<u8> {
 }
 
 #[test]
-fn loom_two_consumers_get_one_each_of_what_comes_together() {
+fn loom_two_consumers_get_one_datagram_each() {
     check(4, RingPolicy::DropOldest, |ring| {
         let others: Vec<_> = (0..2)
             .map(|_| {
@@ -59,12 +59,12 @@ fn loom_two_consumers_get_one_each_of_what_comes_together() {
         let mut found: Vec<_> = others.into_iter().filter_map(|other| other.join().unwrap()).collect();
         found.sort_unstable();
         assert_eq!(found, b"ab");
-        assert_eq!(ring.account().dropped.datagrams(), 0);
+        assert_eq!(ring.totals().dropped.datagrams(), 0);
     });
 }
 
 #[test]
-fn loom_singly_and_in_batches_at_once() {
+fn loom_single_and_batch_consumers_share_the_queue() {
     check(4, RingPolicy::DropOldest, |ring| {
         let single = thread::spawn({
             let ring = Arc::clone(&ring);
@@ -83,7 +83,7 @@ fn loom_singly_and_in_batches_at_once() {
 }
 
 #[test]
-fn loom_a_full_ring_waits_for_its_consumer() {
+fn loom_full_ring_waits_for_its_consumer() {
     check(1, RingPolicy::Block, |ring| {
         let thread = thread::spawn({
             let ring = Arc::clone(&ring);
@@ -99,7 +99,7 @@ fn loom_a_full_ring_waits_for_its_consumer() {
 }
 
 #[test]
-fn loom_closing_wakes_everybody_and_counts_the_rest() {
+fn loom_close_wakes_every_thread_and_counts_the_rest() {
     check(1, RingPolicy::Block, |ring| {
         let thread = thread::spawn({
             let ring = Arc::clone(&ring);
@@ -112,27 +112,27 @@ fn loom_closing_wakes_everybody_and_counts_the_rest() {
         ring.close();
         thread.join().unwrap();
         let found = consumer.join().unwrap();
-        let account = ring.account();
-        assert_eq!((account.kept.datagrams(), account.dropped.datagrams()), (found as u64, 2 - found as u64));
+        let totals = ring.totals();
+        assert_eq!((totals.kept.datagrams(), totals.dropped.datagrams()), (found as u64, 2 - found as u64));
     });
 }
 
 #[test]
-fn loom_an_error_reaches_one_consumer() {
+fn loom_failure_reaches_one_consumer() {
     check(1, RingPolicy::DropNewest, |ring| {
         let thread = thread::spawn({
             let ring = Arc::clone(&ring);
-            move || assert!(ring.fail(Error::Unsupported("told once".into())) && ring.put(&batch(&[b"a"])))
+            move || assert!(ring.fail(Error::Unsupported("once".into())) && ring.put(&batch(&[b"a"])))
         });
-        let mut told = 0;
+        let mut errors = 0;
         let found = loop {
             match ring.take(1) {
                 Ok(Some(taken)) => break taken.len(),
                 Ok(None) => _ = ring.wait(None).unwrap(),
-                Err(_) => told += 1,
+                Err(_) => errors += 1,
             }
         };
         thread.join().unwrap();
-        assert_eq!((told, found), (1, 1));
+        assert_eq!((errors, found), (1, 1));
     });
 }

@@ -1,23 +1,24 @@
-//! The ring's content and its policy: datagrams in order, within two limits, and a count of every one that was dropped.
+//! The content of a ring and its policy: datagrams in order, within two limits, and a count of every dropped one.
 //!
-//! No thread, no lock, no clock: [`super::handover`] puts those around it.
+//! There is no thread, lock or clock here; `shared_queue` adds those.
 
 use std::collections::VecDeque;
 
-use super::{RingConfig, RingPolicy};
-use crate::net::{Batch, DatagramRef};
+use crate::net::batch::Batch;
+use crate::net::config::{RingConfig, RingPolicy};
+use crate::net::datagram::DatagramRef;
 
-/// Payload octets that a ring has room for, for each datagram of its capacity. Longer datagrams fill it earlier.
-const OCTETS_EACH: usize = 2048;
-/// Even a ring for a few datagrams takes this much payload, so that the longest ones fit.
-const OCTETS_AT_LEAST: usize = 1024 * 1024;
+/// Payload bytes that a ring holds for each datagram of its capacity. Longer datagrams fill it earlier.
+const BYTES_EACH: usize = 2048;
+/// The least payload limit in bytes, so that the longest datagrams fit a small ring.
+const MIN_BYTES: usize = 1024 * 1024;
 
-/// Datagrams, as [`crate::net::ReceiverStats`] sorts them.
+/// Counted datagrams, in the categories of [`crate::net::ReceiverStats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    pub(super) whole: u64,
-    /// Octets of the whole ones.
-    pub(super) octets: u64,
+    pub(super) complete: u64,
+    /// Payload bytes of the complete ones.
+    pub(super) bytes: u64,
     pub(super) truncated: u64,
 }
 
@@ -26,8 +27,8 @@ impl Tally {
         if datagram.origin.truncated {
             self.truncated += 1;
         } else {
-            self.whole += 1;
-            self.octets += datagram.data.len() as u64;
+            self.complete += 1;
+            self.bytes += datagram.data.len() as u64;
         }
     }
 
@@ -35,37 +36,37 @@ impl Tally {
         batch.iter().for_each(|datagram| self.add(datagram));
     }
 
-    /// What is left of these without some of them.
+    /// Subtract some of them.
     fn without(self, some: Self) -> Self {
         Self {
-            whole: self.whole - some.whole,
-            octets: self.octets - some.octets,
+            complete: self.complete - some.complete,
+            bytes: self.bytes - some.bytes,
             truncated: self.truncated - some.truncated,
         }
     }
 
     pub(super) fn datagrams(&self) -> u64 {
-        self.whole + self.truncated
+        self.complete + self.truncated
     }
 }
 
-/// Datagrams in the order they were put in, copied close together: a few hundred share one piece of memory.
+/// Datagrams in order, copied close together: a few hundred share one piece of memory.
 #[derive(Debug)]
 pub(super) struct Queue {
     chunks: VecDeque<Batch>,
     policy: RingPolicy,
-    datagrams: Level,
-    octets: Level,
+    datagrams: Fill,
+    bytes: Fill,
     high_water: usize,
     offered: Tally,
     dropped: Tally,
 }
 
-/// How much of something there is, and may be.
+/// An amount and its limit.
 #[derive(Debug)]
-struct Level {
+struct Fill {
     now: usize,
-    most: usize,
+    limit: usize,
 }
 
 impl Queue {
@@ -73,15 +74,15 @@ impl Queue {
         Self {
             chunks: VecDeque::new(),
             policy: config.policy,
-            datagrams: Level { now: 0, most: config.capacity },
-            octets: Level { now: 0, most: config.capacity.saturating_mul(OCTETS_EACH).max(OCTETS_AT_LEAST) },
+            datagrams: Fill { now: 0, limit: config.capacity },
+            bytes: Fill { now: 0, limit: config.capacity.saturating_mul(BYTES_EACH).max(MIN_BYTES) },
             high_water: 0,
             offered: Tally::default(),
             dropped: Tally::default(),
         }
     }
 
-    /// Puts a copy of one datagram in, or drops one, as the policy has it. False where it has to wait for room.
+    /// Put in a copy of one datagram, or drop one according to the policy. Returns false if it has to wait for room.
     pub(super) fn offer(&mut self, datagram: DatagramRef<'_>) -> bool {
         while !self.fits(datagram.data.len()) {
             match self.policy {
@@ -99,15 +100,15 @@ impl Queue {
         true
     }
 
-    /// A single datagram fits an empty ring, however long it is.
-    fn fits(&self, octets: usize) -> bool {
+    /// Whether a datagram fits. A single one fits an empty ring, however long it is.
+    fn fits(&self, bytes: usize) -> bool {
         self.chunks.is_empty()
-            || (self.datagrams.now < self.datagrams.most && self.octets.now + octets <= self.octets.most)
+            || (self.datagrams.now < self.datagrams.limit && self.bytes.now + bytes <= self.bytes.limit)
     }
 
     fn append(&mut self, datagram: DatagramRef<'_>) {
         self.datagrams.now += 1;
-        self.octets.now += datagram.data.len();
+        self.bytes.now += datagram.data.len();
         self.high_water = self.high_water.max(self.datagrams.now);
         if self.chunks.back_mut().is_some_and(|last| last.append(datagram)) {
             return;
@@ -122,7 +123,7 @@ impl Queue {
         if let Some(first) = chunk.get(0) {
             self.dropped.add(first);
             self.datagrams.now -= 1;
-            self.octets.now -= first.data.len();
+            self.bytes.now -= first.data.len();
         }
         chunk.advance(1);
         if chunk.is_empty() {
@@ -130,27 +131,27 @@ impl Queue {
         }
     }
 
-    /// The first datagrams, at most `max` of them and those of one piece of memory.
+    /// Take up to `max` of the first datagrams, all from one piece of memory.
     pub(super) fn take(&mut self, max: usize) -> Option<Batch> {
         let first = self.chunks.front_mut()?;
         let taken = if first.len() <= max { self.chunks.pop_front()? } else { first.split_front(max) };
         self.datagrams.now -= taken.len();
-        self.octets.now -= taken.lengths().iter().map(|&octets| octets as usize).sum::<usize>();
+        self.bytes.now -= taken.lengths().iter().map(|&length| length as usize).sum::<usize>();
         Some(taken)
     }
 
-    /// Drops what was not offered yet.
+    /// Count a batch that was not offered as dropped.
     pub(super) fn refuse(&mut self, batch: &Batch) {
         self.offered.add_all(batch);
         self.dropped.add_all(batch);
     }
 
-    /// Counts as dropped what was taken out for nobody.
+    /// Count a batch that was taken out, but not delivered, as dropped.
     pub(super) fn discard(&mut self, batch: &Batch) {
         self.dropped.add_all(batch);
     }
 
-    /// Drops everything.
+    /// Drop everything.
     pub(super) fn discard_all(&mut self) {
         while let Some(chunk) = self.take(usize::MAX) {
             self.discard(&chunk);
@@ -165,7 +166,7 @@ impl Queue {
         self.chunks.is_empty()
     }
 
-    /// What was offered and not dropped: it was taken out, or can be.
+    /// What was offered and not dropped: it was taken out, or can be taken out.
     pub(super) fn kept(&self) -> Tally {
         self.offered.without(self.dropped)
     }
@@ -203,15 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_says_who_has_to_go() {
+    fn queue_when_full_follows_its_policy() {
         let mut oldest = queue(2, RingPolicy::DropOldest);
         put(&mut oldest, &[b"a", b"bb", b"ccc"]);
-        assert_eq!(oldest.dropped(), Tally { whole: 1, octets: 1, truncated: 0 });
+        assert_eq!(oldest.dropped(), Tally { complete: 1, bytes: 1, truncated: 0 });
         assert_eq!(drain(&mut oldest), [b"bb".to_vec(), b"ccc".to_vec()]);
 
         let mut newest = queue(2, RingPolicy::DropNewest);
         put(&mut newest, &[b"a", b"bb", b"ccc"]);
-        assert_eq!(newest.dropped(), Tally { whole: 1, octets: 3, truncated: 0 });
+        assert_eq!(newest.dropped(), Tally { complete: 1, bytes: 3, truncated: 0 });
         assert_eq!(drain(&mut newest), [b"a".to_vec(), b"bb".to_vec()]);
 
         let mut block = queue(2, RingPolicy::Block);
@@ -225,41 +226,41 @@ mod tests {
     }
 
     #[test]
-    fn long_datagrams_fill_it_before_the_count_does() {
+    fn queue_of_long_datagrams_is_limited_by_bytes() {
         let mut ring = queue(100, RingPolicy::DropNewest);
         let long = vec![7; 60_000];
         for _ in 0..100 {
             put(&mut ring, &[&long]);
         }
-        assert_eq!(ring.len(), OCTETS_AT_LEAST / 60_000);
-        assert_eq!(ring.dropped().whole, 100 - ring.len() as u64);
-        // One short one more fits the room that is left, and one longer than all the room fits once it is empty.
+        assert_eq!(ring.len(), MIN_BYTES / 60_000);
+        assert_eq!(ring.dropped().complete, 100 - ring.len() as u64);
+        // A short one fits the room that is left, and one longer than the limit fits an empty ring.
         put(&mut ring, &[b"short"]);
         assert_eq!(drain(&mut ring).last().unwrap(), b"short");
-        let mut small = Queue { octets: Level { now: 0, most: 10 }, ..queue(1, RingPolicy::DropOldest) };
+        let mut small = Queue { bytes: Fill { now: 0, limit: 10 }, ..queue(1, RingPolicy::DropOldest) };
         put(&mut small, &[&long]);
         assert_eq!(drain(&mut small), [long]);
     }
 
     #[test]
-    fn truncated_ones_are_counted_apart() {
+    fn queue_counts_truncated_datagrams_separately() {
         let mut ring = queue(1, RingPolicy::DropOldest);
         put(&mut ring, &[b"whole"]);
         let cut = samples::truncated(b"cut");
         assert!(ring.offer(cut.get(0).unwrap()));
         put(&mut ring, &[b"whole"]);
-        assert_eq!(ring.dropped(), Tally { whole: 1, octets: 5, truncated: 1 });
-        assert_eq!(ring.kept(), Tally { whole: 1, octets: 5, truncated: 0 });
+        assert_eq!(ring.dropped(), Tally { complete: 1, bytes: 5, truncated: 1 });
+        assert_eq!(ring.kept(), Tally { complete: 1, bytes: 5, truncated: 0 });
         ring.discard_all();
-        assert_eq!(ring.dropped(), Tally { whole: 2, octets: 10, truncated: 1 });
+        assert_eq!(ring.dropped(), Tally { complete: 2, bytes: 10, truncated: 1 });
         assert_eq!(ring.kept(), Tally::default());
         ring.refuse(&batch(&[b"late"]));
-        assert_eq!((ring.dropped().whole, ring.kept().whole), (3, 0));
-        assert_eq!((ring.len(), ring.octets.now), (0, 0));
+        assert_eq!((ring.dropped().complete, ring.kept().complete), (3, 0));
+        assert_eq!((ring.len(), ring.bytes.now), (0, 0));
     }
 
     #[test]
-    fn what_is_held_stays_as_it_was() {
+    fn batch_taken_from_the_queue_never_changes() {
         let mut ring = queue(1000, RingPolicy::DropNewest);
         put(&mut ring, &[b"one", b"two", b"three"]);
         let held = ring.take(2).unwrap();
@@ -271,24 +272,24 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_close_to_what_the_payloads_need() {
+    fn queue_memory_is_close_to_the_payload_size() {
         let mut ring = queue(10_000, RingPolicy::DropNewest);
         for _ in 0..10_000 {
             put(&mut ring, &[&[1; 100]]);
         }
         let reserved: usize = ring.chunks.iter().map(Batch::reserved).sum();
-        assert!(reserved <= 1_100_000, "{reserved} octets for 1,000,000");
+        assert!(reserved <= 1_100_000, "{reserved} bytes for 1,000,000");
     }
 
-    /// Random work on a ring and on the plainest thing that should do the same.
+    /// Random operations on a queue and on a plain list.
     #[test]
-    fn it_does_what_a_plain_list_does() {
+    fn queue_with_random_operations_matches_a_list() {
         for seed in 1..60 {
             let mut random = samples::Random(seed);
             let capacity = random.below(40) + 1;
             let policy = [RingPolicy::DropOldest, RingPolicy::DropNewest, RingPolicy::Block][random.below(3)];
-            let octets = 20_000 + random.below(100_000);
-            let mut ring = Queue { octets: Level { now: 0, most: octets }, ..queue(capacity, policy) };
+            let bytes = 20_000 + random.below(100_000);
+            let mut ring = Queue { bytes: Fill { now: 0, limit: bytes }, ..queue(capacity, policy) };
             let mut model: VecDeque<Vec<u8>> = VecDeque::new();
             let mut dropped = 0;
             let mut taken_out = 0;
@@ -299,7 +300,7 @@ mod tests {
                     let payload: Vec<u8> = step.to_ne_bytes().into_iter().cycle().take(length).collect();
                     let has_room = |model: &VecDeque<Vec<u8>>| {
                         let sum: usize = model.iter().map(Vec::len).sum();
-                        model.is_empty() || (model.len() < capacity && sum + length <= octets)
+                        model.is_empty() || (model.len() < capacity && sum + length <= bytes)
                     };
                     let stored = ring.offer(batch(&[&payload]).get(0).unwrap());
                     assert_eq!(stored, policy != RingPolicy::Block || has_room(&model));
@@ -318,7 +319,7 @@ mod tests {
                     taken_out += taken.len();
                     let expected: Vec<Vec<u8>> = model.drain(..taken.len()).collect();
                     assert_eq!(taken.iter().map(|d| d.data.to_vec()).collect::<Vec<_>>(), expected);
-                    // Somebody keeps some of it for a while.
+                    // Some batches are held for a while.
                     held.push((taken, expected));
                     if random.below(3) == 0 {
                         held.clear();

@@ -1,6 +1,7 @@
 //! Batches for the ring's tests.
 
-use crate::net::{Batch, DatagramRef, Origin};
+use crate::net::batch::Batch;
+use crate::net::datagram::{DatagramRef, Origin};
 
 fn origin(truncated: bool) -> Origin {
     Origin { sender: ([10, 0, 0, 1], 7).into(), group: None, interface: 3, timestamp_ns: None, ttl: None, truncated }
@@ -14,7 +15,7 @@ fn made(payloads: &[&[u8]], truncated: bool) -> Batch {
     batch
 }
 
-/// Whole datagrams with these payloads.
+/// Complete datagrams with these payloads.
 pub(super) fn batch(payloads: &[&[u8]]) -> Batch {
     made(payloads, false)
 }
@@ -25,7 +26,7 @@ pub(super) fn truncated(payload: &[u8]) -> Batch {
     made(&[payload], true)
 }
 
-/// Numbers that look random and are the same at every run (xorshift64).
+/// Pseudo-random numbers that are the same in every run (xorshift64).
 #[cfg(not(loom))]
 pub(super) struct Random(pub(super) u64);
 

@@ -1,24 +1,24 @@
-//! The ring between threads, by the real primitives. What needs sockets is tested from Python.
+//! The shared queue between real threads. Tests that need sockets are in Python.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::handover::Handover;
 use super::samples::{Random, batch};
-use super::{RingConfig, RingPolicy};
-use crate::net::Wake;
-use crate::{Error, Result};
+use super::shared_queue::SharedQueue;
+use crate::error::{Error, Result};
+use crate::net::config::{RingConfig, RingPolicy};
+use crate::net::wake::Wake;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn handover(capacity: usize, policy: RingPolicy) -> Handover {
-    Handover::new(RingConfig { capacity, policy }, 5000)
+fn queue(capacity: usize, policy: RingPolicy) -> SharedQueue {
+    SharedQueue::new(RingConfig { capacity, policy }, 5000)
 }
 
-/// Puts the numbers up to `count` in, some at a time.
-fn produce(ring: &Handover, count: u32) -> bool {
+/// Put in the numbers up to `count`, some at a time.
+fn produce(ring: &SharedQueue, count: u32) -> bool {
     let mut random = Random(7);
     let mut next = 0;
     while next < count {
@@ -33,8 +33,8 @@ fn produce(ring: &Handover, count: u32) -> bool {
     true
 }
 
-/// Takes until it is closed, in turns singly and in batches.
-fn consume(ring: &Handover, seed: u64) -> Vec<u32> {
+/// Take until the queue is closed, singly or in batches at random.
+fn consume(ring: &SharedQueue, seed: u64) -> Vec<u32> {
     let number = |data: &[u8]| u32::from_be_bytes(data.try_into().unwrap());
     let mut random = Random(seed);
     let mut found = Vec::new();
@@ -56,9 +56,9 @@ fn consume(ring: &Handover, seed: u64) -> Vec<u32> {
     found
 }
 
-/// Several consumers: every number comes once or is counted as dropped, and each consumer sees them in order.
-fn all_accounted_for(policy: RingPolicy, capacity: usize, count: u32) -> u64 {
-    let ring = handover(capacity, policy);
+/// With several consumers, every number is taken once or counted as dropped, and each consumer sees them in order.
+fn check_every_number(policy: RingPolicy, capacity: usize, count: u32) -> u64 {
+    let ring = queue(capacity, policy);
     let found: Vec<Vec<u32>> = thread::scope(|scope| {
         let consumers: Vec<_> = (1..4)
             .map(|seed| {
@@ -77,25 +77,25 @@ fn all_accounted_for(policy: RingPolicy, capacity: usize, count: u32) -> u64 {
     }
     let mut all = found.concat();
     all.sort_unstable();
-    assert!(all.is_sorted_by(|a, b| a < b), "no number comes twice");
-    let dropped = ring.account().dropped.datagrams();
+    assert!(all.is_sorted_by(|a, b| a < b), "no number is taken twice");
+    let dropped = ring.totals().dropped.datagrams();
     assert_eq!(all.len() as u64 + dropped, u64::from(count));
-    assert_eq!(ring.account().kept.datagrams(), all.len() as u64);
+    assert_eq!(ring.totals().kept.datagrams(), all.len() as u64);
     dropped
 }
 
 #[test]
-fn nothing_is_lost_or_doubled() {
-    let dropped = all_accounted_for(RingPolicy::Block, 100, 50_000);
-    // Only what was left when it was closed: the content of the ring and of the hand.
+fn queue_with_several_consumers_loses_and_repeats_nothing() {
+    let dropped = check_every_number(RingPolicy::Block, 100, 50_000);
+    // Only what was left at the close: the content of the ring and of the hand.
     assert!(dropped <= 164, "{dropped}");
-    all_accounted_for(RingPolicy::DropOldest, 100, 50_000);
-    all_accounted_for(RingPolicy::DropNewest, 100, 50_000);
+    check_every_number(RingPolicy::DropOldest, 100, 50_000);
+    check_every_number(RingPolicy::DropNewest, 100, 50_000);
 }
 
 #[test]
-fn closing_wakes_consumers_and_the_thread() {
-    let ring = handover(1, RingPolicy::Block);
+fn close_wakes_consumers_and_the_producer() {
+    let ring = queue(1, RingPolicy::Block);
     let barrier = Barrier::new(2);
     thread::scope(|scope| {
         let producer = scope.spawn(|| {
@@ -107,13 +107,13 @@ fn closing_wakes_consumers_and_the_thread() {
         ring.close();
         assert!(!producer.join().unwrap());
     });
-    assert_eq!(ring.account().dropped.datagrams(), 3);
+    assert_eq!(ring.totals().dropped.datagrams(), 3);
     assert!(matches!(ring.take(1), Err(Error::Closed(_))));
     assert!(matches!(ring.fetch(), Err(Error::Closed(_))));
     assert!(matches!(ring.wait(None), Err(Error::Closed(_))));
     assert!(ring.next(|_| ()).is_none());
 
-    let ring = handover(1, RingPolicy::Block);
+    let ring = queue(1, RingPolicy::Block);
     thread::scope(|scope| {
         let waiter = scope.spawn(|| ring.wait(Some(PATIENCE)));
         ring.close();
@@ -122,8 +122,8 @@ fn closing_wakes_consumers_and_the_thread() {
 }
 
 #[test]
-fn an_error_comes_after_what_was_received_before_it_and_once() {
-    let ring = handover(10, RingPolicy::DropOldest);
+fn failure_is_returned_once_after_earlier_datagrams() {
+    let ring = queue(10, RingPolicy::DropOldest);
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             assert!(ring.put(&batch(&[b"before"])));
@@ -145,9 +145,10 @@ fn an_error_comes_after_what_was_received_before_it_and_once() {
 }
 
 #[test]
-fn the_bell_tells_whether_there_is_something() {
-    let ring = handover(10, RingPolicy::DropOldest);
-    let readable = || ring.with_bell(|socket| socket.peek(&mut [std::mem::MaybeUninit::new(0)]).is_ok()).unwrap();
+fn ready_socket_is_readable_while_there_is_something_to_take() {
+    let ring = queue(10, RingPolicy::DropOldest);
+    let readable =
+        || ring.with_ready_socket(|socket| socket.peek(&mut [std::mem::MaybeUninit::new(0)]).is_ok()).unwrap();
     assert!(ring.put(&batch(&[b"before it was hung up"])));
     assert!(readable());
     assert!(ring.take(5).unwrap().is_some());
@@ -162,14 +163,14 @@ fn the_bell_tells_whether_there_is_something() {
     }
     assert!(!readable());
     assert!(!ring.fetch().unwrap());
-    assert_eq!(ring.held(), 0);
+    assert_eq!(ring.pending(), 0);
 }
 
 #[test]
-fn who_sleeps_is_told_of_what_another_took_to_hand() {
-    // Two consumers that take one datagram each: the second may find it in the hand of the first only.
+fn consumer_asleep_wakes_for_a_datagram_in_the_hand() {
+    // Two consumers take one datagram each: the second one may find its datagram in the hand only.
     for _ in 0..500 {
-        let ring = handover(10, RingPolicy::DropOldest);
+        let ring = queue(10, RingPolicy::DropOldest);
         let taken = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..2 {

@@ -19,4 +19,4 @@ pub(crate) const BINDS_TO_GROUP: bool = true;
 pub(crate) const HEARS_ALL: bool = true;
 
 /// The layout of `struct cmsghdr`.
-pub(super) const LAYOUT: Layout = Layout { length_octets: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };
+pub(super) const LAYOUT: Layout = Layout { length_bytes: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };

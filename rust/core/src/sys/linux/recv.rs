@@ -10,7 +10,8 @@ use std::ptr;
 use socket2::Socket;
 
 use super::caps::LAYOUT;
-use crate::pure::cmsg::{self, octets};
+use crate::pure::bytes::bytes_at;
+use crate::pure::cmsg;
 use crate::sys::{Arrival, Told};
 
 /// Room for the packet info, hop limit, timestamp and segment size of either family (about 130 bytes), and for
@@ -158,7 +159,7 @@ fn told(control: &[u8]) -> Told {
             (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => told.hops(data),
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => told.timestamp_ns = timestamp(data),
             (libc::SOL_UDP, libc::UDP_GRO) => {
-                told.segment = octets(data, 0).map_or(0, |size| c_int::from_ne_bytes(size).max(0) as usize);
+                told.segment = bytes_at(data, 0).map_or(0, |size| c_int::from_ne_bytes(size).max(0) as usize);
             }
             _ => {}
         }
@@ -169,8 +170,8 @@ fn told(control: &[u8]) -> Told {
 /// Reads a `struct timespec`: two 64-bit fields, or two 32-bit fields on old 32-bit systems.
 fn timestamp(data: &[u8]) -> Option<i64> {
     let (seconds, nanos) = match data.len() {
-        16 => (i64::from_ne_bytes(octets(data, 0)?), i64::from_ne_bytes(octets(data, 8)?)),
-        _ => (i32::from_ne_bytes(octets(data, 0)?).into(), i32::from_ne_bytes(octets(data, 4)?).into()),
+        16 => (i64::from_ne_bytes(bytes_at(data, 0)?), i64::from_ne_bytes(bytes_at(data, 8)?)),
+        _ => (i32::from_ne_bytes(bytes_at(data, 0)?).into(), i32::from_ne_bytes(bytes_at(data, 4)?).into()),
     };
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }

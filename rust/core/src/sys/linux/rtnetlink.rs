@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use crate::pure::netlink::{News, news, route_answer, route_request};
+use crate::pure::netlink::{NetlinkEvent, for_each_event, route_answer, route_request};
 use crate::sys::polling::Polling;
 use crate::sys::unix::set_option;
 
@@ -64,7 +64,7 @@ impl Monitor {
 
     /// Passes everything that has happened since the last call to `visit`. Returns whether that is complete. Never
     /// blocks.
-    pub(crate) fn drain(&self, mut visit: impl FnMut(News)) -> io::Result<bool> {
+    pub(crate) fn drain(&self, mut visit: impl FnMut(NetlinkEvent)) -> io::Result<bool> {
         let socket = match self {
             Self::Looks(polling) => {
                 polling.drain(visit);
@@ -76,7 +76,7 @@ impl Monitor {
         let mut buffer = [0; MAX_DATAGRAM];
         loop {
             match (&mut &*socket).read(&mut buffer) {
-                Ok(length) => news(&buffer[..length], &mut visit),
+                Ok(length) => for_each_event(&buffer[..length], &mut visit),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(complete),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => complete = false,

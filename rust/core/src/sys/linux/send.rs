@@ -10,7 +10,7 @@ use socket2::{SockAddr, Socket};
 
 use super::caps::LAYOUT;
 use crate::pure::address::MAX_PAYLOAD_V4;
-use crate::pure::plan::{Coalescing, run_length};
+use crate::pure::coalesce::{Coalescing, run_length};
 use crate::sys::Sent;
 
 /// Runs per call: a few hundred kilobytes at most, so that a full send buffer is noticed soon.
@@ -41,7 +41,7 @@ impl SendQueue {
         // SAFETY: zero bytes are a valid mmsghdr (integers and null pointers).
         let header: libc::mmsghdr = unsafe { mem::zeroed() };
         let coalescing = if coalesce {
-            Coalescing { messages: SEGMENTS, octets: MAX_PAYLOAD_V4, longest: MAX_PAYLOAD_V4 }
+            Coalescing { max_messages: SEGMENTS, max_bytes: MAX_PAYLOAD_V4, max_message: MAX_PAYLOAD_V4 }
         } else {
             Coalescing::OFF
         };
@@ -75,7 +75,7 @@ impl SendQueue {
                     e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::default()),
                     // The kernel refused a run, not a message: this interface cannot coalesce messages of this size.
                     e if self.headers[0].msg_hdr.msg_iovlen > 1 && refuses_coalescing(&e) => {
-                        self.coalescing.longest = messages[0].len() - 1;
+                        self.coalescing.max_message = messages[0].len() - 1;
                         continue;
                     }
                     e => return Err(e),

@@ -21,7 +21,7 @@ pub(crate) const SEND_FLAGS: c_int = libc::MSG_DONTWAIT;
 
 /// `struct cmsghdr` has a 32-bit length, and `CMSG_ALIGN` aligns to 4 bytes.
 #[cfg(any(target_os = "macos", target_os = "ios"))]
-pub(super) const LAYOUT: Layout = Layout { length_octets: 4, alignment: 4 };
+pub(super) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: 4 };
 /// `struct cmsghdr` has a 32-bit length, and `CMSG_ALIGN` aligns to the width of a register.
 #[cfg(target_os = "freebsd")]
-pub(super) const LAYOUT: Layout = Layout { length_octets: 4, alignment: std::mem::size_of::<usize>() };
+pub(super) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: std::mem::size_of::<usize>() };

@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
 
 use super::caps::LAYOUT;
-use crate::pure::cmsg::{self, octets};
+use crate::pure::bytes::bytes_at;
+use crate::pure::cmsg;
 use crate::sys::{Arrival, Told, socket_addr};
 
 const CONTROL_BYTES: usize = 256;
@@ -87,12 +88,12 @@ fn told(control: &[u8]) -> Told {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => told.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION),
             #[cfg(target_os = "freebsd")]
             (libc::IPPROTO_IP, libc::IP_RECVDSTADDR) => {
-                told.destination = octets::<4>(data, 0).map(|a| std::net::Ipv4Addr::from(a).into());
+                told.destination = bytes_at::<4>(data, 0).map(|a| std::net::Ipv4Addr::from(a).into());
             }
             // `struct sockaddr_dl`: length, family, index.
             #[cfg(target_os = "freebsd")]
             (libc::IPPROTO_IP, libc::IP_RECVIF) => {
-                told.interface = octets(data, 2).map_or(0, |index| u16::from_ne_bytes(index).into());
+                told.interface = bytes_at(data, 2).map_or(0, |index| u16::from_ne_bytes(index).into());
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => told.packet_info_v6(data),
             (libc::IPPROTO_IP, libc::IP_RECVTTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => told.hops(data),
@@ -105,7 +106,7 @@ fn told(control: &[u8]) -> Told {
 
 /// Reads a `struct timeval`: 64-bit seconds, and microseconds of 32 or 64 bits.
 fn timestamp(data: &[u8]) -> Option<i64> {
-    let seconds = i64::from_ne_bytes(octets(data, 0)?);
-    let micros = i64::from(i32::from_ne_bytes(octets(data, 8)?));
+    let seconds = i64::from_ne_bytes(bytes_at(data, 0)?);
+    let micros = i64::from(i32::from_ne_bytes(bytes_at(data, 8)?));
     seconds.checked_mul(1_000_000_000)?.checked_add(micros * 1000)
 }

@@ -1,22 +1,23 @@
-//! A pipe that another thread writes to, to end a wait.
+//! A connected pair of sockets that another thread writes to, to end a wait.
 
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 use crate::sys::process::generation;
 
-/// Ends every wait that watches it. Once set, it stays set: nothing reads the byte from the pipe.
+/// Ends every wait that watches it. Once set, it stays set: nothing reads the byte.
 #[derive(Debug)]
 pub(crate) struct Waker {
-    reader: PipeReader,
-    writer: PipeWriter,
-    /// A forked child shares the pipe but must not wake the parent's waiters.
+    reader: UnixStream,
+    writer: UnixStream,
+    /// A forked child shares the pair but must not wake the parent's waiters.
     generation: u32,
 }
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = UnixStream::pair()?;
         Ok(Self { reader, writer, generation: generation() })
     }
 
@@ -27,7 +28,7 @@ impl Waker {
 
     pub(crate) fn wake(&self) {
         if !self.is_inherited() {
-            // One byte into a pipe whose reading end is open cannot fail; it is written once or twice in total.
+            // One byte to a peer that is open cannot fail; it is written once or twice in total.
             let _ = (&self.writer).write(&[1]);
         }
     }

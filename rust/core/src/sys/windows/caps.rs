@@ -19,4 +19,4 @@ pub(crate) const HEARS_ALL: bool = false;
 pub(crate) const SEND_FLAGS: i32 = 0;
 
 /// `WSACMSGHDR`: a length and an alignment of the width of a register.
-pub(super) const LAYOUT: Layout = Layout { length_octets: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };
+pub(super) const LAYOUT: Layout = Layout { length_bytes: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };

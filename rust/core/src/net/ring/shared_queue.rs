@@ -1,10 +1,10 @@
-//! From one thread that puts datagrams in to any number that take them out: locks, sleeping and waking.
+//! A queue between one thread that puts datagrams in and any number of consumers: locks, sleeping and waking.
 //!
-//! Two locks. Under `ring` lies what both sides use; it is held for the copy of [`AT_ONCE`] octets at most, and never by
-//! who waits for anything else. Under `hand` lies what a consumer took out to give away singly, so that a datagram costs
-//! no more than with a receiver that has no ring. `hand` is locked before `ring`.
+//! There are two locks. `ring` guards what both sides use. It is held while at most [`MAX_COPY`] bytes are copied, and
+//! no thread waits for anything else while it holds it. `hand` guards what a consumer took out to return singly, so that
+//! a datagram costs no more than without a ring. `hand` is locked before `ring`.
 //!
-//! Checked by loom (`scripts/check-ring.sh`), where a time out never comes: so no wake-up is left to one.
+//! Loom checks this module. Its model has no timeouts, so no wake-up can depend on one.
 
 #[cfg(all(loom, test))]
 use loom::sync::{Condvar, Mutex, MutexGuard};
@@ -15,49 +15,51 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::RingConfig;
-use super::bell::Bell;
 use super::queue::{Queue, Tally};
-use crate::net::{Batch, DatagramRef, Wake};
-use crate::{Error, Result};
+use super::ready_flag::ReadyFlag;
+use crate::error::{Error, Result};
+use crate::net::batch::Batch;
+use crate::net::config::RingConfig;
+use crate::net::datagram::DatagramRef;
+use crate::net::wake::Wake;
 
-/// Datagrams taken out at once when they are handed out singly. A ring holds so many more than its capacity.
-const SINGLY: usize = 64;
-/// Payload octets that are copied in without a break for the other side.
-const AT_ONCE: usize = 65_536;
+/// Datagrams that are taken out together to be returned singly. A ring holds this many more than its capacity.
+const HAND_SIZE: usize = 64;
+/// Payload bytes that are copied in before the consumers get the lock.
+const MAX_COPY: usize = 65_536;
 
-pub(super) struct Handover {
+pub(super) struct SharedQueue {
     port: u16,
     hand: Mutex<Option<Batch>>,
     ring: Mutex<Ring>,
-    /// Something was put in, or went wrong, or it was closed.
+    /// Signals that something was put in, that an error occurred, or that the queue was closed.
     arrived: Condvar,
-    /// Something was taken out, or it was closed.
+    /// Signals that something was taken out, or that the queue was closed.
     room: Condvar,
 }
 
 struct Ring {
     queue: Queue,
-    /// An error of the thread's receiving, for the next consumer who finds nothing else.
+    /// An error of the thread, for the next consumer that finds nothing else.
     failure: Option<Error>,
     closed: bool,
-    /// Consumers asleep.
+    /// How many consumers sleep.
     waiting: usize,
-    /// The thread sleeps until there is room, or until its error was collected.
+    /// The thread sleeps until there is room, or until its error is collected.
     stalled: bool,
-    bell: Option<Bell>,
-    rung: bool,
+    ready_flag: Option<ReadyFlag>,
+    flag_is_set: bool,
 }
 
-/// What became of what was put in.
+/// What became of the datagrams that were put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct Totals {
     pub(super) kept: Tally,
     pub(super) dropped: Tally,
     pub(super) high_water: usize,
 }
 
-impl Handover {
+impl SharedQueue {
     pub(super) fn new(config: RingConfig, port: u16) -> Self {
         let ring = Ring {
             queue: Queue::new(config),
@@ -65,14 +67,14 @@ impl Handover {
             closed: false,
             waiting: 0,
             stalled: false,
-            bell: None,
-            rung: false,
+            ready_flag: None,
+            flag_is_set: false,
         };
         Self { port, hand: Mutex::new(None), ring: Mutex::new(ring), arrived: Condvar::new(), room: Condvar::new() }
     }
 
-    /// Puts copies of all datagrams in; sleeps where the policy says so. False once it is closed: what did not get in
-    /// counts as dropped.
+    /// Put in copies of all datagrams, and sleep if the policy requires it. Returns false once closed: the rest counts as
+    /// dropped.
     pub(super) fn put(&self, batch: &Batch) -> bool {
         let mut next = 0;
         while next < batch.len() {
@@ -82,18 +84,18 @@ impl Handover {
                 return false;
             }
             let before = next;
-            let mut octets = 0;
+            let mut bytes = 0;
             let mut full = false;
-            while let Some(datagram) = batch.get(next).filter(|_| octets < AT_ONCE) {
+            while let Some(datagram) = batch.get(next).filter(|_| bytes < MAX_COPY) {
                 full = !ring.queue.offer(datagram);
                 if full {
                     break;
                 }
-                octets += datagram.data.len();
+                bytes += datagram.data.len();
                 next += 1;
             }
             if next > before {
-                ring.tell();
+                ring.set_flag();
                 if ring.waiting > 0 {
                     self.arrived.notify_all();
                 }
@@ -105,12 +107,12 @@ impl Handover {
         true
     }
 
-    /// Leaves an error for a consumer and sleeps until one has it. False once it is closed.
+    /// Leave an error for a consumer, and sleep until one has it. Returns false once closed.
     pub(super) fn fail(&self, error: Error) -> bool {
         let mut ring = lock(&self.ring);
         if !ring.closed {
             ring.failure = Some(error);
-            ring.tell();
+            ring.set_flag();
             self.arrived.notify_all();
         }
         while ring.failure.is_some() {
@@ -119,7 +121,7 @@ impl Handover {
         !ring.closed
     }
 
-    /// The thread sleeps until something changes for it.
+    /// Sleep until something is taken out, or until the queue is closed.
     fn stall<'a>(&self, mut ring: MutexGuard<'a, Ring>) -> MutexGuard<'a, Ring> {
         ring.stalled = true;
         let mut ring = self.room.wait(ring).unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +129,7 @@ impl Handover {
         ring
     }
 
-    /// Hands the next datagram that was taken out before to `use_it`, which must not call back.
+    /// Call `use_it` with the next datagram that was taken out before; it must not call back.
     #[inline]
     pub(super) fn next<T>(&self, use_it: impl FnOnce(DatagramRef<'_>) -> T) -> Option<T> {
         let mut hand = lock(&self.hand);
@@ -136,25 +138,25 @@ impl Handover {
         batch.advance(1);
         if batch.is_empty() {
             *hand = None;
-            lock(&self.ring).settle();
+            lock(&self.ring).clear_flag_if_empty();
         }
         taken
     }
 
-    /// Sees to it that there is something for [`Handover::next`]; tells whether there is.
+    /// Take datagrams out for [`SharedQueue::next`], unless some are left. Returns whether there are any.
     pub(super) fn fetch(&self) -> Result<bool> {
         let mut hand = lock(&self.hand);
         if hand.is_none() {
-            *hand = self.take_out(SINGLY)?;
+            *hand = self.take_out(HAND_SIZE)?;
         }
         let found = hand.is_some();
         if !found {
-            lock(&self.ring).settle();
+            lock(&self.ring).clear_flag_if_empty();
         }
         Ok(found)
     }
 
-    /// The next datagrams, at most `max` of them; `None` where nothing is there now.
+    /// Take up to `max` datagrams; `None` if there are none now.
     pub(super) fn take(&self, max: usize) -> Result<Option<Batch>> {
         let mut hand = lock(&self.hand);
         let taken = match hand.as_mut() {
@@ -162,12 +164,12 @@ impl Handover {
             Some(_) => hand.take(),
             None => self.take_out(max)?,
         };
-        lock(&self.ring).settle();
+        lock(&self.ring).clear_flag_if_empty();
         Ok(taken)
     }
 
-    /// Takes from the ring. The caller holds the lock of `hand`, which is empty: so a consumer that goes to sleep sees
-    /// what is taken out here either still in the ring or already in the hand.
+    /// Take from the ring. The caller holds the lock of `hand`, which is empty: a consumer that goes to sleep sees what is
+    /// taken out here either in the ring or in the hand.
     fn take_out(&self, max: usize) -> Result<Option<Batch>> {
         let mut ring = lock(&self.ring);
         if ring.closed {
@@ -180,21 +182,21 @@ impl Handover {
         }
         match failure {
             Some(error) => {
-                ring.settle();
+                ring.clear_flag_if_empty();
                 Err(error)
             }
             None => Ok(taken),
         }
     }
 
-    /// Sleeps until there may be something to take, once, at most as long as given.
+    /// Sleep once until there can be something to take, or until the timeout.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<Wake> {
         let hand = lock(&self.hand);
         let mut ring = lock(&self.ring);
         if ring.closed {
             return Err(self.closed());
         }
-        if hand.is_some() || ring.has_news() {
+        if hand.is_some() || ring.has_content() {
             return Ok(Wake::Ready);
         }
         ring.waiting += 1;
@@ -210,38 +212,39 @@ impl Handover {
         if ring.closed {
             return Err(self.closed());
         }
-        Ok(if in_time || ring.has_news() { Wake::Ready } else { Wake::TimedOut })
+        Ok(if in_time || ring.has_content() { Wake::Ready } else { Wake::TimedOut })
     }
 
-    /// The descriptor that can be read while there is something to take.
-    pub(super) fn with_bell<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
+    /// Call `use_it` with a socket that is readable while there is something to take.
+    pub(super) fn with_ready_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
         let hand = lock(&self.hand);
         let mut ring = lock(&self.ring);
         if ring.closed {
             return Err(self.closed());
         }
-        if ring.bell.is_none() {
-            ring.bell = Some(Bell::new().map_err(|e| Error::system("open a descriptor to wait on a ring", e))?);
-            if hand.is_some() || ring.has_news() {
-                ring.tell();
+        if ring.ready_flag.is_none() {
+            let flag = ReadyFlag::new().map_err(|e| Error::system("open a descriptor to wait on a ring", e))?;
+            ring.ready_flag = Some(flag);
+            if hand.is_some() || ring.has_content() {
+                ring.set_flag();
             }
         }
-        ring.bell.as_ref().map(|bell| use_it(&bell.listener)).ok_or_else(|| self.closed())
+        ring.ready_flag.as_ref().map(|flag| use_it(&flag.reader)).ok_or_else(|| self.closed())
     }
 
-    /// Datagrams that can be taken out without waiting.
-    pub(super) fn held(&self) -> usize {
+    /// How many datagrams can be taken out without waiting.
+    pub(super) fn pending(&self) -> usize {
         let hand = lock(&self.hand);
         let ring = lock(&self.ring);
         hand.as_ref().map_or(0, Batch::len) + ring.queue.len()
     }
 
-    pub(super) fn account(&self) -> Account {
+    pub(super) fn totals(&self) -> Totals {
         let ring = lock(&self.ring);
-        Account { kept: ring.queue.kept(), dropped: ring.queue.dropped(), high_water: ring.queue.high_water() }
+        Totals { kept: ring.queue.kept(), dropped: ring.queue.dropped(), high_water: ring.queue.high_water() }
     }
 
-    /// Drops what is left, which counts as dropped, and wakes everybody.
+    /// Drop what is left, which counts as dropped, and end every sleep.
     pub(super) fn close(&self) {
         let mut hand = lock(&self.hand);
         let mut ring = lock(&self.ring);
@@ -251,9 +254,9 @@ impl Handover {
         }
         ring.queue.discard_all();
         ring.failure = None;
-        // Who polls it in another thread finds it readable, tries, and is told.
-        ring.tell();
-        ring.bell = None;
+        // A thread that polls the socket finds it readable, tries to receive, and gets the error.
+        ring.set_flag();
+        ring.ready_flag = None;
         self.arrived.notify_all();
         self.room.notify_all();
     }
@@ -268,28 +271,28 @@ impl Handover {
 }
 
 impl Ring {
-    fn has_news(&self) -> bool {
+    fn has_content(&self) -> bool {
         !self.queue.is_empty() || self.failure.is_some()
     }
 
-    /// Makes the bell tell that there is something.
-    fn tell(&mut self) {
-        if let (Some(bell), false) = (&self.bell, self.rung) {
-            // An octet into an empty pair of our own; did it fail, the next one would try again.
-            self.rung = bell.ring().is_ok();
+    /// Set the flag for event loops.
+    fn set_flag(&mut self) {
+        if let (Some(flag), false) = (&self.ready_flag, self.flag_is_set) {
+            // A byte into an empty pair of sockets. If this fails, the next call tries again.
+            self.flag_is_set = flag.set().is_ok();
         }
     }
 
-    /// Makes the bell tell that there is nothing, where the ring is empty. The caller knows that the hand is.
-    fn settle(&mut self) {
-        if let (Some(bell), true, false) = (&self.bell, self.rung, self.has_news()) {
-            // What cannot be taken back yet is taken back the next time somebody finds nothing.
-            self.rung = bell.hush().is_err();
+    /// Clear the flag for event loops if the ring is empty. The caller knows that the hand is.
+    fn clear_flag_if_empty(&mut self) {
+        if let (Some(flag), true, false) = (&self.ready_flag, self.flag_is_set, self.has_content()) {
+            // If this fails, the next call that finds nothing tries again.
+            self.flag_is_set = flag.clear().is_err();
         }
     }
 }
 
-/// Locks, also after a panic elsewhere: the state is sound between two statements.
+/// Lock a mutex even if a thread panicked while it held the lock: the state is valid between two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

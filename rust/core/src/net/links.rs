@@ -1,4 +1,4 @@
-//! The interfaces of this machine, and how a user's name for one becomes an index.
+//! The interfaces of this host, and how a user's name for one becomes an index.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,59 +6,60 @@ use std::net::IpAddr;
 
 use getifaddrs::{Address, InterfaceFlags};
 
+use crate::errno;
+use crate::error::{Error, Result};
 use crate::pure::address::InterfaceName;
-use crate::sys::{self, errno};
-use crate::{Error, Result};
+use crate::sys;
 
-/// One interface of this machine.
+/// One interface of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// The system's name for it.
+    /// Its name.
     pub name: String,
     /// Its index, from 1.
     pub index: u32,
-    /// Its addresses, of both families.
+    /// Its addresses, of both IP versions.
     pub addresses: Vec<IpAddr>,
-    /// Switched on.
+    /// It is up.
     pub up: bool,
     /// It has a carrier.
     pub running: bool,
-    /// Can do multicast, as the system sees it.
+    /// The system allows multicast on it.
     pub multicast: bool,
-    /// The loopback interface.
+    /// It is the loopback interface.
     pub loopback: bool,
 }
 
 impl Interface {
-    /// Why no group can be heard on it, where that is so.
-    pub fn unusable(&self) -> Option<&'static str> {
+    /// Why no group can be received on it, or `None` if it is usable.
+    pub fn unusable_reason(&self) -> Option<&'static str> {
         match self {
             Self { up: false, .. } => Some("it is down"),
-            Self { multicast: false, .. } => Some("the system does no multicast on it"),
+            Self { multicast: false, .. } => Some("it does not support multicast"),
             _ => None,
         }
     }
 
-    /// Switched on, with a carrier.
+    /// It is up and has a carrier.
     pub(super) fn ready(&self) -> bool {
         self.up && self.running
     }
 
-    /// Its addresses of the family of this one.
-    pub(super) fn family(&self, of: IpAddr) -> impl Iterator<Item = &IpAddr> {
-        self.addresses.iter().filter(move |address| address.is_ipv4() == of.is_ipv4())
+    /// Its addresses of the same IP version as `other`.
+    pub(super) fn same_version(&self, other: IpAddr) -> impl Iterator<Item = &IpAddr> {
+        self.addresses.iter().filter(move |address| address.is_ipv4() == other.is_ipv4())
     }
 }
 
 /// The interfaces at one moment, by index.
 pub(super) type Snapshot = BTreeMap<u32, Interface>;
 
-/// Every interface of this machine.
+/// Return every interface of this host.
 pub(super) fn snapshot() -> Result<Snapshot> {
     let entries = getifaddrs::getifaddrs().map_err(|e| Error::system("list the interfaces", e))?;
     let mut found = Snapshot::new();
     for entry in entries {
-        // One that was deleted meanwhile has no index any more.
+        // An interface that was deleted in the meantime has no index.
         let Some(index) = entry.index else { continue };
         let interface = found.entry(index).or_insert_with(|| Interface {
             name: entry.name.clone(),
@@ -76,19 +77,19 @@ pub(super) fn snapshot() -> Result<Snapshot> {
     Ok(found)
 }
 
-/// Every interface of this machine, by index.
+/// Return every interface of this host, ordered by index.
 pub fn interfaces() -> Result<Vec<Interface>> {
     Ok(snapshot()?.into_values().collect())
 }
 
-/// The largest packet that goes through an interface, in octets; `None` where it is gone or has no limit.
+/// Return the MTU of an interface in bytes; `None` if the interface is gone or has no limit.
 pub fn interface_mtu(interface: &Interface) -> Result<Option<u32>> {
     sys::interface_mtu(&interface.name, interface.index)
-        .map(|mtu| mtu.filter(|&octets| octets != u32::MAX))
+        .map(|mtu| mtu.filter(|&mtu| mtu != u32::MAX))
         .map_err(|e| Error::system(format!("read the MTU of {}", interface.name), e))
 }
 
-/// The name of the interface with this index, while there is one.
+/// Return the name of the interface with this index; `None` if there is none.
 pub fn interface_name(index: u32) -> Option<String> {
     getifaddrs::if_indextoname(index).ok()
 }
@@ -101,13 +102,13 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// How it reads in a message: " on eth0".
+    /// The words for a message: " on eth0"; empty for the system's choice.
     pub(super) fn phrase(&self) -> String {
         if self.index == 0 { String::new() } else { format!(" on {}", self.name) }
     }
 }
 
-/// Finds the interface that a user named.
+/// Find the interface that a user named. The default interface has index 0.
 pub(super) fn choose(name: &InterfaceName) -> Result<Chosen> {
     match name {
         InterfaceName::Default => Ok(Chosen { index: 0, name: String::new() }),
@@ -123,15 +124,15 @@ pub(super) fn choose(name: &InterfaceName) -> Result<Chosen> {
     }
 }
 
-/// Finds the interface that a user named among these; the system's choice is none of them.
-pub(super) fn find(name: &InterfaceName, here: &Snapshot) -> Option<Chosen> {
+/// Find the interface that a user named in a snapshot. The default interface is not in it.
+pub(super) fn find(name: &InterfaceName, links: &Snapshot) -> Option<Chosen> {
     let is_it = |interface: &&Interface| match name {
         InterfaceName::Default => false,
         InterfaceName::Index(index) => interface.index == *index,
         InterfaceName::Name(name) => interface.name == *name,
         InterfaceName::Address(address) => interface.addresses.contains(address),
     };
-    here.values().find(is_it).map(Chosen::from)
+    links.values().find(is_it).map(Chosen::from)
 }
 
 impl From<&Interface> for Chosen {
@@ -140,15 +141,15 @@ impl From<&Interface> for Chosen {
     }
 }
 
-/// The error for an interface that is not there; lists what is.
+/// The error for an interface that does not exist. It lists the ones that do.
 fn unknown(name: &InterfaceName) -> Error {
     let code = match name {
         InterfaceName::Address(_) => errno::ADDRESS_NOT_AVAILABLE,
         _ => errno::NO_DEVICE,
     };
     Error::system(format!("use {name}"), io::Error::from_raw_os_error(code)).advise(|_| {
-        let here: Vec<String> = interfaces().ok()?.into_iter().map(described).collect();
-        Some(format!("interfaces here: {}", here.join(", ")))
+        let names: Vec<String> = interfaces().ok()?.into_iter().map(described).collect();
+        Some(format!("interfaces here: {}", names.join(", ")))
     })
 }
 

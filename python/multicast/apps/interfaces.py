@@ -1,0 +1,156 @@
+"""A survey of the network interfaces: what each is, whether it can do multicast, and what is joined on it.
+
+The core lists the interfaces. Linux adds the groups that any program has joined, and what it knows of IGMP and MLD, in
+files under ``/proc``; other systems have no such files, and there these fields are None.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..sync import interfaces
+from .routes import interface_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PROC_NET = Path("/proc/net")
+# Groups that nobody uses, of the widest scope: which way do they leave?
+_PROBES = {"IPv4": "239.255.255.255", "IPv6": "ff0e::1"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InterfaceReport:
+    """One network interface, as `survey` found it."""
+
+    name: str
+    """The system's name for it."""
+    index: int
+    """Its index, from 1."""
+    addresses: tuple[str, ...]
+    """Its IPv4 and IPv6 addresses."""
+    mtu: int | None
+    """The largest packet it carries, in bytes; None if it has no limit."""
+    is_up: bool
+    """Whether it is switched on."""
+    is_multicast: bool
+    """Whether the system says that it can do multicast."""
+    is_loopback: bool
+    """Whether it is the loopback interface."""
+    unusable_reason: str | None
+    """Why it cannot be used for multicast; None if it can."""
+    groups: tuple[str, ...] | None
+    """The groups that programs of this machine have joined on it; None if the system does not say."""
+    default_for: tuple[str, ...]
+    """The IP versions, "IPv4" and "IPv6", whose groups use it if no interface is named."""
+    igmp_version: int | None
+    """The IGMP version that it speaks: 3, or less if a router or a setting demands it; None if unknown."""
+    mld_queries: int | None
+    """MLD queries it has received, which show that the network has a querier for IPv6; None if unknown."""
+
+
+def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
+    """Return a report on each interface of this machine, in the order of their indexes.
+
+    Args:
+        names: the interfaces to report on, by name; none means all.
+
+    Raises:
+        OSError: An interface does not exist (``ENODEV``), or the system cannot list them.
+    """
+    here = interfaces()
+    wanted = set(names)
+    missing = sorted(wanted - {one.name for one in here})
+    if missing:
+        raise OSError(
+            errno.ENODEV,
+            f"cannot find interface {missing[0]}: {os.strerror(errno.ENODEV)} "
+            f"(interfaces here: {', '.join(one.name for one in here)})",
+        )
+    groups, versions = _memberships()
+    defaults = {version: interface_for(group) for version, group in _PROBES.items()}
+    return [
+        InterfaceReport(
+            name=one.name,
+            index=one.index,
+            addresses=one.addresses,
+            mtu=one.mtu,
+            is_up=one.is_up,
+            is_multicast=one.is_multicast,
+            is_loopback=one.is_loopback,
+            unusable_reason=one.unusable_reason,
+            groups=None if groups is None else tuple(groups.get(one.index, ())),
+            default_for=tuple(version for version, index in defaults.items() if index == one.index),
+            igmp_version=versions.get(one.index),
+            mld_queries=_mld_queries(one.name),
+        )
+        for one in here
+        if not wanted or one.name in wanted
+    ]
+
+
+def _memberships() -> tuple[dict[int, list[str]] | None, dict[int, int]]:
+    """Return the groups joined on each interface and its IGMP version, by index.
+
+    The groups are in numerical order, IPv4 first. They are None, and no versions known, if the system does not say.
+    """
+    igmp = _read(_PROC_NET / "igmp")
+    if igmp is None:
+        return None, {}
+    groups, versions = _parse_igmp(igmp)
+    for index, more in _parse_igmp6(_read(_PROC_NET / "igmp6") or "").items():
+        groups.setdefault(index, []).extend(more)
+    return groups, versions
+
+
+def _parse_igmp(table: str) -> tuple[dict[int, list[str]], dict[int, int]]:
+    """Return the groups and the IGMP version of each interface in the text of ``/proc/net/igmp``.
+
+    A line that begins with an index describes an interface. Its last column, "Querier", is V1, V2 or V3: the version
+    of the querier heard last, and V3 if there was none. The lines below it begin with a group, as a hexadecimal number
+    in the byte order of the machine.
+    """
+    groups: dict[int, list[ipaddress.IPv4Address]] = {}
+    versions: dict[int, int] = {}
+    index = 0
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if line[:1].isdigit():
+            index = int(fields[0])
+            versions[index] = int(fields[-1].removeprefix("V"))
+        elif fields:
+            packed = int(fields[0], 16).to_bytes(4, sys.byteorder)
+            groups.setdefault(index, []).append(ipaddress.IPv4Address(packed))
+    return {key: [str(group) for group in sorted(joined)] for key, joined in groups.items()}, versions
+
+
+def _parse_igmp6(table: str) -> dict[int, list[str]]:
+    """Return the groups of each interface in the text of ``/proc/net/igmp6``: index, name, group, and more."""
+    groups: dict[int, list[ipaddress.IPv6Address]] = {}
+    for line in table.splitlines():
+        index, _, group, *_ = line.split()
+        groups.setdefault(int(index), []).append(ipaddress.IPv6Address(int(group, 16)))
+    return {key: [str(group) for group in sorted(joined)] for key, joined in groups.items()}
+
+
+def _mld_queries(name: str) -> int | None:
+    """Return how many MLD queries the interface has received; None if the system does not say."""
+    for line in (_read(_PROC_NET / "dev_snmp6" / name) or "").splitlines():
+        key, _, value = line.partition("\t")
+        if key.strip() == "Icmp6InGroupMembQueries":
+            return int(value)
+    return None
+
+
+def _read(path: Path) -> str | None:
+    """Return the text of a file under ``/proc``; None if this system has no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,37 @@
+"""The overview that ``multicast`` prints if no command is given."""
+
+from __future__ import annotations
+
+from ..apps.interfaces import survey
+from . import parser
+
+_EXAMPLES = """\
+examples:
+  multicast SAY --group 239.1.2.3 --message Hello          send a message to a group
+  multicast --daemon --use-std HEAR --group 239.1.2.3      print the messages of a group
+  multicast interfaces                                     list the interfaces in detail
+"""
+
+
+def overview() -> str:
+    """Return the overview: usage, three examples, and the interfaces of this machine.
+
+    Raises:
+        OSError: The system cannot list the interfaces.
+    """
+    found = survey()
+    width = max((len(one.name) for one in found), default=0)
+    lines = [
+        f"  {one.name:{width}}  {'up' if one.is_up else 'down':4}  {' '.join(one.addresses)}".rstrip()
+        for one in found
+    ]
+    return "\n".join(
+        [
+            parser.usage(),
+            "Send and receive UDP multicast.\n",
+            _EXAMPLES,
+            "interfaces of this machine:",
+            *(lines or ["  none"]),
+            "\nRun 'multicast help' for all commands.",
+        ]
+    )

@@ -1,0 +1,63 @@
+//! What the monitor of the network reported since it was last read.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::pure::filter::Membership;
+use crate::pure::netlink::NetlinkEvent;
+use crate::sys::Monitor;
+
+/// The interfaces that something happened to, by index, whatever their state is now.
+#[derive(Debug, Default)]
+pub(super) struct LinkChanges {
+    /// Not ready for a moment.
+    unready: BTreeSet<u32>,
+    /// Deleted.
+    removed: BTreeSet<u32>,
+    /// Without IPv6 for a moment.
+    ipv6_removed: BTreeSet<u32>,
+    /// Messages were lost: anything can have happened to any interface.
+    all: bool,
+}
+
+impl LinkChanges {
+    /// The changes to assume if nothing is known.
+    pub(super) fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Add later changes.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.unready.extend(later.unready);
+        self.removed.extend(later.removed);
+        self.ipv6_removed.extend(later.ipv6_removed);
+        self.all |= later.all;
+    }
+
+    /// Read the monitor. Returns `None` if nothing changed.
+    pub(super) fn read(monitor: &Monitor) -> Result<Option<Self>> {
+        let mut changes = Self::default();
+        let mut any = false;
+        let complete = monitor.drain(|event| {
+            any = true;
+            match event {
+                NetlinkEvent::Link { index, ready: false } => _ = changes.unready.insert(index),
+                NetlinkEvent::Removed { index } => _ = changes.removed.insert(index),
+                NetlinkEvent::Ipv6Removed { index } => _ = changes.ipv6_removed.insert(index),
+                NetlinkEvent::Link { ready: true, .. } | NetlinkEvent::Other => {}
+            }
+        });
+        changes.all = !complete.map_err(|e| Error::system("watch the interfaces", e))?;
+        Ok((any || changes.all).then_some(changes))
+    }
+
+    /// Whether the kernel can have dropped this membership, even for a moment. An interface that was not ready before
+    /// has nothing to lose by staying so.
+    pub(super) fn affects(&self, membership: &Membership, was_ready: bool) -> bool {
+        let index = &membership.interface;
+        self.all
+            || self.removed.contains(index)
+            || (was_ready && self.unready.contains(index))
+            || (membership.group.is_ipv6() && self.ipv6_removed.contains(index))
+    }
+}

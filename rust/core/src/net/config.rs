@@ -1,0 +1,200 @@
+//! How receivers, senders and rings are opened, and the checks that need no system call.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::pure::address::{InterfaceName, Interfaces, check_group, is_source_specific, needs_zone, other_ip_version};
+use crate::pure::filter::Sources;
+use crate::pure::pace::Rate;
+
+/// A group to join.
+#[derive(Debug, Clone)]
+pub struct GroupSpec {
+    /// The group.
+    pub group: IpAddr,
+    /// Where to join it.
+    pub interface: Interfaces,
+    /// The senders to receive from.
+    pub sources: Sources,
+}
+
+/// How a receiver is opened.
+#[derive(Debug, Clone)]
+pub struct ReceiverConfig {
+    /// The UDP port; 0 takes a free one.
+    pub port: u16,
+    /// The address to bind to. By default the group, if there is only one and the system allows it, else the wildcard.
+    pub bind: Option<IpAddr>,
+    /// Let other sockets on this host use the same port.
+    pub share: bool,
+    /// Deliver only datagrams of joined groups, interfaces and sources.
+    pub strict: bool,
+    /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere).
+    pub loopback: bool,
+    /// Receive buffer to request, in bytes; `None` leaves the system's default.
+    pub recv_buffer: Option<usize>,
+    /// Request the receive time of each datagram from the kernel.
+    pub timestamps: bool,
+    /// Request the remaining hops of each datagram from the kernel.
+    pub ttl: bool,
+    /// Let the kernel coalesce datagrams into one buffer, if it can.
+    pub coalesce: bool,
+    /// Rejoin all groups at this interval, so that switches without a querier do not forget them.
+    pub rejoin: Option<Duration>,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            bind: None,
+            share: true,
+            strict: true,
+            loopback: true,
+            recv_buffer: None,
+            timestamps: true,
+            ttl: true,
+            coalesce: true,
+            rejoin: None,
+        }
+    }
+}
+
+/// How a sender is opened.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// The group to send to.
+    pub group: IpAddr,
+    /// The UDP port to send to, from 1.
+    pub port: u16,
+    /// The interface to send through.
+    pub interface: InterfaceName,
+    /// Routers that a datagram can cross, plus one: 0 stays on this host, 1 on the link (RFC 1112 section 6.1).
+    pub ttl: u8,
+    /// Let this host receive what it sends (decided by the sender on Unix, by the receiver on Windows).
+    pub loopback: bool,
+    /// Send buffer to request, in bytes; `None` leaves the system's default.
+    pub send_buffer: Option<usize>,
+    /// Pass several messages of equal size to the kernel as one buffer, if it can split them.
+    pub coalesce: bool,
+    /// The fastest rate to send at; `None` sends as fast as the kernel accepts.
+    pub rate: Option<Rate>,
+}
+
+/// The largest capacity of a ring, in datagrams. The payloads of such a ring can take 32 GiB.
+pub const MAX_RING_CAPACITY: usize = 1 << 24;
+
+/// What a full ring does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RingPolicy {
+    /// Drop the datagrams that have waited longest.
+    DropOldest,
+    /// Drop the datagrams that arrive.
+    DropNewest,
+    /// Drop nothing: the thread stops reading, so the kernel's buffer fills and then drops.
+    Block,
+}
+
+/// The capacity and the policy of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingConfig {
+    /// The most datagrams it holds, from 1 to [`MAX_RING_CAPACITY`]. Their payloads together can take 2,048 bytes for
+    /// each datagram of the capacity, and at least 1 MiB: longer datagrams fill the ring earlier.
+    pub capacity: usize,
+    /// What a full ring does.
+    pub policy: RingPolicy,
+}
+
+impl ReceiverConfig {
+    /// Refuse settings that cannot work with these groups.
+    pub(super) fn check(&self, groups: &[GroupSpec]) -> Result<()> {
+        if self.recv_buffer == Some(0) {
+            return Err(Error::Invalid("recv_buffer must be at least 1 byte, got 0".into()));
+        }
+        if self.rejoin == Some(Duration::ZERO) {
+            return Err(Error::Invalid("rejoin must be greater than 0 seconds, got 0".into()));
+        }
+        if groups.is_empty() && self.bind.is_none() {
+            return Err(missing_group_error());
+        }
+        groups.iter().try_for_each(GroupSpec::check)
+    }
+}
+
+/// The error for a receiver with neither a group nor an address.
+pub(super) fn missing_group_error() -> Error {
+    Error::Invalid("group must name at least one group unless bind is given, got none".into())
+}
+
+impl GroupSpec {
+    /// Refuse a group that cannot be joined in this way.
+    pub(super) fn check(&self) -> Result<()> {
+        let Self { group, interface, sources } = self;
+        check_group(*group)?;
+        if interface.is_default() {
+            check_zone(*group)?;
+        }
+        if let Interfaces::Several(names) = interface {
+            if names.is_empty() {
+                return Err(Error::Invalid(format!(
+                    "interface must be a list of at least one interface for {group}, got an empty list"
+                )));
+            }
+            if names.contains(&InterfaceName::Default) {
+                return Err(Error::Invalid(format!(
+                    "interface must be a list of names, indexes or addresses for {group}, got the default interface in it"
+                )));
+            }
+        }
+        match sources {
+            Sources::Only(list) if list.is_empty() => {
+                Err(Error::Invalid(format!("source must name at least one source of {group}, got none")))
+            }
+            Sources::Any | Sources::Except(_) if is_source_specific(*group) => Err(Error::Invalid(format!(
+                "source must be given for the source-specific group {group} (RFC 4607), as in {}@{group}, got none",
+                if group.is_ipv4() { "10.0.0.1" } else { "fd00::1" }
+            ))),
+            Sources::Only(list) | Sources::Except(list) => match list.iter().find(|s| s.is_ipv4() != group.is_ipv4()) {
+                Some(other) => Err(other_ip_version(*other, *group).into()),
+                None => Ok(()),
+            },
+            Sources::Any => Ok(()),
+        }
+    }
+}
+
+impl SenderConfig {
+    /// Refuse settings that cannot work.
+    pub(super) fn check(&self) -> Result<()> {
+        check_group(self.group)?;
+        if self.port == 0 {
+            return Err(Error::Invalid("port must be from 1 to 65535, got 0".into()));
+        }
+        if let Some(rate) = self.rate.filter(|rate| !rate.is_valid()) {
+            let (Rate::Datagrams(number) | Rate::Bits(number)) = rate;
+            return Err(Error::Invalid(format!("rate must be a finite number greater than 0, got {number}")));
+        }
+        if self.interface == InterfaceName::Default { check_zone(self.group) } else { Ok(()) }
+    }
+}
+
+impl RingConfig {
+    /// Refuse a capacity out of range.
+    pub(super) fn check(&self) -> Result<()> {
+        if (1..=MAX_RING_CAPACITY).contains(&self.capacity) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("ring must be from 1 to {MAX_RING_CAPACITY} datagrams, got {}", self.capacity)))
+    }
+}
+
+/// Refuse a group that is ambiguous without an interface.
+fn check_zone(group: IpAddr) -> Result<()> {
+    match group {
+        IpAddr::V6(ip) if needs_zone(&ip) => Err(Error::Invalid(format!(
+            "interface must be given for the link-local group {group}, as in {group}%eth0, got none"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,164 @@
+//! Sockets, memberships and schedules of one receiver. They are under one lock, which readers never take: joining,
+//! leaving and repairing memberships do not hold up receiving.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+use super::changes::LinkChanges;
+use super::config::{GroupSpec, ReceiverConfig, missing_group_error};
+use super::events::Level;
+use super::journal::Journal;
+use super::links::choose;
+use super::membership::Memberships;
+use super::socket::{GroupSocket, wildcard};
+use super::socket_set::SocketSet;
+use crate::error::{Error, Result};
+use crate::pure::address::Interfaces;
+use crate::sys;
+
+/// How long after a failure to list the interfaces the repair is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Everything about a receiver that changes rarely.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) sockets: SocketSet,
+    pub(super) memberships: Memberships,
+    next_rejoin: Option<Instant>,
+    /// Changes that could not be repaired yet, and when to try again.
+    deferred_changes: Option<LinkChanges>,
+    retry_at: Option<Instant>,
+    /// The failure that was reported last, until a repair succeeds.
+    last_failure: Option<String>,
+}
+
+impl Control {
+    /// Open the sockets and join the groups, or return an error and leave nothing behind.
+    pub(super) fn open(
+        config: ReceiverConfig,
+        groups: &[GroupSpec],
+        socket: Option<Socket>,
+        journal: Arc<Journal>,
+    ) -> Result<Self> {
+        config.check(groups)?;
+        let config = match &socket {
+            Some(socket) => adopted_config(config, socket)?,
+            None => config,
+        };
+        let mut sockets = SocketSet::new(config.clone())?;
+        let mut memberships = Memberships::new(journal)?;
+        if let Some(socket) = socket {
+            let (address, zone) = bind_address(&config, groups)?;
+            sockets.add(GroupSocket::adopt(&config, socket, address, zone)?)?;
+        } else if groups.is_empty() || config.bind.is_some() {
+            let (address, zone) = bind_address(&config, groups)?;
+            sockets.add(GroupSocket::open(&config, address, zone)?)?;
+        }
+        // A single group of an IP version is bound to; several share the wildcard.
+        let is_single = |group: IpAddr| groups.iter().all(|g| g.group == group || g.group.is_ipv4() != group.is_ipv4());
+        let first = |v4: bool| groups.iter().map(|spec| spec.group).find(|group| group.is_ipv4() == v4);
+        let (v4, v6) = (first(true).is_some_and(is_single), first(false).is_some_and(is_single));
+        memberships.join(groups, &mut sockets, |spec| if spec.group.is_ipv4() { v4 } else { v6 })?;
+        Ok(Self {
+            next_rejoin: config.rejoin.map(|period| Instant::now() + period),
+            sockets,
+            memberships,
+            deferred_changes: None,
+            retry_at: None,
+            last_failure: None,
+        })
+    }
+
+    /// Join more groups: all of them or none.
+    pub(super) fn join(&mut self, groups: &[GroupSpec]) -> Result<()> {
+        self.sockets.table()?;
+        self.memberships.join(groups, &mut self.sockets, |_| false)
+    }
+
+    /// The time until there is something to do although nothing reports it.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
+        let look = self.sockets.table().ok().and_then(|table| table.monitor.due());
+        [look, until(self.next_rejoin), until(self.retry_at)].into_iter().flatten().min()
+    }
+
+    /// Replace what a forked process cannot share with its parent.
+    pub(super) fn settle_after_fork(&mut self) -> Result<()> {
+        self.sockets.renew_after_fork()?;
+        self.memberships.watch_again(&self.sockets)?;
+        self.deferred_changes.get_or_insert_default().merge(LinkChanges::everything());
+        Ok(())
+    }
+
+    /// Repair what the network did to the memberships, and rejoin them if that is due. A failure becomes an event, and
+    /// the repair is tried again later.
+    pub(super) fn attend(&mut self) {
+        match self.repair() {
+            Ok(()) => self.last_failure = None,
+            // The receiver was closed in the meantime.
+            Err(Error::Closed(_)) => return,
+            Err(e) => {
+                self.retry_at = Some(Instant::now() + RETRY);
+                let text = e.to_string();
+                if self.last_failure.as_ref() != Some(&text) {
+                    self.memberships.journal.push(Level::Warning, text.clone());
+                    self.last_failure = Some(text);
+                }
+            }
+        }
+        if let (Some(at), Some(period)) = (self.next_rejoin, self.sockets.config.rejoin) {
+            let now = Instant::now();
+            if at <= now {
+                self.next_rejoin = Some(now + period);
+                self.memberships.rejoin_all();
+            }
+        }
+    }
+
+    fn repair(&mut self) -> Result<()> {
+        self.retry_at = None;
+        if let Some(changes) = LinkChanges::read(&self.sockets.table()?.monitor)? {
+            self.deferred_changes.get_or_insert_default().merge(changes);
+        }
+        let Some(changes) = self.deferred_changes.take() else { return Ok(()) };
+        self.memberships.heal(&changes, &mut self.sockets).inspect_err(|_| {
+            // The monitor does not report these changes again.
+            self.deferred_changes = Some(changes);
+        })
+    }
+
+    /// Release everything.
+    pub(super) fn clear(&mut self) {
+        self.memberships.clear();
+        self.sockets.clear();
+    }
+}
+
+/// The configuration for an adopted socket. Its owner may read from it later, and may have given it a larger buffer.
+fn adopted_config(mut config: ReceiverConfig, socket: &Socket) -> Result<ReceiverConfig> {
+    let reported = socket.recv_buffer_size().map_err(|e| Error::system("adopt a socket", e))?;
+    config.coalesce = false;
+    config.recv_buffer = config.recv_buffer.filter(|requested| sys::usable_buffer(reported) < *requested);
+    Ok(config)
+}
+
+/// The address and zone of the first socket if the caller gave an address, a socket, or no group.
+fn bind_address(config: &ReceiverConfig, groups: &[GroupSpec]) -> Result<(IpAddr, u32)> {
+    let zone = match groups.first().map(|spec| &spec.interface) {
+        Some(Interfaces::One(name)) => choose(name)?.index,
+        _ => 0,
+    };
+    if let Some(address) = config.bind {
+        let address = if address.is_multicast() && !sys::BINDS_TO_GROUP { wildcard(address) } else { address };
+        return Ok((address, zone));
+    }
+    let [first, rest @ ..] = groups else {
+        return Err(missing_group_error());
+    };
+    let single = rest.iter().all(|spec| spec.group == first.group);
+    let to_group = single && sys::BINDS_TO_GROUP && config.strict;
+    Ok((if to_group { first.group } else { wildcard(first.group) }, zone))
+}

@@ -1,0 +1,355 @@
+//! Requested groups and active memberships: joining and leaving.
+//!
+//! A join request is what the user asked to join. Its active memberships are the interfaces where it is joined now.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::config::GroupSpec;
+use super::events::Level;
+use super::journal::Journal;
+use super::links::{Chosen, Interface, Snapshot, choose, find, snapshot};
+use super::socket::GroupSocket;
+use super::socket_set::SocketSet;
+use crate::errno;
+use crate::error::{Error, Result};
+use crate::pure::address::{InterfaceName, Interfaces};
+use crate::pure::filter::Membership;
+use crate::sys::Routes;
+
+/// One group, joined on one interface.
+#[derive(Debug)]
+pub(super) struct ActiveMembership {
+    pub(super) membership: Membership,
+    pub(super) on: Chosen,
+    pub(super) socket: Arc<GroupSocket>,
+    /// Its interface was not ready at some time since it was joined: it is joined again when the interface is ready.
+    pub(super) broken: bool,
+}
+
+/// A group as the user asked to join it.
+#[derive(Debug)]
+pub(super) struct JoinRequest {
+    pub(super) spec: GroupSpec,
+    /// Names of the interfaces on which the user left it, of several or all.
+    pub(super) left: Vec<String>,
+    pub(super) active: Vec<ActiveMembership>,
+    /// The user left it completely.
+    over: bool,
+}
+
+/// An interface as the user names it, and its index if it exists.
+struct Place<'a> {
+    interface: &'a InterfaceName,
+    index: Option<u32>,
+}
+
+impl JoinRequest {
+    /// Whether the place means the whole request: no interface, or the name that it was joined with.
+    fn is_meant_by(&self, place: &Place<'_>) -> bool {
+        *place.interface == InterfaceName::Default || self.spec.interface == Interfaces::One(place.interface.clone())
+    }
+
+    fn is_at(&self, place: &Place<'_>) -> bool {
+        self.is_meant_by(place) || self.active.iter().any(|active| Some(active.on.index) == place.index)
+    }
+
+    /// Leave it at this place. Returns the (group, interface) pairs that were left.
+    fn leave(&mut self, place: &Place<'_>, left: &mut Vec<(IpAddr, u32)>) -> Result<()> {
+        let whole = self.is_meant_by(place);
+        let (leaving, kept): (Vec<_>, Vec<_>) =
+            self.active.drain(..).partition(|active| whole || Some(active.on.index) == place.index);
+        self.active = kept;
+        let none_kept = self.active.is_empty() && !leaving.is_empty();
+        self.over = whole || (none_kept && matches!(self.spec.interface, Interfaces::One(_)));
+        let mut result = Ok(());
+        for active in leaving {
+            match active.socket.leave(&active.membership) {
+                Err(e) if !active.broken => {
+                    let what = format!("leave {}{}", self.spec.group, active.on.phrase());
+                    result = Err(Error::system(what, e));
+                    self.over = false;
+                    self.active.push(active);
+                    continue;
+                }
+                // The kernel may have dropped a broken membership already.
+                Err(_) => active.socket.forget(&active.membership),
+                Ok(()) => {}
+            }
+            left.push((self.spec.group, active.on.index));
+            self.left.push(active.on.name);
+        }
+        result
+    }
+
+    /// Whether the user wants it, but no interface receives it.
+    fn is_out(&self) -> bool {
+        let one = matches!(self.spec.interface, Interfaces::One(_));
+        (one || self.left.is_empty()) && self.active.iter().all(|active| active.broken)
+    }
+}
+
+/// All join requests of a receiver.
+#[derive(Debug)]
+pub(super) struct Memberships {
+    pub(super) requests: Vec<JoinRequest>,
+    /// The groups and interfaces of all active memberships.
+    pub(super) joined: HashSet<(IpAddr, u32)>,
+    /// The interfaces at the last look.
+    pub(super) links: Snapshot,
+    watches_routes: bool,
+    pub(super) journal: Arc<Journal>,
+}
+
+impl Memberships {
+    /// Make an empty set. The monitor must exist already, so that no change is missed.
+    pub(super) fn new(journal: Arc<Journal>) -> Result<Self> {
+        Ok(Self { requests: Vec::new(), joined: HashSet::new(), links: snapshot()?, watches_routes: false, journal })
+    }
+
+    /// All active memberships.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Membership> {
+        self.requests.iter().flat_map(|request| &request.active).map(|active| &active.membership)
+    }
+
+    /// Join all of these groups or none. `is_single` says whether a socket can be bound to a group.
+    pub(super) fn join(
+        &mut self,
+        specs: &[GroupSpec],
+        sockets: &mut SocketSet,
+        is_single: impl Fn(&GroupSpec) -> bool,
+    ) -> Result<()> {
+        self.links = snapshot()?;
+        let routes = Routes::open();
+        let before = self.requests.len();
+        for spec in specs {
+            if let Err(e) = self.join_one(spec, &routes, sockets, is_single(spec)) {
+                for request in self.requests.split_off(before) {
+                    self.withdraw(&request);
+                }
+                return Err(e);
+            }
+        }
+        self.report_selected(before);
+        self.update_outage();
+        Ok(())
+    }
+
+    fn already_joined(&self, spec: &GroupSpec, phrase: &str) -> Error {
+        let otherwise =
+            |request: &JoinRequest| request.spec.group == spec.group && request.spec.sources != spec.sources;
+        let hint = match self.requests.iter().any(otherwise) {
+            true => " for other sources (leave it first, then join it with all of its sources)",
+            false => "",
+        };
+        Error::Invalid(format!("cannot join {}{phrase}: already joined{hint}", spec.group))
+    }
+
+    fn join_one(
+        &mut self,
+        spec: &GroupSpec,
+        routes: &Routes,
+        sockets: &mut SocketSet,
+        bind_to_group: bool,
+    ) -> Result<()> {
+        if spec.interface.is_default() && !self.watches_routes {
+            watch_routes(sockets)?;
+            self.watches_routes = true;
+        }
+        let mut request = JoinRequest { spec: spec.clone(), left: Vec::new(), active: Vec::new(), over: false };
+        let mut skipped = Vec::new();
+        let mut repeated = None;
+        let must_succeed = matches!(spec.interface, Interfaces::One(_));
+        for on in self.initial_interfaces(spec, routes, &mut skipped)? {
+            if self.joined.contains(&(spec.group, on.index)) {
+                repeated = Some(on.phrase());
+                continue;
+            }
+            match self.activate(&mut request, on.clone(), sockets, bind_to_group) {
+                Ok(()) => {}
+                Err(e) if must_succeed || !is_of_one_interface(&e) => {
+                    self.withdraw(&request);
+                    return Err(e);
+                }
+                Err(e) => skipped.push((on.name, e.to_string())),
+            }
+        }
+        if request.active.is_empty() {
+            return Err(match repeated {
+                Some(phrase) => self.already_joined(spec, &phrase),
+                None => no_interface(spec, &skipped),
+            });
+        }
+        self.report_unusable(&mut request, skipped);
+        self.requests.push(request);
+        Ok(())
+    }
+
+    /// Report the interfaces where a new request is not joined, and those that are down.
+    fn report_unusable(&self, request: &mut JoinRequest, skipped: Vec<(String, String)>) {
+        let group = request.spec.group;
+        for (name, reason) in skipped {
+            // On most hosts the loopback interface does not support multicast, and groups are received without it.
+            let expected = self.links.values().any(|interface| interface.name == name && interface.loopback);
+            let level = if expected { Level::Debug } else { Level::Info };
+            self.journal.push(level, format!("{group} is not joined on {name}: {reason}"));
+        }
+        for active in &mut request.active {
+            if self.links.get(&active.on.index).is_some_and(|on| !on.up) {
+                active.broken = true;
+                let text = format!("{} is down and does not receive {group}", active.on.name);
+                self.journal.push(Level::Warning, text);
+            }
+        }
+    }
+
+    /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
+    fn initial_interfaces(
+        &self,
+        spec: &GroupSpec,
+        routes: &Routes,
+        skipped: &mut Vec<(String, String)>,
+    ) -> Result<Vec<Chosen>> {
+        let mut found = Vec::new();
+        let mut consider = |name: String, interface: Option<&Interface>| match interface
+            .map(|interface| (interface, interface.unusable_reason()))
+        {
+            Some((interface, None)) => found.push(Chosen::from(interface)),
+            Some((_, Some(reason))) => skipped.push((name, reason.to_owned())),
+            None => skipped.push((name, "there is no such interface".to_owned())),
+        };
+        match &spec.interface {
+            Interfaces::One(InterfaceName::Default) => {
+                found.push(self.by_route(spec.group, routes)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
+            }
+            Interfaces::One(name) => found.push(find(name, &self.links).map_or_else(|| choose(name), Ok)?),
+            Interfaces::All => {
+                self.links.values().for_each(|interface| consider(interface.name.clone(), Some(interface)))
+            }
+            Interfaces::Several(names) => names.iter().for_each(|name| {
+                let interface = find(name, &self.links).and_then(|on| self.links.get(&on.index));
+                consider(interface.map_or_else(|| name.to_string(), |found| found.name.clone()), interface);
+            }),
+        }
+        Ok(found)
+    }
+
+    /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
+    pub(super) fn by_route(&self, group: IpAddr, routes: &Routes) -> Result<Option<Chosen>> {
+        let index = routes.interface(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
+        Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
+    }
+
+    /// Join a request on an interface.
+    pub(super) fn activate(
+        &mut self,
+        request: &mut JoinRequest,
+        on: Chosen,
+        sockets: &mut SocketSet,
+        bind_to_group: bool,
+    ) -> Result<()> {
+        let GroupSpec { group, sources, .. } = &request.spec;
+        let membership = Membership { group: *group, interface: on.index, sources: sources.clone() };
+        let what = format!("join {group}{}", on.phrase());
+        let socket = sockets.join(&membership, &what, bind_to_group)?;
+        self.joined.insert((*group, on.index));
+        request.active.push(ActiveMembership { membership, on, socket, broken: false });
+        Ok(())
+    }
+
+    /// Leave everything that a request joined.
+    fn withdraw(&mut self, request: &JoinRequest) {
+        for active in &request.active {
+            self.deactivate(active);
+        }
+    }
+
+    /// Leave one membership, and ignore errors: its interface can be gone.
+    pub(super) fn deactivate(&mut self, active: &ActiveMembership) {
+        self.joined.remove(&(active.membership.group, active.membership.interface));
+        active.socket.forget(&active.membership);
+    }
+
+    /// Leave groups: on one interface, or everywhere for the default interface. If one of them is not joined there, none
+    /// is left.
+    pub(super) fn leave(&mut self, groups: &[IpAddr], interface: &InterfaceName) -> Result<()> {
+        // An interface that is gone can still be left by the name that the group was joined with.
+        let on = choose(interface);
+        let place = Place { interface, index: on.as_ref().map(|on| on.index).ok() };
+        for group in groups {
+            if !self.requests.iter().any(|request| request.spec.group == *group && request.is_at(&place)) {
+                return Err(Error::Invalid(format!("cannot leave {group}{}: not joined", on?.phrase())));
+            }
+        }
+        let mut result = Ok(());
+        let mut left = Vec::new();
+        for request in self.requests.iter_mut().filter(|request| groups.contains(&request.spec.group)) {
+            result = result.and(request.leave(&place, &mut left));
+        }
+        for pair in &left {
+            self.joined.remove(pair);
+        }
+        self.requests.retain(|request| !request.over);
+        self.update_outage();
+        result
+    }
+
+    /// Let a new monitor report what the old one did.
+    pub(super) fn watch_again(&self, sockets: &SocketSet) -> Result<()> {
+        if self.watches_routes { watch_routes(sockets) } else { Ok(()) }
+    }
+
+    /// Forget everything.
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
+        self.joined.clear();
+        self.update_outage();
+    }
+
+    /// Record whether some group has no working interface.
+    pub(super) fn update_outage(&self) {
+        let is_out = self.requests.iter().any(JoinRequest::is_out);
+        self.journal.count(|counts| counts.set_outage(is_out));
+    }
+
+    /// Report the interfaces that the routes selected for the requests from `first` on.
+    fn report_selected(&self, first: usize) {
+        let mut selected: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
+        for request in self.requests[first..].iter().filter(|request| request.spec.interface.is_default()) {
+            for active in request.active.iter().filter(|active| active.on.index != 0) {
+                selected.entry(&active.on.name).or_default().push(request.spec.group);
+            }
+        }
+        for (name, groups) in selected {
+            let text = match groups[..] {
+                [group] => format!("{group} is joined on {name}, which the routing table selects"),
+                _ => format!(
+                    "{} groups ({} first) are joined on {name}, which the routing table selects",
+                    groups.len(),
+                    groups[0]
+                ),
+            };
+            self.journal.push(Level::Info, text);
+        }
+    }
+}
+
+fn watch_routes(sockets: &SocketSet) -> Result<()> {
+    sockets.table()?.monitor.watch_routes().map_err(|e| Error::system("watch the routes", e))
+}
+
+/// Whether an error concerns one interface alone, and not the process or the host.
+fn is_of_one_interface(error: &Error) -> bool {
+    let scarce = [errno::TOO_MANY_FILES, errno::NO_BUFFERS];
+    matches!(error, Error::System { source, .. } if source.raw_os_error().is_some_and(|code| !scarce.contains(&code)))
+}
+
+/// The error for a group that could not be joined on any interface.
+fn no_interface(spec: &GroupSpec, skipped: &[(String, String)]) -> Error {
+    let what = format!("join {} on any interface", spec.group);
+    Error::system(what, std::io::Error::from_raw_os_error(errno::NO_DEVICE)).advise(|_| {
+        let reasons: Vec<String> = skipped.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+        Some(reasons.join("; "))
+    })
+}

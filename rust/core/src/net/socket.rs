@@ -1,0 +1,371 @@
+//! One socket of a receiver: its options, its memberships and its filter.
+//!
+//! A receiver has several sockets if one cannot hold all of its groups.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
+
+use super::config::ReceiverConfig;
+use super::fork::ForkSafeMutex;
+use super::stats::DropTotal;
+use crate::errno;
+use crate::error::{Error, Result};
+use crate::pure::address::needs_zone;
+use crate::pure::filter::{Filter, Membership, Sources};
+use crate::sys::{self, Arrival, SourceCall};
+
+/// Make a socket that shares the kernel's socket with a descriptor (on Windows: a handle) of the caller.
+pub fn duplicate(descriptor: i64) -> Result<Socket> {
+    sys::duplicate(descriptor).map_err(|e| Error::system("duplicate a socket", e))
+}
+
+/// A bound socket that groups are joined on.
+#[derive(Debug)]
+pub(super) struct GroupSocket {
+    socket: Socket,
+    domain: Domain,
+    /// The bound address; unspecified for the wildcard, which receives every group.
+    bound: IpAddr,
+    /// The interface it is bound to, if its group requires one.
+    zone: Option<u32>,
+    /// The kernel delivers nothing but the groups joined on this very socket.
+    is_filtered_by_kernel: bool,
+    rules: ForkSafeMutex<Rules>,
+    /// It refused one more group.
+    full: AtomicBool,
+    /// The kernel reports the destination of each datagram.
+    reports_destination: AtomicBool,
+    drops: ForkSafeMutex<DropTotal>,
+}
+
+/// What a socket delivers.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    filter: Filter,
+    /// The group and the interface of every datagram, if there can be only one. The kernel then does not have to report
+    /// them, which saves about 50 ns a datagram.
+    sole: Option<(IpAddr, u32)>,
+}
+
+impl Rules {
+    /// Whether to deliver a received buffer. Completes its destination if the kernel does not report it.
+    #[inline]
+    pub(super) fn admit(&mut self, arrival: &mut Arrival, strict: bool) -> bool {
+        let told = &mut arrival.told;
+        if let Some((group, interface)) = self.sole {
+            (told.destination, told.interface) = (Some(group), interface);
+            return true;
+        }
+        let sender = arrival.sender.ip();
+        !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender))
+    }
+}
+
+impl AsRef<Socket> for GroupSocket {
+    fn as_ref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl GroupSocket {
+    /// Open a socket that is bound to `address` and the configured port.
+    pub(super) fn open(config: &ReceiverConfig, address: IpAddr, zone: u32) -> Result<Self> {
+        let socket = Socket::new(domain_of(address), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(|e| Error::system(format!("open a socket for port {}", config.port), e))?;
+        let opened = Self::configured(config, socket, address, zone)?;
+        opened.bind(config, zone)?;
+        Ok(opened)
+    }
+
+    /// Open an unbound socket. It can hold memberships and receives nothing.
+    pub(super) fn open_holder(group: IpAddr) -> Result<Self> {
+        let socket = Socket::new(domain_of(group), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(|e| Error::system(format!("open a socket to join {group} on"), e))?;
+        Self::from_socket(socket, wildcard(group), 0)
+    }
+
+    /// Adopt a socket of the caller, and bind it unless it is bound.
+    pub(super) fn adopt(config: &ReceiverConfig, socket: Socket, address: IpAddr, zone: u32) -> Result<Self> {
+        let failed = |e| Error::system("adopt a socket", e);
+        if socket.r#type().map_err(failed)? != Type::DGRAM {
+            return Err(Error::Invalid("sock must be a datagram socket, got another type".into()));
+        }
+        let local = socket
+            .local_addr()
+            .map_err(failed)?
+            .as_socket()
+            .ok_or_else(|| Error::Invalid("sock must be an IPv4 or IPv6 socket, got another family".into()))?;
+        if local.is_ipv4() != address.is_ipv4() {
+            let version = if local.is_ipv4() { 4 } else { 6 };
+            return Err(Error::Invalid(format!(
+                "sock must be of the same IP version as {address}, got an IPv{version} socket"
+            )));
+        }
+        let is_bound = local.port() != 0;
+        let bound = if is_bound { local.ip() } else { address };
+        let adopted = Self::configured(config, socket, bound, zone)?;
+        if !is_bound {
+            adopted.bind(config, zone)?;
+        }
+        // The owner holds the socket too, and can join any group on it.
+        adopted.request_destination().map_err(failed)?;
+        Ok(adopted)
+    }
+
+    fn bind(&self, config: &ReceiverConfig, zone: u32) -> Result<()> {
+        let place = format!("port {} ({})", config.port, self.bound);
+        if config.share {
+            self.share().map_err(|e| Error::system(format!("share {place}"), e))?;
+        }
+        if self.domain == Domain::IPV6 {
+            // The IPv4 groups of a receiver have a socket of their own.
+            self.socket.set_only_v6(true).map_err(|e| Error::system(format!("keep IPv4 off {place}"), e))?;
+        }
+        let address = match self.bound {
+            IpAddr::V4(_) => SocketAddr::new(self.bound, config.port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, config.port, 0, zone).into(),
+        };
+        self.socket.bind(&SockAddr::from(address)).map_err(|e| Error::system(format!("bind to {place}"), e))
+    }
+
+    /// Take a socket and set its options.
+    fn configured(config: &ReceiverConfig, socket: Socket, bound: IpAddr, zone: u32) -> Result<Self> {
+        let mut configured = Self::from_socket(socket, bound, zone)?;
+        configured.is_filtered_by_kernel =
+            configured.set_options(config).map_err(|e| Error::system("set up a receiving socket", e))?;
+        Ok(configured)
+    }
+
+    fn from_socket(socket: Socket, bound: IpAddr, zone: u32) -> Result<Self> {
+        Ok(Self {
+            socket,
+            domain: domain_of(bound),
+            bound,
+            zone: matches!(bound, IpAddr::V6(ip) if ip.is_multicast() && needs_zone(&ip)).then_some(zone),
+            is_filtered_by_kernel: false,
+            rules: ForkSafeMutex::new(Rules::default())?,
+            full: AtomicBool::new(false),
+            reports_destination: AtomicBool::new(false),
+            drops: ForkSafeMutex::new(DropTotal::default())?,
+        })
+    }
+
+    fn set_options(&self, config: &ReceiverConfig) -> io::Result<bool> {
+        if self.domain == Domain::IPV6 {
+            self.socket.set_multicast_loop_v6(config.loopback)?;
+        } else {
+            self.socket.set_multicast_loop_v4(config.loopback)?;
+        }
+        if let Some(bytes) = config.recv_buffer {
+            self.grow_buffer(bytes)?;
+        }
+        let wanted = sys::Wanted {
+            strict: config.strict,
+            timestamps: config.timestamps,
+            ttl: config.ttl,
+            coalesce: config.coalesce,
+        };
+        sys::prepare_receiver(&self.socket, self.domain, wanted)
+    }
+
+    /// Request a receive buffer, with privileges if the ordinary way grants less. A smaller buffer is not an error:
+    /// [`GroupSocket::buffer`] returns the actual size.
+    fn grow_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket.set_recv_buffer_size(bytes)?;
+        if self.buffer()? < bytes {
+            match sys::force_receive_buffer(&self.socket, bytes) {
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Let other sockets on this host use the same port.
+    fn share(&self) -> io::Result<()> {
+        self.socket.set_reuse_address(true)?;
+        #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+        self.socket.set_reuse_port(true)?;
+        Ok(())
+    }
+
+    /// Whether datagrams of this group can reach the socket.
+    pub(super) fn accepts(&self, membership: &Membership) -> bool {
+        self.domain == domain_of(membership.group)
+            && (self.bound.is_unspecified() || self.bound == membership.group)
+            && self.zone.is_none_or(|zone| zone == membership.interface)
+    }
+
+    /// Whether it refused one more group since a group was last left.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// The usable receive buffer in bytes.
+    pub(super) fn buffer(&self) -> io::Result<usize> {
+        Ok(sys::usable_buffer(self.socket.recv_buffer_size()?))
+    }
+
+    /// The bound port.
+    pub(super) fn port(&self) -> io::Result<u16> {
+        Ok(self.socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
+    }
+
+    /// The datagrams that the kernel dropped at this socket, if the system counts them.
+    pub(super) fn kernel_drops(&self) -> io::Result<Option<u64>> {
+        let Some(now) = sys::kernel_drops(&self.socket)? else { return Ok(None) };
+        let mut drops = self.drops.lock().ok_or_else(held_at_fork)?;
+        Ok(Some(drops.update(now)))
+    }
+
+    /// The rules to apply to what is received.
+    #[inline]
+    pub(super) fn rules(&self) -> io::Result<MutexGuard<'_, Rules>> {
+        self.rules.lock().ok_or_else(held_at_fork)
+    }
+
+    /// Join the first group of a new socket, which can stay its only one.
+    pub(super) fn join_first(&self, membership: &Membership) -> io::Result<()> {
+        // Not for IPv6: Linux compares the group alone there, and delivers copies from other interfaces too.
+        let is_sole = self.is_filtered_by_kernel
+            && self.domain == Domain::IPV4
+            && self.bound == membership.group
+            && membership.interface != 0;
+        if is_sole {
+            self.rules()?.sole = Some((membership.group, membership.interface));
+        } else {
+            self.request_destination()?;
+        }
+        self.join_and_admit(membership)
+    }
+
+    /// Join a whole membership or nothing of it.
+    pub(super) fn join(&self, membership: &Membership) -> io::Result<()> {
+        self.request_destination()?;
+        self.join_and_admit(membership)
+    }
+
+    /// Join, and admit its datagrams from the first one on.
+    fn join_and_admit(&self, membership: &Membership) -> io::Result<()> {
+        self.rules()?.filter.add(membership.clone());
+        self.join_in_kernel(membership).inspect_err(|_| self.reject(membership))
+    }
+
+    /// Stop admitting the datagrams of a membership.
+    fn reject(&self, membership: &Membership) {
+        // Without the lock, in a forked process, nothing can be received from this socket either.
+        if let Ok(mut rules) = self.rules() {
+            rules.filter.remove(membership.group, membership.interface);
+        }
+    }
+
+    /// Leave and join again on the same interface. What was received before the call is still admitted.
+    pub(super) fn rejoin(&self, membership: &Membership) -> io::Result<()> {
+        self.leave_regardless(membership);
+        self.join_in_kernel(membership)
+    }
+
+    /// Leave, and ignore errors: the interface can be gone, but the kernel still holds the membership of the socket.
+    pub(super) fn forget(&self, membership: &Membership) {
+        self.leave_regardless(membership);
+        self.reject(membership);
+    }
+
+    fn leave_regardless(&self, membership: &Membership) {
+        // An error means that the kernel does not have the membership, or has removed it all the same.
+        let _ = self.leave_any(membership.group, membership.interface);
+        self.set_full(false);
+    }
+
+    /// Leave what [`GroupSocket::join`] joined.
+    pub(super) fn leave(&self, membership: &Membership) -> io::Result<()> {
+        self.leave_in_kernel(membership)?;
+        self.reject(membership);
+        self.set_full(false);
+        Ok(())
+    }
+
+    /// Let the kernel report the destination of each datagram from now on.
+    fn request_destination(&self) -> io::Result<()> {
+        if !self.reports_destination.load(Ordering::Relaxed) {
+            sys::tell_destination(&self.socket, self.domain)?;
+            self.reports_destination.store(true, Ordering::Relaxed);
+            self.rules()?.sole = None;
+        }
+        Ok(())
+    }
+
+    fn join_in_kernel(&self, membership: &Membership) -> io::Result<()> {
+        let Membership { group, interface, sources } = membership;
+        match sources {
+            Sources::Any => self.join_any(*group, *interface),
+            // If a source fails, only the sources before it are left: the owner of an adopted socket can have joined
+            // others. The error to report is the one of the join.
+            Sources::Only(list) => list.iter().enumerate().try_for_each(|(at, source)| {
+                self.source_call(SourceCall::Join, membership, *source).inspect_err(|_| {
+                    let _ = self.each_source(SourceCall::Leave, membership, &list[..at]);
+                })
+            }),
+            Sources::Except(list) => {
+                self.join_any(*group, *interface)?;
+                self.each_source(SourceCall::Block, membership, list).inspect_err(|_| {
+                    let _ = self.leave_in_kernel(membership);
+                })
+            }
+        }
+    }
+
+    fn leave_in_kernel(&self, membership: &Membership) -> io::Result<()> {
+        match &membership.sources {
+            Sources::Only(list) => self.each_source(SourceCall::Leave, membership, list),
+            Sources::Any | Sources::Except(_) => self.leave_any(membership.group, membership.interface),
+        }
+    }
+
+    fn leave_any(&self, group: IpAddr, interface: u32) -> io::Result<()> {
+        match group {
+            IpAddr::V4(ip) => self.socket.leave_multicast_v4_n(&ip, &InterfaceIndexOrAddress::Index(interface)),
+            IpAddr::V6(ip) => self.socket.leave_multicast_v6(&ip, interface),
+        }
+    }
+
+    fn join_any(&self, group: IpAddr, interface: u32) -> io::Result<()> {
+        match group {
+            IpAddr::V4(ip) => self.socket.join_multicast_v4_n(&ip, &InterfaceIndexOrAddress::Index(interface)),
+            IpAddr::V6(ip) => self.socket.join_multicast_v6(&ip, interface),
+        }
+    }
+
+    fn each_source(&self, call: SourceCall, membership: &Membership, list: &[IpAddr]) -> io::Result<()> {
+        list.iter().try_for_each(|source| self.source_call(call, membership, *source))
+    }
+
+    fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
+        sys::source_call(&self.socket, call, membership.group, membership.interface, source)
+    }
+}
+
+pub(super) fn domain_of(address: IpAddr) -> Domain {
+    if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
+}
+
+/// The wildcard address of the same IP version.
+pub(super) fn wildcard(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The error in a forked process if a thread of the parent holds a lock of this socket.
+fn held_at_fork() -> io::Error {
+    io::Error::from_raw_os_error(errno::NOT_SUPPORTED)
+}

@@ -1,0 +1,261 @@
+//! The sockets of a receiver: which one takes a group, and one descriptor that represents them all.
+//!
+//! A socket can hold a limited number of groups (20 over IPv4 on Linux). Past that, further sockets on the same port are
+//! opened.
+
+use std::io;
+use std::sync::Arc;
+
+use super::config::ReceiverConfig;
+use super::fork::ForkSafeMutex;
+use super::socket::{GroupSocket, wildcard};
+use crate::errno;
+use crate::error::{Error, Result};
+use crate::pure::filter::{Membership, Sources};
+use crate::sys::{self, Monitor, ReadySet, Waker};
+
+/// What a receiver reads from and waits on at one moment. It is replaced as a whole, so that a reader or a waiter can
+/// keep using the one it started with.
+#[derive(Debug)]
+pub(super) struct SocketTable {
+    /// The order never changes: an index identifies a socket.
+    pub(super) sockets: Vec<Arc<GroupSocket>>,
+    /// Represents all sockets and the monitor. Made when there are several sockets, or when its descriptor is needed.
+    pub(super) set: Option<Arc<ReadySet>>,
+    /// Reports changes of the network.
+    pub(super) monitor: Arc<Monitor>,
+    /// Ends every wait once the receiver is closed.
+    pub(super) waker: Arc<Waker>,
+}
+
+impl SocketTable {
+    /// The datagrams that the kernel dropped, if the system counts them, and the smallest receive buffer in bytes.
+    pub(super) fn count(&self) -> io::Result<(Option<u64>, usize)> {
+        let mut drops = None;
+        let mut buffer = usize::MAX;
+        for socket in &self.sockets {
+            if let Some(count) = socket.kernel_drops()? {
+                drops = Some(drops.unwrap_or(0) + count);
+            }
+            buffer = buffer.min(socket.buffer()?);
+        }
+        Ok((drops, buffer))
+    }
+}
+
+/// The current table, or `None` once closed. Locked only to copy or to replace the pointer.
+#[derive(Debug)]
+pub(super) struct CurrentTable(ForkSafeMutex<Option<Arc<SocketTable>>>);
+
+impl CurrentTable {
+    /// Return the current table; `None` once closed.
+    pub(super) fn get(&self) -> Result<Option<Arc<SocketTable>>> {
+        Ok(self.0.lock_or_refuse()?.clone())
+    }
+
+    /// Close it, and return the last table; `None` if it was closed before.
+    pub(super) fn close(&self) -> Option<Arc<SocketTable>> {
+        self.0.lock()?.take()
+    }
+
+    /// Replace the table. Returns false once closed.
+    fn replace(&self, table: &Arc<SocketTable>) -> Result<bool> {
+        let mut current = self.0.lock_or_refuse()?;
+        let is_open = current.is_some();
+        if is_open {
+            *current = Some(Arc::clone(table));
+        }
+        Ok(is_open)
+    }
+}
+
+/// Opens sockets and keeps the current table up to date.
+#[derive(Debug)]
+pub(super) struct SocketSet {
+    /// The first socket settles the port.
+    pub(super) config: ReceiverConfig,
+    /// The table that was last published in `current`; `None` once closed.
+    table: Option<Arc<SocketTable>>,
+    current: Arc<CurrentTable>,
+    /// Unbound sockets that only hold memberships: if one socket receives all groups of the host, another bound one
+    /// would receive them twice.
+    holders: Vec<Arc<GroupSocket>>,
+}
+
+impl SocketSet {
+    pub(super) fn new(config: ReceiverConfig) -> Result<Self> {
+        let table = Arc::new(SocketTable {
+            sockets: Vec::new(),
+            set: None,
+            monitor: Arc::new(open_monitor()?),
+            waker: Arc::new(open_waker()?),
+        });
+        let current = Arc::new(CurrentTable(ForkSafeMutex::new(Some(Arc::clone(&table)))?));
+        Ok(Self { config, table: Some(table), current, holders: Vec::new() })
+    }
+
+    /// The cell that always holds the current table.
+    pub(super) fn current(&self) -> Arc<CurrentTable> {
+        Arc::clone(&self.current)
+    }
+
+    /// The current table, or the error for a closed receiver.
+    pub(super) fn table(&self) -> Result<&Arc<SocketTable>> {
+        self.table.as_ref().ok_or_else(|| self.closed())
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        Error::Closed(format!("the receiver on port {} is closed", self.config.port))
+    }
+
+    fn publish(&mut self, table: SocketTable) -> Result<()> {
+        let table = Arc::new(table);
+        if !self.current.replace(&table)? {
+            return Err(self.closed());
+        }
+        self.table = Some(table);
+        Ok(())
+    }
+
+    /// Replace everything that a forked process must not share with its parent: both would read the same events, and a
+    /// wait here must not end when the parent closes the receiver.
+    pub(super) fn renew_after_fork(&mut self) -> Result<()> {
+        let (monitor, waker) = (open_monitor()?, open_waker()?);
+        let old = self.table()?;
+        let sockets = old.sockets.clone();
+        let set = match old.set {
+            Some(_) => Some(Arc::new(ready_set(&sockets, &monitor, &self.config)?)),
+            None => None,
+        };
+        self.publish(SocketTable { sockets, set, monitor: Arc::new(monitor), waker: Arc::new(waker) })
+    }
+
+    /// Add a bound socket.
+    pub(super) fn add(&mut self, socket: GroupSocket) -> Result<Arc<GroupSocket>> {
+        let socket = Arc::new(socket);
+        let port = socket.port().map_err(|e| Error::system("read the port of a socket", e))?;
+        // Every step that can fail comes first, so that the socket is added completely or not at all.
+        let old = self.table()?;
+        let set = if old.sockets.is_empty() { old.set.clone() } else { Some(self.find_or_make_set()?) };
+        if let Some(set) = &set {
+            set.add((*socket).as_ref(), old.sockets.len()).map_err(cannot_watch)?;
+        }
+        let table = SocketTable {
+            sockets: old.sockets.iter().chain([&socket]).map(Arc::clone).collect(),
+            set,
+            monitor: Arc::clone(&old.monitor),
+            waker: Arc::clone(&old.waker),
+        };
+        self.config.port = port;
+        self.publish(table)?;
+        Ok(socket)
+    }
+
+    /// Return the set that represents all sockets. Make it if there is none yet.
+    pub(super) fn gather(&mut self) -> Result<Arc<ReadySet>> {
+        let set = self.find_or_make_set()?;
+        let old = self.table()?;
+        if old.set.is_none() {
+            let table = SocketTable {
+                sockets: old.sockets.clone(),
+                set: Some(Arc::clone(&set)),
+                monitor: Arc::clone(&old.monitor),
+                waker: Arc::clone(&old.waker),
+            };
+            self.publish(table)?;
+        }
+        Ok(set)
+    }
+
+    fn find_or_make_set(&self) -> Result<Arc<ReadySet>> {
+        let SocketTable { set, sockets, monitor, .. } = &**self.table()?;
+        match set {
+            Some(set) => Ok(Arc::clone(set)),
+            None => Ok(Arc::new(ready_set(sockets, monitor, &self.config)?)),
+        }
+    }
+
+    /// Join on a socket that accepts the group and has room, or on a new one. `what` describes the operation in errors;
+    /// `bind_to_group` allows a new socket to be bound to the group.
+    pub(super) fn join(
+        &mut self,
+        membership: &Membership,
+        what: &str,
+        bind_to_group: bool,
+    ) -> Result<Arc<GroupSocket>> {
+        let mut full: Vec<(Arc<GroupSocket>, io::Error)> = Vec::new();
+        let candidates = self.table()?.sockets.iter().chain(&self.holders);
+        for socket in candidates.filter(|socket| socket.accepts(membership) && !socket.is_full()) {
+            match socket.join(membership) {
+                Ok(()) => return Ok(Arc::clone(socket)),
+                Err(e) if is_full(&e) => full.push((Arc::clone(socket), e)),
+                // The owner of an adopted socket joined it, or it is joined on the interface that the routes selected.
+                Err(e) if e.raw_os_error() == Some(errno::ADDRESS_IN_USE) => {
+                    return Err(Error::Invalid(format!("cannot {what}: already joined on this socket")));
+                }
+                Err(e) => return Err(Error::system(what, e)),
+            }
+        }
+        let config = &self.config;
+        let receives_all = sys::HEARS_ALL && !config.strict;
+        let socket = if receives_all && !full.is_empty() {
+            let holder = GroupSocket::open_holder(membership.group)?;
+            holder.join(membership).map_err(|e| cannot_join(what, e, membership))?;
+            let holder = Arc::new(holder);
+            self.holders.push(Arc::clone(&holder));
+            holder
+        } else {
+            let may_open = config.share && config.bind.is_none();
+            if !may_open && !full.is_empty() {
+                return Err(cannot_join(what, full.swap_remove(0).1, membership));
+            }
+            let to_group = bind_to_group && sys::BINDS_TO_GROUP && config.strict && config.share;
+            let address = if to_group { membership.group } else { wildcard(membership.group) };
+            let socket = GroupSocket::open(config, address, membership.interface)?;
+            socket.join_first(membership).map_err(|e| cannot_join(what, e, membership))?;
+            self.add(socket)?
+        };
+        // Only now is it certain that the sockets were full, and not that the group has too many sources.
+        full.iter().for_each(|(socket, _)| socket.set_full(true));
+        Ok(socket)
+    }
+
+    /// Release all sockets. Readers and waiters keep theirs until they return.
+    pub(super) fn clear(&mut self) {
+        self.holders.clear();
+        self.table = None;
+    }
+}
+
+fn ready_set(sockets: &[Arc<GroupSocket>], monitor: &Monitor, config: &ReceiverConfig) -> Result<ReadySet> {
+    let set = ReadySet::new(monitor, config.rejoin).map_err(cannot_watch)?;
+    for (index, socket) in sockets.iter().enumerate() {
+        set.add((**socket).as_ref(), index).map_err(cannot_watch)?;
+    }
+    Ok(set)
+}
+
+fn open_monitor() -> Result<Monitor> {
+    Monitor::new().map_err(|e| Error::system("watch the interfaces", e))
+}
+
+fn open_waker() -> Result<Waker> {
+    Waker::new().map_err(|e| Error::system("open a receiver's wake-up descriptor", e))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| errno::FULL.contains(&code))
+}
+
+fn cannot_join(what: &str, error: io::Error, membership: &Membership) -> Error {
+    let full = is_full(&error);
+    let limit = match &membership.sources {
+        Sources::Only(list) | Sources::Except(list) if list.len() > 1 => sys::SOURCE_LIMIT,
+        _ => sys::MEMBERSHIP_LIMIT,
+    };
+    Error::system(what, error).advise(|_| full.then(|| limit.to_owned()))
+}
+
+fn cannot_watch(e: io::Error) -> Error {
+    Error::system("watch a receiver's sockets", e)
+}

@@ -1,0 +1,120 @@
+//! The counters of receivers, senders and rings.
+
+use std::time::{Duration, Instant};
+
+/// What became of the datagrams that reached a receiver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReceiverStats {
+    /// Complete datagrams that were received for joined groups.
+    pub received: u64,
+    /// Their payload bytes.
+    pub bytes_received: u64,
+    /// Datagrams that the kernel dropped because the receive buffer was full, if the system counts them.
+    pub kernel_drops: Option<u64>,
+    /// Datagrams that were delivered without their end, or without all of their control messages.
+    pub truncated: u64,
+    /// Datagrams that were discarded because their group, interface or source is not joined.
+    pub filtered: u64,
+    /// Requested receive buffer in bytes, if any was requested.
+    pub recv_buffer_requested: Option<usize>,
+    /// Actual receive buffer in bytes, of the smallest socket.
+    pub recv_buffer_actual: usize,
+    /// Sockets in use.
+    pub sockets: usize,
+    /// Memberships that were joined again, or on an interface that appeared later.
+    pub rejoins: u64,
+    /// Changes of interfaces that groups are joined on.
+    pub interface_events: u64,
+    /// How long at least one group had no working interface.
+    pub outage: Duration,
+}
+
+/// The counters of a sender.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SenderStats {
+    /// Messages that the kernel accepted.
+    pub sent: u64,
+    /// Their payload bytes.
+    pub bytes_sent: u64,
+    /// Of the messages, those that were coalesced with others.
+    pub coalesced: u64,
+}
+
+/// The counters of a ring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RingStats {
+    /// Datagrams that were dropped because the ring was full, and those that were in it when it was closed.
+    pub drops: u64,
+    /// The most datagrams that were in it at once.
+    pub high_water: usize,
+}
+
+/// How often memberships changed, and how long groups were not received.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MembershipCounts {
+    pub(super) rejoins: u64,
+    pub(super) interface_events: u64,
+    /// The outages that are over.
+    outage: Duration,
+    /// The start of the outage that lasts.
+    outage_since: Option<Instant>,
+}
+
+impl MembershipCounts {
+    /// Record whether some group has no working interface now.
+    pub(super) fn set_outage(&mut self, is_out: bool) {
+        match (is_out, self.outage_since) {
+            (true, None) => self.outage_since = Some(Instant::now()),
+            (false, Some(_)) => {
+                self.outage = self.outage();
+                self.outage_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// How long in total some group has had no working interface.
+    pub(super) fn outage(&self) -> Duration {
+        self.outage + self.outage_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// The running total of a 32-bit drop counter of the kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DropTotal {
+    last: u32,
+    total: u64,
+}
+
+impl DropTotal {
+    /// Add what the counter gained since the last call, and return the total.
+    pub(super) fn update(&mut self, now: u32) -> u64 {
+        self.total += u64::from(now.wrapping_sub(self.last));
+        self.last = now;
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_total_survives_a_wrap_of_the_counter() {
+        let mut total = DropTotal::default();
+        assert_eq!(total.update(u32::MAX), u64::from(u32::MAX));
+        assert_eq!(total.update(4), u64::from(u32::MAX) + 5);
+    }
+
+    #[test]
+    fn outage_counts_only_while_it_lasts() {
+        let mut counts = MembershipCounts::default();
+        counts.set_outage(false);
+        assert_eq!(counts.outage(), Duration::ZERO);
+        counts.set_outage(true);
+        counts.set_outage(false);
+        let over = counts.outage();
+        counts.set_outage(false);
+        assert_eq!(counts.outage(), over);
+    }
+}

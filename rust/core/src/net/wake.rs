@@ -1,0 +1,12 @@
+//! The result of a wait.
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// There is something to do, or an error to collect: try again.
+    Ready,
+    /// A signal arrived: handle it, then wait again.
+    Interrupted,
+    /// The time ran out.
+    TimedOut,
+}

@@ -1,0 +1,1 @@
+"""Random changes of the network and of memberships, against a model of what must be delivered and counted."""

@@ -1,0 +1,266 @@
+"""The model: which datagrams a receiver must get, may get and must not get, and whether it did.
+
+The model makes no system calls and has no clock of its own. The driver reports every change to it before the change
+happens, and every arrival. Rules:
+
+- A datagram that is sent to a settled membership must arrive, or a counter of the receiver must count it as dropped.
+- A membership is settled from its join on. A fault of its interface makes it unsettled. When the interface works
+  again, the driver sends probes. The first that arrives settles the membership, and must do so in time.
+- Without a membership of its group, interface and source, a datagram must not arrive.
+- Nothing arrives twice, changed, or out of the order of its stream (interface, source and group).
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass, field
+
+
+class FaultError(AssertionError):
+    """The product broke a rule of the model."""
+
+
+class Verdict(enum.Enum):
+    """What the model expects of a datagram at one receiver."""
+
+    MUST = "must arrive"
+    MAY = "may arrive"
+    MUST_NOT = "must not arrive"
+
+
+@dataclass(frozen=True)
+class Datagram:
+    """A datagram that was sent. ``number`` grows with every datagram."""
+
+    number: int
+    port: int
+    group: str
+    interface: str
+    index: int
+    source: str
+
+    @property
+    def stream(self) -> tuple[str, int, str, str]:
+        """Datagrams of the same stream arrive in order."""
+        return self.interface, self.index, self.source, self.group
+
+    def __str__(self) -> str:
+        return f"#{self.number} from {self.source} to {self.group}:{self.port} on {self.interface} ({self.index})"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A datagram as a receiver delivered it."""
+
+    number: int
+    group: str | None
+    index: int | None
+    source: str
+
+
+@dataclass
+class Interface:
+    """An interface as the driver left it."""
+
+    name: str
+    kind: str
+    index: int = 0
+    exists: bool = True
+    is_up: bool = True
+    has_carrier: bool = True
+    addresses: list[str] = field(default_factory=list)
+
+    @property
+    def works(self) -> bool:
+        return self.exists and self.is_up and self.has_carrier
+
+
+@dataclass
+class Membership:
+    """A joined group on an interface, for these sources, or for all but the excluded ones."""
+
+    group: str
+    interface: str
+    sources: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    settled: bool = True
+    arrivals: int = 0
+    """The number of the last datagram that arrived for it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.group, self.interface
+
+    def accepts(self, source: str) -> bool:
+        return source in self.sources if self.sources else source not in self.excluded
+
+    def __str__(self) -> str:
+        chosen = f" only {','.join(self.sources)}" if self.sources else ""
+        chosen += f" not {','.join(self.excluded)}" if self.excluded else ""
+        return f"{self.group}%{self.interface}{chosen}"
+
+
+class Ledger:
+    """What one receiver should have received and did."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self.port_name = name
+        """The receiver that opened the port first: several may share it."""
+        self.memberships: dict[tuple[str, str], Membership] = {}
+        self.expected: dict[int, Verdict] = {}
+        self.missing: set[int] = set()
+        """Datagrams that must arrive and have not yet."""
+        self.received: set[int] = set()
+        self.required = 0
+        self._last: dict[tuple[str, int, str, str], int] = {}
+
+    @property
+    def optional(self) -> int:
+        """The number of datagrams that did not have to arrive and did not: a counter may count them."""
+        return sum(
+            verdict is not Verdict.MUST and number not in self.received
+            for number, verdict in self.expected.items()
+        )
+
+    def verdict(self, datagram: Datagram, interface: Interface) -> Verdict:
+        """Return what is expected of a datagram that is sent now."""
+        membership = self.memberships.get((datagram.group, datagram.interface))
+        if membership is None or not membership.accepts(datagram.source):
+            return Verdict.MUST_NOT
+        return Verdict.MUST if membership.settled and interface.works else Verdict.MAY
+
+    def expect(self, number: int, verdict: Verdict) -> None:
+        self.expected[number] = verdict
+        if verdict is Verdict.MUST:
+            self.required += 1
+            self.missing.add(number)
+
+    def excuse(self, numbers: set[int]) -> None:
+        """Let datagrams that had to arrive be lost without a count."""
+        self.missing -= numbers
+        self.required -= len(numbers)
+        self.expected.update(dict.fromkeys(numbers, Verdict.MAY))
+
+    def arrived(self, datagram: Datagram, arrival: Arrival) -> None:
+        """Check an arrival against all rules.
+
+        Raises:
+            FaultError: It breaks one.
+        """
+        verdict = self.expected.get(datagram.number)
+        if verdict is None or verdict is Verdict.MUST_NOT:
+            raise FaultError(f"{self.name} received {datagram}, which it has not joined")
+        if datagram.number in self.received:
+            raise FaultError(f"{self.name} received {datagram} twice")
+        found = (arrival.group, arrival.index, arrival.source)
+        if found != (datagram.group, datagram.index, datagram.source):
+            raise FaultError(f"{self.name} received {datagram} as {found}")
+        last = self._last.get(datagram.stream, 0)
+        if datagram.number < last:
+            raise FaultError(f"{self.name} received {datagram} after #{last} of the same stream")
+        self._last[datagram.stream] = datagram.number
+        self.received.add(datagram.number)
+        self.missing.discard(datagram.number)
+        membership = self.memberships.get((datagram.group, datagram.interface))
+        if membership is not None:
+            membership.arrivals = max(membership.arrivals, datagram.number)
+
+    def check_counted(self, counted: int, missing: set[int]) -> None:
+        """Check the counters of the receiver: what is missing was counted, and nothing else was.
+
+        Raises:
+            FaultError: They are wrong.
+        """
+        if counted < len(missing):
+            raise FaultError(
+                f"{self.name} lost {len(missing)} of {self.required} datagrams, #{min(missing)} first, "
+                f"and counted {counted}"
+            )
+        if counted > len(self.missing) + self.optional:
+            raise FaultError(
+                f"{self.name} counted {counted} dropped datagrams, but only {len(self.missing)} are missing "
+                f"and {self.optional} more did not arrive"
+            )
+
+
+class Model:
+    """All interfaces, all receivers, all datagrams."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.arrival = threading.Condition(self.lock)
+        """Notified when something arrives."""
+        self.interfaces: dict[str, Interface] = {}
+        self.ledgers: dict[str, Ledger] = {}
+        self.datagrams: dict[int, Datagram] = {}
+        self.faults: list[FaultError] = []
+
+    def send(self, port: int, group: str, interface: str, source: str) -> Datagram:
+        """Record a datagram that is about to be sent, and what every receiver must do with it."""
+        with self.lock:
+            place = self.interfaces[interface]
+            datagram = Datagram(len(self.datagrams) + 1, port, group, interface, place.index, source)
+            self.datagrams[datagram.number] = datagram
+            for ledger in self.ledgers.values():
+                if ledger.port == port:
+                    ledger.expect(datagram.number, ledger.verdict(datagram, place))
+            return datagram
+
+    def arrive(self, receiver: str, arrivals: list[Arrival]) -> None:
+        """Record what a receiver delivered. Any fault is kept for `check`, as this runs in threads of consumers."""
+        with self.lock:
+            ledger = self.ledgers[receiver]
+            for arrival in arrivals:
+                datagram = self.datagrams.get(arrival.number)
+                if datagram is None:
+                    self.fail(f"{receiver} received {arrival}, which was never sent")
+                    continue
+                try:
+                    ledger.arrived(datagram, arrival)
+                except FaultError as fault:
+                    self.faults.append(fault)
+            self.arrival.notify_all()
+
+    def fail(self, message: str) -> None:
+        """Record a fault that a thread noticed."""
+        with self.lock:
+            self.faults.append(FaultError(message))
+
+    def check(self) -> None:
+        """Raise the first fault that was recorded."""
+        with self.lock:
+            if self.faults:
+                raise self.faults[0]
+
+    def disturb(self, interface: str) -> None:
+        """Record that an interface is about to be disturbed.
+
+        Its memberships are unsettled until a probe arrives. Datagrams that are on the way by it may be lost.
+        """
+        with self.lock:
+            for membership in self.on(interface):
+                membership.settled = False
+            for ledger in self.ledgers.values():
+                ledger.excuse({n for n in ledger.missing if self.datagrams[n].interface == interface})
+
+    def on(self, interface: str) -> list[Membership]:
+        """Return the memberships on an interface."""
+        return [
+            membership
+            for ledger in self.ledgers.values()
+            for membership in ledger.memberships.values()
+            if membership.interface == interface
+        ]
+
+    def unsettled(self) -> list[tuple[Ledger, Membership]]:
+        """Return the memberships that have to settle now, because their interface works."""
+        with self.lock:
+            return [
+                (ledger, membership)
+                for ledger in self.ledgers.values()
+                for membership in ledger.memberships.values()
+                if not membership.settled and self.interfaces[membership.interface].works
+            ]

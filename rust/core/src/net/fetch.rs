@@ -141,7 +141,10 @@ impl Fetch {
     pub(super) fn fill(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
         let mut storage = self.pool.take();
         let result = match Arc::get_mut(&mut storage) {
-            Some(own) => self.receive(table, own, limit.max(1), strict),
+            Some(own) => {
+                own.clear();
+                self.receive(table, own, 0, limit.max(1), strict)
+            }
             None => Err(io::Error::other("a pooled buffer is in use")),
         };
         if storage.len() > 0 {
@@ -154,17 +157,36 @@ impl Fetch {
         result
     }
 
+    /// Receive behind what was not taken yet, until that is `limit` datagrams or the storage is full. Does nothing if a
+    /// batch shares the storage.
+    pub(super) fn extend(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
+        let Some((mut storage, rows)) = self.pending.take() else {
+            return self.fill(table, limit, strict);
+        };
+        let result = match Arc::get_mut(&mut storage) {
+            Some(own) if rows.len() < limit => match own.pack() {
+                SLOTS => Ok(Filled::default()),
+                used => self.receive(table, own, used, limit.saturating_add(rows.start), strict),
+            },
+            _ => Ok(Filled::default()),
+        };
+        let rows = rows.start..storage.len();
+        self.counters.set_pending(rows.len());
+        self.pending = Some((storage, rows));
+        result
+    }
+
+    /// Receive into the slots from `used` on, until the storage has `limit` datagrams, or nothing more can be read.
     fn receive(
         &mut self,
         table: &SocketTable,
         storage: &mut Storage,
+        mut used: usize,
         limit: usize,
         strict: bool,
     ) -> io::Result<Filled> {
-        storage.clear();
         let alone = table.sockets.len() == 1;
         let mut filled = Filled::default();
-        let mut used = 0;
         // Whether a socket can have more to read than it gave since the last look.
         let mut has_more = true;
         // Bounded, so that a flood does not keep the lock from other threads.

@@ -199,6 +199,20 @@ impl Receiver {
         Ok(has_pending)
     }
 
+    /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them. Returns
+    /// how many can be taken.
+    pub fn gather(&self, limit: usize) -> Result<usize> {
+        let table = self.open_table()?;
+        let mut fetch = self.fetch.lock_or_refuse()?;
+        let attention_due = fetch.pending() < limit && self.fill(&mut fetch, &table, limit, Fetch::extend)?;
+        let pending = fetch.pending();
+        drop(fetch);
+        if attention_due {
+            self.attend();
+        }
+        Ok(pending)
+    }
+
     /// Take up to `max` datagrams; `None` if there are none now. Receives as [`Receiver::fetch`] does.
     pub fn take(&self, max: usize, limit: usize) -> Result<Option<Batch>> {
         let table = self.open_table()?;

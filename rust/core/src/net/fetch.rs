@@ -10,11 +10,9 @@ use socket2::Socket;
 
 use super::batch::Batch;
 use super::datagram::DatagramRef;
-use super::journal::Journal;
 use super::socket_set::SocketTable;
-use super::stats::ReceiverStats;
+use super::stats::{Counters, Received};
 use super::storage::{Pool, SLOTS, STRIDE, Storage};
-use crate::error::{Error, Result};
 use crate::pure::coalesce::split;
 use crate::sys::ReceiveQueue;
 
@@ -44,7 +42,7 @@ pub(super) struct Fetch {
     next_slot_counts: Vec<usize>,
     /// When datagrams were last fetched to be handed out singly, and how many.
     last_lead: Option<(Instant, usize)>,
-    pub(super) stats: ReceiverStats,
+    counters: Arc<Counters>,
 }
 
 /// The result of one fill, apart from the datagrams.
@@ -57,7 +55,7 @@ pub(super) struct Filled {
 }
 
 impl Fetch {
-    pub(super) fn new(recv_buffer_requested: Option<usize>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
             queue: ReceiveQueue::new(SLOTS),
             pool: Pool::default(),
@@ -65,7 +63,7 @@ impl Fetch {
             ready: Vec::new(),
             next_slot_counts: Vec::new(),
             last_lead: None,
-            stats: ReceiverStats { recv_buffer_requested, ..ReceiverStats::default() },
+            counters,
         }
     }
 
@@ -86,6 +84,7 @@ impl Fetch {
     /// Drop what was received and not yet taken.
     pub(super) fn clear(&mut self) {
         self.pending = None;
+        self.counters.set_pending(0);
         self.ready.clear();
     }
 
@@ -94,6 +93,7 @@ impl Fetch {
         let (storage, rows) = self.pending.take()?;
         let end = rows.end.min(rows.start.saturating_add(max));
         let batch = Batch::new(Arc::clone(&storage), rows.start..end);
+        self.counters.set_pending(rows.end - end);
         if end < rows.end {
             self.pending = Some((storage, end..rows.end));
         } else {
@@ -108,6 +108,7 @@ impl Fetch {
         let (storage, rows) = self.pending.as_mut()?;
         let taken = use_it(storage.row(rows.start));
         rows.start += 1;
+        self.counters.set_pending(rows.len());
         if rows.start == rows.end {
             if let Some((storage, _)) = self.pending.take() {
                 self.pool.keep(storage);
@@ -145,6 +146,7 @@ impl Fetch {
         };
         if storage.len() > 0 {
             let rows = 0..storage.len();
+            self.counters.set_pending(rows.len());
             self.pending = Some((storage, rows));
         } else {
             self.pool.keep(storage);
@@ -239,17 +241,18 @@ impl Fetch {
         let socket = &table.sockets[index];
         let mut rules = socket.rules()?;
         let (buffer, mut recorder) = storage.fill(slots.0, slots.1);
-        let stats = &mut self.stats;
+        let mut new = Received::default();
         let count = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
             if !rules.admit(&mut arrival, strict) {
-                stats.filtered += split(arrival.length, arrival.told.segment).count as u64;
+                new.filtered += split(arrival.length, arrival.told.segment).count as u64;
             } else if arrival.truncated {
-                stats.truncated += recorder.record(slot, &arrival) as u64;
+                new.truncated += recorder.record(slot, &arrival) as u64;
             } else {
-                stats.received += recorder.record(slot, &arrival) as u64;
-                stats.bytes_received += arrival.length as u64;
+                new.received += recorder.record(slot, &arrival) as u64;
+                new.bytes += arrival.length as u64;
             }
         })?;
+        self.counters.add(&new);
         self.next_slot_counts[index] = (2 * count).clamp(MIN_SLOT_COUNT, SLOTS);
         Ok(count)
     }
@@ -272,17 +275,5 @@ impl Fetch {
                 return Ok(());
             }
         }
-    }
-
-    /// Update the counters that others keep.
-    pub(super) fn update_stats(&mut self, table: &SocketTable, journal: &Journal) -> Result<()> {
-        let counts = journal.counts()?;
-        self.stats.rejoins = counts.rejoins;
-        self.stats.interface_events = counts.interface_events;
-        self.stats.outage = counts.outage();
-        (self.stats.kernel_drops, self.stats.recv_buffer_actual) =
-            table.count().map_err(|e| Error::system("read the drop counter", e))?;
-        self.stats.sockets = table.sockets.len();
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
 use super::socket::{GroupSocket, wildcard};
+use super::stats::SocketFigures;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::filter::{Membership, Sources};
@@ -29,17 +30,16 @@ pub(super) struct SocketTable {
 }
 
 impl SocketTable {
-    /// The datagrams that the kernel dropped, if the system counts them, and the smallest receive buffer in bytes.
-    pub(super) fn count(&self) -> io::Result<(Option<u64>, usize)> {
-        let mut drops = None;
-        let mut buffer = usize::MAX;
+    /// Ask the kernel about the sockets.
+    pub(super) fn figures(&self) -> io::Result<SocketFigures> {
+        let mut figures = SocketFigures { sockets: self.sockets.len(), recv_buffer: usize::MAX, kernel_drops: None };
         for socket in &self.sockets {
             if let Some(count) = socket.kernel_drops()? {
-                drops = Some(drops.unwrap_or(0) + count);
+                figures.kernel_drops = Some(figures.kernel_drops.unwrap_or(0) + count);
             }
-            buffer = buffer.min(socket.buffer()?);
+            figures.recv_buffer = figures.recv_buffer.min(socket.buffer()?);
         }
-        Ok((drops, buffer))
+        Ok(figures)
     }
 }
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -11,6 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from multicast.exceptions import ClosedError
+from multicast.sync import Receiver
+from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
 
 pytestmark = pytest.mark.platform("linux", "darwin")
@@ -173,3 +177,61 @@ def test_fork_close_in_parent_does_not_end_paced_send_in_child() -> None:
         assert [rx.recv(timeout=PATIENCE).data for _ in range(3)] == [b"paced"] * 3
     os.close(read_end)
     os.close(write_end)
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("use", ["poll", "wait", "stats", "several-sockets", "fileno"])
+def test_fork_use_in_child_leaves_memberships_and_news_to_the_parent(use: str) -> None:
+    groups = ["239.9.8.7", "ff15::9:8:7"] if use == "several-sockets" else ["239.9.8.7"]
+    run = ["ip", "link"]
+    subprocess.run([*run, "add", "mc2", "type", "veth", "peer", "name", "mc2-peer"], check=True)
+    try:
+        subprocess.run([*run, "set", "mc2-peer", "up"], check=True)
+        subprocess.run([*run, "set", "mc2", "up"], check=True)
+        with Receiver(groups, 0, interface="mc2") as rx:
+            before = rx.stats()
+            # The news wait for whoever reads them first.
+            subprocess.run([*run, "set", "mc2", "down"], check=True)
+            subprocess.run([*run, "set", "mc2", "up"], check=True)
+
+            def act() -> None:
+                rejoins = before.rejoins
+                for _ in range(3):
+                    if use == "stats":
+                        rx.stats()
+                    elif use == "fileno":
+                        select.select([rx.fileno()], [], [], 0.02)
+                    with pytest.raises(TimeoutError):
+                        rx.recv(timeout=0.02 if use == "wait" else 0)
+                assert rx.stats().rejoins == rejoins
+
+            assert in_child(act) == 0
+            after = waiting.until(
+                lambda: stats if (stats := rx.stats()).rejoins > before.rejoins else None,
+                "the parent to hear of the change",
+            )
+            assert after.rejoins == before.rejoins + len(groups)
+    finally:
+        subprocess.run([*run, "del", "mc2"], check=True)
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+def test_fork_child_that_outlives_its_parent_repairs_its_groups() -> None:
+    run = ["ip", "link"]
+    subprocess.run([*run, "add", "mc2", "type", "veth", "peer", "name", "mc2-peer"], check=True)
+    try:
+        subprocess.run([*run, "set", "mc2-peer", "up"], check=True)
+        subprocess.run([*run, "set", "mc2", "up"], check=True)
+        with Receiver("239.9.8.7", 0, interface="mc2") as rx:
+
+            def act() -> None:
+                rejoins = rx.stats().rejoins
+                for state in ("down", "up"):
+                    subprocess.run([*run, "set", "mc2", state], check=True)
+                waiting.until(lambda: rx.stats().rejoins > rejoins, "the child to repair its group")
+
+            assert in_child(act) == 0
+    finally:
+        subprocess.run([*run, "del", "mc2"], check=True)

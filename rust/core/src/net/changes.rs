@@ -21,11 +21,6 @@ pub(super) struct LinkChanges {
 }
 
 impl LinkChanges {
-    /// The changes to assume if nothing is known.
-    pub(super) fn everything() -> Self {
-        Self { all: true, ..Self::default() }
-    }
-
     /// Add later changes.
     pub(super) fn merge(&mut self, later: Self) {
         self.unready.extend(later.unready);

@@ -85,11 +85,15 @@ impl Control {
         [look, until(self.next_rejoin), until(self.retry_at)].into_iter().flatten().min()
     }
 
-    /// Replace what a forked process cannot share with its parent.
+    /// Replace what a forked process cannot share with its parent. The memberships belong to both, so what the parent had
+    /// to repair is left to it. What is different from the last look of the parent is repaired here too, because the
+    /// parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
         self.sockets.renew_after_fork()?;
         self.memberships.watch_again(&self.sockets)?;
-        self.deferred_changes.get_or_insert_default().merge(LinkChanges::everything());
+        self.deferred_changes = Some(LinkChanges::default());
+        self.retry_at = None;
+        self.next_rejoin = self.sockets.config.rejoin.map(|period| Instant::now() + period);
         Ok(())
     }
 

@@ -107,7 +107,9 @@ impl GroupSocket {
         }
         let is_bound = local.port() != 0;
         let bound = if is_bound { local.ip() } else { address };
-        let adopted = Self::configured(config, socket, bound, zone)?;
+        let drops = sys::kernel_drops(&socket).map_err(failed)?.map_or_else(DropTotal::default, DropTotal::starting_at);
+        let mut adopted = Self::configured(config, socket, bound, zone)?;
+        adopted.drops = ForkSafeMutex::new(drops)?;
         if !is_bound {
             adopted.bind(config, zone)?;
         }

@@ -148,6 +148,11 @@ pub(super) struct DropTotal {
 }
 
 impl DropTotal {
+    /// Count what is dropped from now on; the counter has this value.
+    pub(super) fn starting_at(now: u32) -> Self {
+        Self { last: now, total: 0 }
+    }
+
     /// Add what the counter gained since the last call, and return the total.
     pub(super) fn update(&mut self, now: u32) -> u64 {
         self.total += u64::from(now.wrapping_sub(self.last));
@@ -165,6 +170,13 @@ mod tests {
         let mut total = DropTotal::default();
         assert_eq!(total.update(u32::MAX), u64::from(u32::MAX));
         assert_eq!(total.update(4), u64::from(u32::MAX) + 5);
+    }
+
+    #[test]
+    fn drop_total_of_an_adopted_socket_counts_later_drops_only() {
+        let mut total = DropTotal::starting_at(u32::MAX - 1);
+        assert_eq!(total.update(u32::MAX - 1), 0);
+        assert_eq!(total.update(3), 5);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) struct Rules {
     /// The group and the interface of every datagram, if there can be only one. The kernel then does not have to report
     /// them, which saves about 50 ns a datagram.
     sole: Option<(IpAddr, u32)>,
+    /// What `sole` was before the kernel had to report them. Datagrams that were queued then have no interface.
+    was_sole: Option<(IpAddr, u32)>,
 }
 
 impl Rules {
@@ -59,6 +61,12 @@ impl Rules {
         if let Some((group, interface)) = self.sole {
             (told.destination, told.interface) = (Some(group), interface);
             return true;
+        }
+        if told.interface == 0 {
+            if let Some((group, interface)) = self.was_sole {
+                (told.destination, told.interface) = (Some(group), interface);
+                return true;
+            }
         }
         let sender = arrival.sender.ip();
         !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender))
@@ -300,7 +308,8 @@ impl GroupSocket {
         if !self.reports_destination.load(Ordering::Relaxed) {
             sys::tell_destination(&self.socket, self.domain)?;
             self.reports_destination.store(true, Ordering::Relaxed);
-            self.rules()?.sole = None;
+            let mut rules = self.rules()?;
+            rules.was_sole = rules.sole.take();
         }
         Ok(())
     }

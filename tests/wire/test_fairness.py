@@ -77,7 +77,10 @@ def taken_until_quiet(take: Callable[[], list[bytes]], busy: Sender, limit: int)
 @pytest.mark.parametrize("ring", [None, BATCH], ids=["direct", "ring"])
 def test_fairness_batches_beside_a_flood_contain_the_quiet_group(case: Case, ring: int | None) -> None:
     options = {} if ring is None else {"ring": ring, "ring_policy": "block"}
-    with Receiver(case.groups, 0, interface="lo", gro=False, **options) as rx, senders(case, rx.port) as (busy, _):
+    with (
+        Receiver(case.groups, 0, interface="lo", gro=False, **options) as rx,
+        senders(case, rx.port) as (busy, _),
+    ):
 
         def take() -> list[bytes]:
             return rx.recv_batch(BATCH, timeout=PATIENCE).payloads()

@@ -185,7 +185,10 @@ def set_link(state: str) -> None:
     show = ["ip", "-brief", "link", "show", "mc2"]
 
     def has_state() -> bool:
-        return subprocess.run(show, check=True, capture_output=True, text=True).stdout.split()[1] == state.upper()
+        return (
+            subprocess.run(show, check=True, capture_output=True, text=True).stdout.split()[1]
+            == state.upper()
+        )
 
     waiting.until(has_state, f"mc2 to be {state}")
 

@@ -1,4 +1,4 @@
-"""Test that getters never wait for another thread that receives, or that repairs memberships after a change of the network."""
+"""Test that getters never wait for another thread that receives or repairs memberships."""
 
 import subprocess
 import threading
@@ -26,8 +26,8 @@ GETTERS: dict[str, Callable[[Receiver], object]] = {
     "fileno": lambda rx: rx.fileno(),
 }
 LIMIT = 0.02
-"""Seconds that a getter may take. A repair of 2,000 groups takes several times as long; on an idle machine a getter takes
-less than a millisecond, and what is longer is Python's work on 2,000 results."""
+"""Seconds that a getter may take. A repair of 2,000 groups takes several times as long. On an idle machine a getter
+takes less than a millisecond; what is longer is Python's work on 2,000 results."""
 
 
 def sh(command: str) -> None:
@@ -87,7 +87,7 @@ def timed(use: Callable[[], object]) -> float:
 
 
 def healed(rx: Receiver, rounds: int, use: Callable[[], object]) -> list[float]:
-    """Take the link down and up ``rounds`` times, and call ``use`` until all is repaired. Return how long the calls took."""
+    """Take the link down and up ``rounds`` times. Return how long the calls of ``use`` took during the repairs."""
     durations = []
     for number in range(1, rounds + 1):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
@@ -145,6 +145,9 @@ def test_groups_are_current_after_join_leave_and_repair(interface: str) -> None:
 
 
 def test_stats_of_a_receiver_that_nobody_reads_repairs_its_groups(interface: str) -> None:
-    with Receiver("239.9.0.1", 0, interface=interface) as rx, Sender("239.9.0.1", rx.port, interface=interface):
+    with (
+        Receiver("239.9.0.1", 0, interface=interface) as rx,
+        Sender("239.9.0.1", rx.port, interface=interface),
+    ):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
         until(lambda: rx.stats().rejoins == 1, "the group to be rejoined")

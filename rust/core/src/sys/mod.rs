@@ -5,6 +5,7 @@
 //! * `caps`: facts that never change, such as limits and the names of the settings behind them;
 //! * `options`: [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
+//! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
 //! * `send`: [`SendQueue`] sends as much as the socket takes, without blocking;
 //! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
 //! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;

@@ -2,6 +2,7 @@
 
 mod caps;
 mod options;
+mod pages;
 mod recv;
 mod wait;
 
@@ -12,5 +13,6 @@ pub(crate) use options::{
     duplicate, fill_mtus, force_receive_buffer, kernel_drops, prepare_receiver, set_option, set_send_interface_v4,
     stop_coalescing, tell_destination, usable_buffer,
 };
+pub(crate) use pages::Pages;
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use wait::{ReadySet, Waker, wait_readable, wait_receiving, wait_writable};

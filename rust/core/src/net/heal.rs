@@ -154,7 +154,7 @@ impl Memberships {
 
 /// Whether the interface of a membership is still the one that it was joined on. An index alone does not say so: the
 /// system can give it to another interface.
-fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &Repair<'_, '_>) -> bool {
+fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &mut Repair<'_, '_>) -> bool {
     if active.on.index == 0 {
         // The system chose, and did not say what.
         return true;
@@ -166,7 +166,8 @@ fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair
     if repair.changes.can_have_removed(now.index) {
         return matches!(&request.spec.interface, Interfaces::One(InterfaceName::Address(a)) if now.addresses.contains(a));
     }
-    // It was renamed.
+    // It was renamed. The event lets callers forget names that they keep, such as the zones of link-local senders.
+    repair.report.add(Change::Renamed(now.name.clone()), &active.on.name);
     active.on.name.clone_from(&now.name);
     if let Some(name) = request.names.get_mut(&now.index) {
         name.clone_from(&now.name);

@@ -42,6 +42,17 @@ pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()
     }
 }
 
+/// Lets a socket receive every group that the host has joined, or only its own. Returns whether the kernel can.
+pub(crate) fn receive_all_groups(socket: &Socket, domain: Domain, all: bool) -> io::Result<bool> {
+    let all = c_int::from(all);
+    if domain == Domain::IPV4 {
+        try_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, all)
+    } else {
+        // Since Linux 4.20.
+        try_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, all)
+    }
+}
+
 /// Sets an option. Returns whether the kernel knows it.
 fn try_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<bool> {
     match set_option(socket, level, name, value) {

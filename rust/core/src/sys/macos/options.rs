@@ -44,6 +44,11 @@ fn receive_packet_info_v4(socket: &Socket) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_IP, libc::IP_RECVIF, 1)
 }
 
+/// Returns false: a socket receives only the groups that were joined on it.
+pub(crate) fn receive_all_groups(_socket: &Socket, _domain: Domain, _all: bool) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Does nothing: there is no coalescing.
 pub(crate) fn stop_coalescing(_socket: &Socket) -> io::Result<()> {
     Ok(())

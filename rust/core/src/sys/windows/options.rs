@@ -66,6 +66,11 @@ pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()
     }
 }
 
+/// Returns false: a socket receives only the groups that were joined on it.
+pub(crate) fn receive_all_groups(_socket: &Socket, _domain: Domain, _all: bool) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Does nothing: there is no coalescing.
 pub(crate) fn stop_coalescing(_socket: &Socket) -> io::Result<()> {
     Ok(())

@@ -181,7 +181,8 @@ impl GroupSocket {
             self.socket.set_multicast_loop_v4(config.loopback)?;
         }
         if let Some(bytes) = config.recv_buffer {
-            self.grow_buffer(bytes)?;
+            // A smaller buffer is not an error: `buffer` returns the actual size.
+            sys::request_receive_buffer(&self.socket, bytes)?;
         }
         let wanted = sys::Wanted {
             strict: config.strict,
@@ -190,19 +191,6 @@ impl GroupSocket {
             coalesce: config.coalesce,
         };
         sys::prepare_receiver(&self.socket, self.domain, wanted)
-    }
-
-    /// Request a receive buffer, with privileges if the ordinary way grants less. A smaller buffer is not an error:
-    /// [`GroupSocket::buffer`] returns the actual size.
-    fn grow_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_recv_buffer_size(bytes)?;
-        if self.buffer()? < bytes {
-            match sys::force_receive_buffer(&self.socket, bytes) {
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                other => return other,
-            }
-        }
-        Ok(())
     }
 
     /// Let other sockets on this host use the same port.

@@ -17,7 +17,7 @@ pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMI
 pub(crate) use epoll::ReadySet;
 pub(crate) use network::{Network, interface_index, interface_name};
 pub(crate) use options::{
-    force_receive_buffer, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing, tell_destination,
+    exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing, tell_destination,
     usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;

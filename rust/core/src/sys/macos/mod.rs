@@ -14,7 +14,7 @@ pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
 pub(crate) use kqueue::ReadySet;
 pub(crate) use options::{
-    fill_mtus, force_receive_buffer, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
+    exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
     tell_destination, usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;

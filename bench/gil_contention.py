@@ -76,14 +76,14 @@ class BesideColumns(GilContention):
 
     def read(self, rx: multicast.Receiver) -> int:
         """Receive one batch; return the number of its datagrams."""
-        return len(rx.recv_batch(max=_BATCH, timeout=_PATIENCE))
+        return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE))
 
 
 class BesidePayloads(BesideColumns):
     """Batches converted to lists of bytes."""
 
     def read(self, rx: multicast.Receiver) -> int:
-        return len(rx.recv_batch(max=_BATCH, timeout=_PATIENCE).payloads())
+        return len(rx.recv_batch(limit=_BATCH, timeout=_PATIENCE).payloads())
 
 
 class BesideStdlib(GilContention):

@@ -17,7 +17,7 @@ class Ours(Reader):
 
     def __init__(self, group: str, port: int) -> None:
         full = not self.lean
-        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=full, ttl=full, gro=full)
+        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full)
 
     def counters(self) -> dict[str, object]:
         return {"kernel_drops": self.rx.stats().kernel_drops}

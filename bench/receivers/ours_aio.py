@@ -18,7 +18,7 @@ class Aio(Reader):
     def __init__(self, group: str, port: int) -> None:
         full = not self.lean
         self._loop = asyncio.new_event_loop()
-        self.rx = aio.Receiver(group, port, interface="lo", timestamps=full, ttl=full, gro=full)
+        self.rx = aio.Receiver(group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full)
         self._loop.run_until_complete(self.rx.__aenter__())
         self._got = 0
 

@@ -1,8 +1,16 @@
-"""UDP multicast for people and programs: send, receive and listen.
+"""Send and receive UDP multicast over IPv4 and IPv6.
 
-``Sender`` and ``Receiver`` are the modern face. ``send``, ``recv``, ``hear``, ``skt``, ``env`` and ``exceptions`` hold
-the documented tools. Importing the package opens nothing, prints nothing and changes nothing for anybody else; all but
-the settings and the exceptions is loaded when first asked for.
+::
+
+    import multicast
+
+    with multicast.Receiver("239.1.2.3:5000") as rx, multicast.Sender("239.1.2.3:5000") as tx:
+        tx.send(b"hello")
+        print(rx.recv(timeout=1.0).data)
+
+``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio. The 2.x tools are in ``send``,
+``recv``, ``hear``, ``skt``, ``env`` and ``exceptions``. Importing the package opens nothing, prints nothing and
+changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -19,16 +27,24 @@ from ._common.constants import (
     _MCAST_DEFAULT_PORT,
     _MCAST_DEFAULT_TTL,
 )
-from .exceptions import exit_on_exception, get_exit_code_from_exception
+from .exceptions import (
+    ClosedError,
+    MulticastError,
+    UnsupportedError,
+    exit_on_exception,
+    get_exit_code_from_exception,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio, hear, recv, send, skt
-    from ._core import Batch, ClosedError, Datagram, UnsupportedError, __version__
+    from ._core import Batch, Datagram, __version__
     from ._legacy.tool import mtool
+    from .endpoints import Endpoint
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
     from .skt import endSocket, genSocket
     from .sync import Receiver, Sender, interfaces
+    from .types import Interface, Membership, ReceiverStats, SenderStats
 
 __all__ = [
     "EXCEPTION_EXIT_CODES",
@@ -43,8 +59,14 @@ __all__ = [
     "Batch",
     "ClosedError",
     "Datagram",
+    "Endpoint",
+    "Interface",
+    "Membership",
+    "MulticastError",
     "Receiver",
+    "ReceiverStats",
     "Sender",
+    "SenderStats",
     "UnsupportedError",
     "__version__",
     "aio",
@@ -62,16 +84,19 @@ __all__ = [
     "skt",
 ]
 
-# The module that each of these names is taken from, when it is first asked for (PEP 562).
+# The module that each of these names is imported from when it is first used (PEP 562).
 _LATER = {
     "Batch": "_core",
-    "ClosedError": "_core",
     "Datagram": "_core",
     "EXCEPTION_EXIT_CODES": "exceptions",
     "EXIT_CODES": "exceptions",
+    "Endpoint": "endpoints",
+    "Interface": "types",
+    "Membership": "types",
     "Receiver": "sync",
+    "ReceiverStats": "types",
     "Sender": "sync",
-    "UnsupportedError": "_core",
+    "SenderStats": "types",
     "__version__": "_core",
     "aio": "aio",
     "endSocket": "skt",
@@ -87,12 +112,12 @@ _LATER = {
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-if not TYPE_CHECKING:  # a type checker is told the names above, and shall know of no others
+if not TYPE_CHECKING:  # type checkers know exactly the names above
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - for those who ask for these names only
+        from importlib import import_module  # noqa: PLC0415 - needed only here
 
         module = import_module(f"{__name__}.{_LATER[name]}")
         value = module if name == _LATER[name] else getattr(module, name)
@@ -101,4 +126,4 @@ if not TYPE_CHECKING:  # a type checker is told the names above, and shall know 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted(__all__)

@@ -1,74 +1,131 @@
-"""Endpoint text, ``source@group:port%interface``, to values and back; ``group+N`` and ``group/length`` to many.
+"""Endpoint text such as ``source@group:port%interface``, parsed and written; ``group+N`` and ``group/length`` expanded.
 
-Pure: no socket, no look-up, no opinion on whether an address is a group (the core decides that, once).
+This module imports the standard library only. Whether an address is a multicast group is decided in the core.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
+import operator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+    Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_GROUPS = 65536
-"""Groups that one text may stand for."""
+"""The most groups that one endpoint may stand for."""
+
+ADDRESS_TYPES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
+_GROUP_TYPES = (*ADDRESS_TYPES, ipaddress.IPv4Network, ipaddress.IPv6Network)
 
 
-class Endpoint(NamedTuple):
-    """The parts of an endpoint; what the text leaves out is ``None`` or empty."""
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A group, and optionally its port, interface and sources.
+
+    ::
+
+        endpoint = multicast.Endpoint.parse("10.0.0.1@232.1.2.3:5000%eth0")
+        assert endpoint.group == "232.1.2.3"
+        assert endpoint.sources == ("10.0.0.1",)
+        with multicast.Receiver(endpoint) as rx:
+            msg = rx.recv()
+
+    ``str(endpoint)`` is text that parses to an equal endpoint.
+    """
 
     group: str
-    """The group's address, without zone and brackets; with ``+N`` or ``/length`` behind it it means many."""
+    """The group's address, without zone and brackets; ``239.1.2.3+10`` and ``239.1.2.0/24`` stand for several."""
     port: int | None = None
-    """UDP port, 0 to 65535."""
+    """UDP port, from 0 to 65535."""
     interface: str | None = None
-    """Name, index or address of an interface: the zone of the text."""
+    """Name, index or address of an interface."""
     sources: tuple[str, ...] = ()
-    """Addresses that the datagrams must come from."""
+    """The only senders to receive from."""
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Parse the text of an endpoint.
+
+        Args:
+            text: ``group``, ``group:port``, ``group%interface``, ``group:port%interface``, each with ``source@`` or
+                ``source,source@`` before it. An IPv6 group with a port needs brackets: ``[ff02::114%eth0]:5000``.
+
+        Raises:
+            ValueError: The text is not an endpoint; the message says which part is wrong.
+            TypeError: ``text`` is not a string.
+        """
+        if not isinstance(text, str):
+            raise TypeError(
+                f"an endpoint must be text such as '239.1.2.3:5000', an Endpoint, a (group, port) tuple or an "
+                f"ipaddress object, got {type(text).__name__}"
+            )
+        before, at, rest = text.strip().rpartition("@")
+        sources = tuple(_without_brackets(source.strip(), text) for source in before.split(",")) if at else ()
+        if not all(sources):
+            raise ValueError(f"{text!r} has an empty source before '@'")
+        host, port, outer_zone = _split(rest, text)
+        group, percent, zone = host.partition("%")
+        if not group:
+            raise ValueError(f"{text!r} names no group")
+        if (percent and not zone) or (percent and outer_zone is not None):
+            raise ValueError(f"{text!r} has an empty or a second interface after '%'")
+        return cls(group, port, zone or outer_zone, sources)
 
     def __str__(self) -> str:
-        """The text that reads back as this endpoint."""
-        zone = "" if self.interface is None else f"%{self.interface}"
-        host = f"[{self.group}{zone}]" if ":" in self.group else f"{self.group}{zone}"
+        """Return text that parses to an equal endpoint."""
+        sources = ",".join(self.sources) + ("@" if self.sources else "")
         port = "" if self.port is None else f":{self.port}"
-        return ",".join(self.sources) + ("@" if self.sources else "") + host + port
+        zone = "" if self.interface is None else f"%{self.interface}"
+        if ":" in self.group:
+            return f"{sources}[{self.group}{zone}]{port}"
+        return f"{sources}{self.group}{port}{zone}"
 
 
-def parse(text: str) -> Endpoint:
-    """Reads an endpoint.
-
-    Args:
-        text: ``group``, ``group:port``, ``source@group:port``, where the group may stand for many (see `expand`); a
-            zone (``%eth0``) behind the group or at the
-            end; several sources with commas; an IPv6 group with a port in brackets, as in
-            ``[ff02::114%eth0]:5000``.
+def from_argument(given: object) -> Endpoint:
+    """Return the endpoint that an argument stands for: text, a (group, port) tuple, an address or an `Endpoint`.
 
     Raises:
-        ValueError: the text is none of these; says which part is wrong.
-        TypeError: it is no text.
+        ValueError: It is not an endpoint.
+        TypeError: It is of another type.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"an endpoint is text such as '239.1.2.3:5000', not {type(text).__name__}")
-    before, at, rest = text.strip().rpartition("@")
-    sources = tuple(source.strip().strip("[]") for source in before.split(",")) if at else ()
-    if not all(sources):
-        raise ValueError(f"{text!r} has an empty source before '@'")
-    host, port, outer_zone = _split(rest, text)
-    group, percent, zone = host.partition("%")
-    if not group:
-        raise ValueError(f"{text!r} names no group")
-    if (percent and not zone) or (percent and outer_zone is not None):
-        raise ValueError(f"{text!r} has an empty or a second zone behind '%'")
-    return Endpoint(group, port, zone or outer_zone, sources)
+    if isinstance(given, Endpoint):
+        return given
+    if isinstance(given, tuple) and is_group_and_port(given):
+        endpoint = from_argument(given[0])
+        if endpoint.port is not None:
+            raise ValueError(f"{given!r} has the port twice")
+        if isinstance(given[1], bool):
+            raise TypeError("port must be an integer from 0 to 65535, got bool")
+        return replace(endpoint, port=operator.index(given[1]))
+    if isinstance(given, ipaddress.IPv6Address):
+        return Endpoint(str(given).partition("%")[0], None, given.scope_id)
+    return Endpoint.parse(str(given) if isinstance(given, _GROUP_TYPES) else given)  # type: ignore[arg-type]
+
+
+def is_one(given: object) -> bool:
+    """Tell whether an argument is one endpoint, and not several."""
+    return isinstance(given, (str, Endpoint, *_GROUP_TYPES)) or is_group_and_port(given)
+
+
+def is_group_and_port(given: object) -> bool:
+    """Tell whether an argument is a (group, port) tuple."""
+    return isinstance(given, tuple) and len(given) == 2 and hasattr(type(given[1]), "__index__")
 
 
 def expand(endpoint: Endpoint) -> list[Endpoint]:
-    """The endpoints that one stands for: most often itself.
+    """Return the endpoints that one stands for, which most often is just itself.
 
     Args:
-        endpoint: with a group such as ``239.1.2.3``, ``239.1.2.3+10`` (ten, from there on) or ``239.1.2.0/24``
-            (all that begin with these bits).
+        endpoint: Its group is an address, ``239.1.2.3+10`` (ten groups, starting there) or ``239.1.2.0/24`` (all
+            groups with this prefix).
 
     Raises:
-        ValueError: it is no address, or stands for none or for more than `MAX_GROUPS`; says which.
+        ValueError: The group is not an address, or stands for none or for more than `MAX_GROUPS`.
     """
     group = endpoint.group
     if "+" in group:
@@ -80,48 +137,51 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
         bits = _digits(length, group)
         if bits > first.max_prefixlen:
             raise ValueError(
-                f"{group!r} has more than the {first.max_prefixlen} bits of an address behind '/'"
+                f"{group!r} has a prefix longer than the {first.max_prefixlen} bits of an address"
             )
         number = 2 ** (first.max_prefixlen - bits)
         if int(first) % number:
             start = type(first)(int(first) - int(first) % number)
-            raise ValueError(f"{group!r} does not begin where its {bits} bits do: that is {start}/{bits}")
+            raise ValueError(f"{group!r} has bits set after its prefix: write {start}/{bits}")
     else:
         return [endpoint]
     if not 1 <= number <= MAX_GROUPS:
-        raise ValueError(f"{group!r} stands for {number} groups; one text may stand for 1 to {MAX_GROUPS}")
+        raise ValueError(f"{group!r} stands for {number} groups; an endpoint may stand for 1 to {MAX_GROUPS}")
     if int(first) + number > 2**first.max_prefixlen:
-        raise ValueError(f"{group!r} goes beyond the last address there is")
-    return [endpoint._replace(group=str(first + offset)) for offset in range(number)]
+        raise ValueError(f"{group!r} goes beyond the last address")
+    return [replace(endpoint, group=str(first + offset)) for offset in range(number)]
 
 
 def merge(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """The endpoints, those that differ in their sources alone made one: a group is joined once, for all of them."""
-    merged: dict[Endpoint, tuple[str, ...]] = {}
-    result = []
+    """Return the endpoints, with those that differ only in their sources made one: a group is joined once.
+
+    An endpoint without sources, or with a source that an earlier one has, stays apart for the core to refuse.
+    """
+    groups: list[Endpoint] = []
+    sources: list[dict[str, None]] = []
+    latest: dict[Endpoint, int] = {}
     for endpoint in endpoints:
-        group = endpoint._replace(sources=())
-        before = merged.get(group, ())
-        if not before or not endpoint.sources or set(before) & set(endpoint.sources):
-            result.append(endpoint)
-            merged[group] = endpoint.sources
-            continue
-        together = group._replace(sources=before + endpoint.sources)
-        result[result.index(group._replace(sources=before))] = together
-        merged[group] = together.sources
-    return result
+        group = replace(endpoint, sources=())
+        known = sources[latest[group]] if group in latest else {}
+        if known and endpoint.sources and known.keys().isdisjoint(endpoint.sources):
+            known.update(dict.fromkeys(endpoint.sources))
+        else:
+            latest[group] = len(groups)
+            groups.append(group)
+            sources.append(dict.fromkeys(endpoint.sources))
+    return [replace(group, sources=tuple(known)) for group, known in zip(groups, sources, strict=True)]
 
 
-def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address that ``text`` spells, in which its spelling plays no part, nor its zone.
+def parse_address(text: str) -> Address:
+    """Return the address that ``text`` spells, whatever its spelling and zone.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is not an address.
     """
     return ipaddress.ip_address(text.partition("%")[0])
 
 
-def _address(text: str, group: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(text: str, group: str) -> Address:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
@@ -129,34 +189,43 @@ def _address(text: str, group: str) -> ipaddress.IPv4Address | ipaddress.IPv6Add
 
 
 def _digits(text: str, group: str) -> int:
-    # Nine digits at most: beyond thousands, int() itself refuses, in words of its own.
+    # At most nine digits: int() itself refuses thousands of them, with a message of its own.
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise ValueError(f"{group!r} has {text!r} where a number belongs")
+        raise ValueError(f"{group!r} has {text!r} instead of a number")
     return int(text)
 
 
+def _without_brackets(source: str, text: str) -> str:
+    if source.startswith("[") and source.endswith("]"):
+        source = source[1:-1]
+    if "[" in source or "]" in source:
+        raise ValueError(f"{text!r} has an unpaired bracket before '@'")
+    return source
+
+
 def _split(rest: str, text: str) -> tuple[str, int | None, str | None]:
-    """Host with its inner zone, port, and a zone behind the port."""
+    """Return the host with the interface that follows it, the port, and the interface that follows the port."""
     if rest.startswith("["):
         host, bracket, tail = rest[1:].partition("]")
         if not bracket:
             raise ValueError(f"{text!r} has no closing ']'")
         if tail and tail[0] not in ":%":
-            raise ValueError(f"{text!r} has {tail!r} behind ']', where a port belongs")
-    elif rest.count(":") == 1:
+            raise ValueError(f"{text!r} has {tail!r} after ']' instead of a port")
+    elif rest.partition("%")[0].count(":") == 1:
         host, _, tail = rest.partition(":")
         tail = f":{tail}"
     else:
-        # No port, or an IPv6 address without brackets, which cannot have one.
+        # No port: none was written, or it is an IPv6 address without brackets. A colon in the name of an interface, as
+        # in eth0:1, does not count.
         return rest, None, None
     tail, percent, zone = tail.partition("%")
     if percent and not zone:
-        raise ValueError(f"{text!r} has an empty zone behind '%'")
+        raise ValueError(f"{text!r} has an empty interface after '%'")
     return host, _port(tail[1:], text) if tail else None, zone or None
 
 
 def _port(digits: str, text: str) -> int:
-    # Five digits at most: beyond thousands, int() itself refuses, in words of its own.
+    # At most five digits: int() itself refuses thousands of them, with a message of its own.
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5) or int(digits) > 65535:
-        raise ValueError(f"{text!r} has the port {digits!r}; a UDP port is a number from 0 to 65535")
+        raise ValueError(f"the port of {text!r} must be a number from 0 to 65535, got {digits!r}")
     return int(digits)

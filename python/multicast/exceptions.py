@@ -5,6 +5,10 @@
     RuntimeError
      +-- CommandExecutionError       a command failed; carries the exit code the process should end with
      +-- ShutdownCommandReceived     a peer asked the server to stop; the exit code is always 143
+    OSError
+     +-- MulticastError              an error of a receiver or sender that no system call reported
+          +-- ClosedError            the receiver or sender is closed
+          +-- UnsupportedError       this platform cannot do it
 
 Network errors are plain ``OSError`` and its subclasses. ``EXIT_CODES`` and ``EXCEPTION_EXIT_CODES`` are created on
 first use, because one entry is a class of ``argparse``. Every import of the package loads this module, so it imports
@@ -29,8 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCEPTION_EXIT_CODES",
     "EXIT_CODES",
+    "ClosedError",
     "CommandExecutionError",
+    "MulticastError",
     "ShutdownCommandReceived",
+    "UnsupportedError",
     "exit_on_exception",
     "get_exit_code_from_exception",
     "validate_exit_code",
@@ -66,7 +73,7 @@ class CommandExecutionError(RuntimeError):
 
 
 class ShutdownCommandReceived(RuntimeError):
-    """A peer asked for a shutdown.
+    """A peer requested a shutdown.
 
     It takes the same arguments as ``CommandExecutionError``; its exit code is always 143.
 
@@ -88,6 +95,18 @@ class ShutdownCommandReceived(RuntimeError):
         self.exit_code = _SHUTDOWN_EXIT_CODE
         super().__init__(message)
         self.__cause__ = cause
+
+
+class MulticastError(OSError):
+    """The base class of the errors that receivers and senders raise without a failed system call."""
+
+
+class ClosedError(MulticastError):
+    """A receiver or sender was used after it was closed, or was closed during the call (errno EBADF)."""
+
+
+class UnsupportedError(MulticastError):
+    """This platform, or this machine as it is set up, cannot do it (errno EOPNOTSUPP)."""
 
 
 def _parts(

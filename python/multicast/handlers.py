@@ -1,15 +1,11 @@
-"""The callback style: what a loop that hands each datagram to a function needs to decide, and that loop itself.
-
-`multicast.Receiver.run` is the loop here; `multicast.aio.Receiver.run` is its twin with the same decisions. What is not
-here: receiving.
-"""
+"""The callback style: the loop behind `multicast.Receiver.run`, and its decisions, which `multicast.aio` shares."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from . import _core
+from .exceptions import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,81 +14,83 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from . import _core
+
     class Event(Protocol):
-        """A `threading.Event`, an `asyncio.Event`, or whatever else tells whether it is set."""
+        """A `threading.Event`, an `asyncio.Event`, or another object that knows whether it is set."""
 
         def is_set(self) -> bool:
-            """Whether it is."""
+            """Return whether it is set."""
 
     Stop: TypeAlias = Event | Callable[[], bool] | None
     OnError: TypeAlias = Literal["log", "raise"]
 
 _logger = logging.getLogger("multicast")
 
-LOOK = 0.1
-"""Seconds after which a loop that receives nothing looks whether it is to stop."""
+CHECK_INTERVAL = 0.1
+"""Seconds after which a loop that receives nothing checks whether to stop."""
 
 
 class HandlerLoop:
-    """One run of a loop: whether it goes on, how long it waits, what becomes of a handler's error.
+    """One run of a loop: whether it goes on, how long it waits, what happens to an error of the handler.
 
     Args:
-        stop: an event, or a function that says true, to end the loop; None never does.
+        stop: An event, or a function that returns true, to end the loop; None never does.
         on_error: ``"log"`` goes on with the next datagram, ``"raise"`` ends the loop with the error; both log it.
-        timeout: seconds without a datagram that are an error; None waits for ever.
+        timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 
     Raises:
-        TypeError: ``stop`` is neither.
-        ValueError: another ``on_error``, or a timeout below 0.
+        TypeError: ``stop`` is neither an event nor a function.
+        ValueError: ``on_error`` or ``timeout`` is out of range.
     """
 
     def __init__(self, stop: Stop, on_error: OnError, timeout: float | None) -> None:
         if on_error not in ("log", "raise"):
-            raise ValueError(f"on_error is 'log' or 'raise', not {on_error!r}")
+            raise ValueError(f"on_error must be 'log' or 'raise', got {on_error!r}")
         if timeout is not None and not timeout >= 0:
-            raise ValueError(f"a timeout is a number of seconds from 0, not {timeout}")
+            raise ValueError(f"timeout must be a number of seconds from 0, got {timeout}")
         self.stopped = _as_predicate(stop)
         self._raises = on_error == "raise"
         self._timeout = float("inf") if timeout is None else timeout
         self._idle = 0.0
-        self._look = float("inf") if stop is None else LOOK
+        self._check_interval = float("inf") if stop is None else CHECK_INTERVAL
         self.handled = 0
-        """Datagrams handed to the handler."""
+        """Datagrams that the handler was called with."""
 
     @property
     def wait(self) -> float:
-        """Seconds to wait for the next datagram, at most."""
-        return min(self._look, self._timeout - self._idle)
+        """The longest time to wait for the next datagram, in seconds."""
+        return min(self._check_interval, self._timeout - self._idle)
 
     def record_timeout(self) -> None:
-        """Notes that none came in the time of `wait`.
+        """Record that nothing was received within `wait`.
 
         Raises:
-            TimeoutError: nor in the whole time out.
+            TimeoutError: Nor within the whole timeout.
         """
         self._idle += self.wait
         if self._idle >= self._timeout:
             raise TimeoutError(f"nothing was received within {self._timeout:g} s")
 
-    def handing(self, msg: _core.Datagram) -> Self:
-        """Notes that a datagram came. In a ``with`` around the handler's call its error becomes what was chosen."""
+    def handling(self, msg: _core.Datagram) -> Self:
+        """Record a datagram. Call the handler in a ``with`` block around the result, which treats its error."""
         self._idle = 0.0
         self.handled += 1
         self._msg = msg
         return self
 
     def __enter__(self) -> None:
-        """Nothing: see `handing`."""
+        """Do nothing; see `handling`."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Logs a handler's error with the datagram's origin; only what is no `Exception` always goes through."""
+        """Log an error of the handler with the origin of the datagram. `KeyboardInterrupt` passes through."""
         if not isinstance(error, Exception):
             return False
         msg = self._msg
         _logger.error(
-            "The handler failed on a datagram of %d octets from %s to %s (interface %s): %s: %s",
+            "The handler failed on a datagram of %d bytes from %s to %s (interface %s): %s: %s",
             len(msg),
             msg.sender,
             msg.group,
@@ -112,17 +110,17 @@ def run(
     on_error: OnError = "log",
     timeout: float | None = None,
 ) -> int:
-    """Hands each datagram to a function; see `multicast.Receiver.run`."""
+    """Call a function with each datagram; see `multicast.Receiver.run`."""
     handler_loop = HandlerLoop(stop, on_error, timeout)
     while not handler_loop.stopped():
         try:
             msg = receiver.recv(handler_loop.wait)
-        except _core.ClosedError:
+        except ClosedError:
             break
         except TimeoutError:
             handler_loop.record_timeout()
             continue
-        with handler_loop.handing(msg):
+        with handler_loop.handling(msg):
             handler(msg)
     return handler_loop.handled
 
@@ -134,7 +132,7 @@ def _as_predicate(stop: Stop) -> Callable[[], bool]:
         return stop
     if callable(getattr(stop, "is_set", None)):
         return stop.is_set
-    raise TypeError(f"stop is an event or a function, not {type(stop).__name__}")
+    raise TypeError(f"stop must be an event or a function, got {type(stop).__name__}")
 
 
 def _never() -> bool:

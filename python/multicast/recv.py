@@ -66,13 +66,13 @@ def joinstep(
     from .sync import Receiver  # noqa: PLC0415 - imports the compiled core, which the package's import does not need
 
     try:
-        with Receiver(
-            port=port,
-            fd=None if isock is None else isock.fileno(),
-            gro=False,  # a caller that reads the socket directly expects one datagram per call
-            timestamps=False,
-            **receiver_kwargs(wanted, bind_group, iface),
-        ) as receiver:
+        options = receiver_kwargs(wanted, bind_group, iface)
+        if isock is None:
+            # A caller that reads the socket directly expects one datagram per call.
+            receiver = Receiver(port=port, gro=False, timestamps=False, **options)
+        else:
+            receiver = Receiver.adopt(isock, port=port, timestamps=False, **options)
+        with receiver:
             return socket.socket(fileno=receiver.detach())
     except ValueError as error:
         # Callers of this function expect OSError, as from the socket functions.

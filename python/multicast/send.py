@@ -125,7 +125,7 @@ class McastSAY(mtool):
 
         port = _MCAST_DEFAULT_PORT if port is None else port
         texts = [*([] if group is None else [group]), *as_list(groups)] or [_MCAST_DEFAULT_GROUP]
-        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.parse(text))]
+        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.Endpoint.parse(text))]
         with contextlib.ExitStack() as opened:
             # Open all before sending anything, so that an invalid group among valid ones leaves nothing half done.
             senders = [

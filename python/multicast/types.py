@@ -1,88 +1,126 @@
-"""The plain values that the modern face hands out.
-
-Beside the stack: this module imports the standard library only.
-"""
+"""The plain values that the Receiver API returns. This module imports the standard library only."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class ReceiverStats(NamedTuple):
-    """What became of the datagrams that reached a receiver.
+@dataclass(frozen=True, slots=True)
+class ReceiverStats:
+    """The counters of a receiver.
 
-    On a network that loses nothing, sent = ``received`` + ``kernel_drops`` + ``ring_drops`` + ``truncated`` +
-    ``filtered``, once the kernel's buffer has been emptied.
+    ::
+
+        stats = rx.stats()
+        lost_here = (stats.kernel_drops or 0) + stats.ring_drops
+        if lost_here:
+            print(f"received {stats.received}, dropped {lost_here}")
+            print(f"receive buffer: {stats.recv_buffer_actual} bytes")
+
+    If the network loses nothing, sent = ``received`` + ``truncated`` + ``filtered`` + ``kernel_drops`` +
+    ``ring_drops`` once the kernel's buffer has been emptied.
     """
 
     received: int
-    """Whole datagrams taken from the kernel and wanted, but for those that a ring dropped."""
-    bytes: int
-    """Their octets."""
+    """Whole datagrams received, not counting those that the ring dropped."""
+    bytes_received: int
+    """Payload bytes of these datagrams."""
     kernel_drops: int | None
-    """Datagrams dropped by the kernel for want of buffer space; ``None`` where it does not count."""
+    """Datagrams that the kernel dropped because its receive buffer was full; None if the system does not count."""
     truncated: int
-    """Datagrams delivered without their end, because they were longer than any may be."""
+    """Datagrams received without their end, because they were longer than a UDP datagram can be."""
     filtered: int
-    """Datagrams of groups, interfaces or sources that were not asked for."""
-    buffer_asked: int | None
-    """Octets of receive buffer asked for; ``None`` where none were."""
-    buffer_granted: int
-    """Octets of receive buffer granted by the system, of the smallest socket."""
+    """Datagrams of a group, interface or source that the receiver has not joined."""
+    recv_buffer_requested: int | None
+    """Receive buffer requested, in bytes; None if the system's default was kept."""
+    recv_buffer_actual: int
+    """Receive buffer granted by the system, in bytes; of several sockets, the smallest."""
     sockets: int
     """Sockets in use."""
     ring_drops: int
-    """Datagrams dropped for want of room in the ring, and those left in it at closing; 0 without one."""
+    """Datagrams that the ring dropped because it was full, or that were in it at closing; 0 without a ring."""
     ring_high_water: int
-    """The most datagrams that were in the ring at once; 0 without one."""
+    """The most datagrams that were in the ring at the same time; 0 without a ring."""
     rejoins: int
-    """Memberships that were joined anew, or on an interface that came later."""
+    """Memberships that were joined again, or on an interface that appeared later."""
     interface_events: int
-    """Changes of the interfaces that groups are joined on: down, up, deleted, renumbered."""
-    interrupted: float
-    """Seconds during which some group had no working interface, as far as this was noticed."""
+    """Changes of joined interfaces: down, up, deleted, or with other addresses."""
+    outage_seconds: float
+    """Seconds during which a group had no working interface."""
 
 
-class SenderStats(NamedTuple):
-    """What a sender did."""
+@dataclass(frozen=True, slots=True)
+class SenderStats:
+    """The counters of a sender.
+
+    ::
+
+        tx.send_many(messages)
+        stats = tx.stats()
+        print(f"sent {stats.sent} datagrams, {stats.bytes_sent} bytes")
+        share = stats.coalesced / stats.sent
+        print(f"{share:.0%} of them coalesced")
+    """
 
     sent: int
-    """Datagrams that the kernel took."""
-    bytes: int
-    """Their octets."""
+    """Datagrams that the kernel accepted."""
+    bytes_sent: int
+    """Payload bytes of these datagrams."""
     coalesced: int
-    """Of the datagrams, how many were handed to the kernel together with others of the same size."""
+    """How many of these datagrams went to the kernel together with others of the same size."""
 
 
-class Membership(NamedTuple):
-    """One joined group on one interface."""
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One joined group on one interface.
+
+    ::
+
+        for membership in rx.groups:
+            where = membership.interface or "the system's choice"
+            print(f"{membership.group} on {where}")
+            if membership.sources:
+                print("only from", ", ".join(membership.sources))
+    """
 
     group: str
     """The group's address."""
-    interface: int | None
-    """Index of the interface; ``None`` where the system chose and does not tell which."""
+    interface: str | None
+    """Name of the interface; None if the system chose one and does not say which, or if it no longer exists."""
+    interface_index: int | None
+    """Index of the interface; None if the system chose one and does not say which."""
     sources: tuple[str, ...]
-    """The only senders wanted; empty where any is."""
+    """The only senders received; empty for any sender."""
     excluded: tuple[str, ...]
-    """Senders that are not wanted."""
+    """Senders that are not received."""
 
 
-class Interface(NamedTuple):
-    """One network interface of this machine."""
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface of this machine.
+
+    ::
+
+        for interface in multicast.interfaces():
+            if interface.unusable_reason is None:
+                print(interface.index, interface.name, *interface.addresses)
+            else:
+                print(interface.name, "is unusable:", interface.unusable_reason)
+    """
 
     name: str
     """The system's name for it."""
-    index: int  # type: ignore[assignment]  # nobody looks for the place of a value in it
+    index: int
     """Its index, from 1."""
     addresses: tuple[str, ...]
     """Its IPv4 and IPv6 addresses."""
-    up: bool
+    is_up: bool
     """Whether it is switched on."""
-    multicast: bool
-    """Whether the system sends and receives multicast by it."""
-    loopback: bool
+    is_multicast: bool
+    """Whether the system marks it as capable of multicast."""
+    is_loopback: bool
     """Whether it is the loopback interface."""
     mtu: int | None
-    """Octets of the largest packet that goes through it; ``None`` where it has no limit."""
-    unusable: str | None
-    """Why no group can be joined on it, in words; ``None`` where there is no such reason."""
+    """The largest packet that it carries, in bytes; None if there is no limit."""
+    unusable_reason: str | None
+    """Why no group can be joined on it, in words; None if groups can be joined."""

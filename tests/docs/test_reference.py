@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from multicast import _core, env, exceptions, sync
+from multicast import _arguments, _core, env, exceptions
 from scripts.docs import reference
 from tests.support.private_network import ROOT
 
@@ -98,9 +98,9 @@ def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
     page = (ROOT / "docs" / "how-to" / "high-rates.md").read_text(encoding="utf-8")
     found = re.search(r"sysctl -w ([\w.]+)=(\d+)", page)
     assert found
-    assert int(found[2]) == sync.AUTO_RECV_BUFFER
+    assert int(found[2]) == _arguments.AUTO_RECV_BUFFER
     if sys.platform == "linux":
-        assert found[1] == _core.receive_buffer_setting()
+        assert found[1] == _core._receive_buffer_setting()
 
 
 def test_outdated_part_is_found_and_updated(

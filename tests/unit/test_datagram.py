@@ -12,7 +12,8 @@ FIELDS: dict[str, Any] = {
     "data": b"\x00\xffpayload",
     "sender": ("192.0.2.1", 4000),
     "group": "239.1.2.3",
-    "interface": 2,
+    "interface": "eth0",
+    "interface_index": 2,
     "timestamp_ns": 1_700_000_000_123_456_789,
     "ttl": 9,
     "truncated": False,
@@ -21,7 +22,8 @@ OTHERS: dict[str, Any] = {
     "data": b"other",
     "sender": ("192.0.2.1", 4001),
     "group": "239.1.2.4",
-    "interface": 3,
+    "interface": "eth1",
+    "interface_index": 3,
     "timestamp_ns": None,
     "ttl": None,
     "truncated": True,
@@ -35,12 +37,13 @@ def test_datagram_fields_hold_the_given_values() -> None:
 
 def test_datagram_unknown_fields_are_none() -> None:
     datagram = Datagram(b"", ("192.0.2.1", 4000))
-    unknown = (datagram.group, datagram.interface, datagram.timestamp_ns, datagram.ttl, datagram.truncated)
-    assert unknown == (None, None, None, None, False)
+    optional = ("group", "interface", "interface_index", "timestamp_ns", "ttl")
+    assert [getattr(datagram, name) for name in optional] == [None] * len(optional)
+    assert datagram.truncated is False
 
 
 def test_datagram_largest_numbers_are_kept() -> None:
-    largest: dict[str, Any] = {"interface": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
+    largest = {"interface_index": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
     datagram = Datagram(**(FIELDS | largest))
     assert {name: getattr(datagram, name) for name in largest} == largest
 
@@ -106,6 +109,15 @@ def test_datagram_repr_evaluates_to_equal_datagram(fields: dict[str, Any]) -> No
     assert eval(repr(datagram), {"Datagram": Datagram}) == datagram
 
 
+def test_datagram_repr_of_long_payload_shows_64_bytes() -> None:
+    datagram = Datagram(**(FIELDS | {"data": b"x" * 64 + b"secret"}))
+    assert f"data={b'x' * 64!r}... (70 bytes), sender=" in repr(datagram)
+    assert "secret" not in repr(datagram)
+    assert repr(Datagram(**(FIELDS | {"data": b"x" * 64}))).startswith(
+        f"Datagram(data={b'x' * 64!r}, sender="
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "wrong", "error"),
     [
@@ -113,7 +125,8 @@ def test_datagram_repr_evaluates_to_equal_datagram(fields: dict[str, Any]) -> No
         ("data", bytearray(b"x"), TypeError),
         ("sender", ["192.0.2.1", 4000], TypeError),
         ("group", 5, TypeError),
-        ("interface", -1, OverflowError),
+        ("interface", 5, TypeError),
+        ("interface_index", -1, OverflowError),
         ("ttl", 256, OverflowError),
         ("truncated", 1, TypeError),
     ],

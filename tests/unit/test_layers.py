@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # The lowest layer first. The picture is in docs/architecture.md. The lowest layer imports the standard library only.
 # A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
-    {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env"},
+    {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env", "_closing"},
     {"_core", "_common.text", "_common.console", "_common.constants", "_common.argument_types"},
-    {"handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
+    {"_arguments", "handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
     {"sync", "skt", "aio.readiness", "_legacy.join_options", "_legacy.options"},
     {"aio.endpoint"},
     {"aio.receiver", "aio.sender"},

@@ -5,6 +5,7 @@ Errors from the operating system are tested in ``tests/wire/test_open_errors.py`
 
 import contextlib
 import errno
+import ipaddress
 import math
 import socket
 from collections.abc import Callable, Generator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from multicast.endpoints import Endpoint
 from multicast.sync import Receiver, Sender
 
 GROUP = "239.1.2.3"
@@ -50,21 +52,21 @@ REFUSED_BY_BOTH: list[Arguments] = [
     (("group", 5000), {}, ValueError, 'group must be an IPv4 or IPv6 address, got "group"'),
     (("239.1.2", 5000), {}, ValueError, 'group must be an IPv4 or IPv6 address, got "239.1.2"'),
     (("", 5000), {}, ValueError, "'' names no group"),
-    ((GROUP,), {}, ValueError, "no port was given"),
-    ((GROUP, -1), {}, ValueError, "from 0 to 65535, not -1"),
-    ((GROUP, 65536), {}, ValueError, "from 0 to 65535, not 65536"),
-    ((GROUP, "5000"), {}, TypeError, "a port is a number (int), not str"),
-    ((GROUP, 5000.0), {}, TypeError, "a port is a number (int), not float"),
-    ((GROUP, True), {}, TypeError, "a port is a number (int), not bool"),
+    ((GROUP,), {}, ValueError, "no port is given"),
+    ((GROUP, -1), {}, ValueError, "port must be an integer from 0 to 65535, got -1"),
+    ((GROUP, 65536), {}, ValueError, "from 0 to 65535, got 65536"),
+    ((GROUP, "5000"), {}, TypeError, "port must be an integer from 0 to 65535, got str"),
+    ((GROUP, 5000.0), {}, TypeError, "from 0 to 65535, got float"),
+    ((GROUP, True), {}, TypeError, "from 0 to 65535, got bool"),
     ((f"{GROUP}:5000", 5001), {}, ValueError, "the port is given twice, as 5001 and as 5000"),
-    ((f"{GROUP}:99999",), {}, ValueError, "has the port '99999'"),
+    ((f"{GROUP}:99999",), {}, ValueError, "must be a number from 0 to 65535, got '99999'"),
     ((GROUP, 5000), {"interface": 0}, ValueError, "interface must be an index from 1 to 2147483647, got 0"),
-    ((GROUP, 5000), {"interface": -1}, ValueError, "interface must be an index from 1 to 2147483647, got -1"),
+    ((GROUP, 5000), {"interface": -1}, ValueError, "must be an index from 1 to 2147483647, got -1"),
     (
         (GROUP, 5000),
         {"interface": 2**32},
         ValueError,
-        "interface must be an index from 1 to 2147483647, got 4294967296",
+        "must be an index from 1 to 2147483647, got 4294967296",
     ),
     (
         (GROUP, 5000),
@@ -72,9 +74,9 @@ REFUSED_BY_BOTH: list[Arguments] = [
         ValueError,
         "interface must be an index from 1 to 2147483647, got 99999999999",
     ),
-    ((GROUP, 5000), {"interface": True}, TypeError, "not bool"),
-    ((GROUP, 5000), {"interface": 1.0}, TypeError, "not float"),
-    ((GROUP, 5000), {"interface": b"lo"}, TypeError, "not bytes"),
+    ((GROUP, 5000), {"interface": True}, TypeError, "got bool"),
+    ((GROUP, 5000), {"interface": 1.0}, TypeError, "got float"),
+    ((GROUP, 5000), {"interface": b"lo"}, TypeError, "got bytes"),
     (
         (GROUP, 5000),
         {"interface": ""},
@@ -111,24 +113,44 @@ REFUSED_BY_BOTH: list[Arguments] = [
         ValueError,
         "interface must be given for the link-local group ff01::1, as in ff01::1%eth0",
     ),
-    ((GROUP, 5000), {"loopback": 1}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"colour": "red"}, TypeError, "colour"),
+    ((GROUP, 5000), {"loopback": 1}, TypeError, "loopback must be True or False, got int"),
+    ((GROUP, 5000), {"colour": "red"}, TypeError, "() has no argument 'colour'"),
+    ((GROUP, 5000), {"iface": "lo"}, TypeError, "() has no argument 'iface'; did you mean 'interface'?"),
+    ((GROUP, 5000), {"Interface": "lo"}, TypeError, "did you mean 'interface'?"),
+    ((GROUP, 5000), {"loopbak": True}, TypeError, "did you mean 'loopback'?"),
+    ((Endpoint(GROUP, 70000),), {}, ValueError, "got 70000"),
+    (((GROUP, 70000),), {}, ValueError, "got 70000"),
+    (((GROUP, True),), {}, TypeError, "port must be an integer from 0 to 65535, got bool"),
+    ((GROUP, 2**70), {}, ValueError, "from 0 to 65535, got 1180591620717411303424"),
+    ((GROUP, 5000), {"interface": 2**70}, ValueError, "from 1 to 2147483647, got 1180591620717411303424"),
+    (
+        (ipaddress.ip_address("10.0.0.1"), 5000),
+        {},
+        ValueError,
+        "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 10.0.0.1",
+    ),
+    ((f"{GROUP}%eth0:5000",), {}, ValueError, "as in '239.1.2.3:5000%eth0'"),
 ]
 
 REFUSED_BY_RECEIVER: list[Arguments] = [
     ((), {}, TypeError, "group"),
     (([], 5000), {}, ValueError, "group must name at least one group unless bind is given, got none"),
-    ((None, 5000), {}, TypeError, "a group is text, or several of them are, not NoneType"),
-    ((b"239.1.2.3", 5000), {}, TypeError, "a group is text, or several of them are, not bytes"),
-    (([None], 5000), {}, TypeError, "not NoneType"),
+    ((None, 5000), {}, TypeError, "group must be an endpoint or several of them, got NoneType"),
+    ((b"239.1.2.3", 5000), {}, TypeError, "group must be an endpoint or several of them, got bytes"),
+    (([None], 5000), {}, TypeError, "got NoneType"),
     (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
     ((["239.1.2.3", "ff15::1:5000"],), {}, ValueError, "as in '[ff15::1]:5000'"),
     ((GROUP, 5000), {"interface": ["lo", "all"]}, ValueError, 'a single interface here, got "all"'),
     (("ff35::1", 5000), {"source": "::ffff:10.0.0.1"}, ValueError, "must be of the same IP version as"),
     (([f"{GROUP}:5000", "239.1.2.4:5001"],), {}, ValueError, "as 5000 and as 5001"),
-    ((GROUP, 5000), {"source": 5}, TypeError, "a source is text, or several of them are, not int"),
-    ((GROUP, 5000), {"exclude": 5}, TypeError, "an excluded source is text, or several of them are, not int"),
-    ((GROUP, 5000), {"source": [5]}, TypeError, "not an instance of 'str'"),
+    ((GROUP, 5000), {"source": 5}, TypeError, "source must be an address or several of them, got int"),
+    ((GROUP, 5000), {"exclude": 5}, TypeError, "exclude must be an address or several of them, got int"),
+    (
+        (GROUP, 5000),
+        {"source": [5]},
+        TypeError,
+        "source must be an address (str or ipaddress object), got int",
+    ),
     ((GROUP, 5000), {"source": "host"}, ValueError, 'source must be an IPv4 or IPv6 address, got "host"'),
     (
         (GROUP, 5000),
@@ -141,39 +163,79 @@ REFUSED_BY_RECEIVER: list[Arguments] = [
     ((GROUP, 5000), {"source": "0.0.0.0"}, ValueError, "source must be a unicast address, got 0.0.0.0"),
     ((GROUP, 5000), {"source": "255.255.255.255"}, ValueError, "source must be a unicast address, got "),
     ((GROUP, 5000), {"source": "10.0.0.1", "exclude": "10.0.0.2"}, ValueError, "not both"),
-    (("232.1.2.3", 5000), {}, ValueError, "(RFC 4607), as in 10.0.0.1@232.1.2.3"),
+    (
+        ("232.1.2.3", 5000),
+        {},
+        ValueError,
+        "source must be given for the source-specific group 232.1.2.3 (RFC 4607), as in 10.0.0.1@232.1.2.3",
+    ),
     (("232.1.2.3", 5000), {"exclude": "10.0.0.1"}, ValueError, "(RFC 4607)"),
     (("ff35::1", 5000), {}, ValueError, "(RFC 4607)"),
-    ((GROUP, 5000), {"bind": "here"}, ValueError, '"here" is not an IPv4 or IPv6 address'),
-    ((GROUP, 5000), {"bind": 5}, TypeError, "not an instance of 'str'"),
-    ((GROUP, 5000), {"recv_buffer": 0}, ValueError, "a number of octets from 1 to 2147483647, not 0"),
-    ((GROUP, 5000), {"recv_buffer": -1}, ValueError, "a number of octets from 1 to 2147483647, not -1"),
-    ((GROUP, 5000), {"recv_buffer": 2**31}, ValueError, "from 1 to 2147483647, not 2147483648"),
-    ((GROUP, 5000), {"recv_buffer": "large"}, ValueError, "a number of octets, 'auto' or None, not 'large'"),
-    ((GROUP, 5000), {"recv_buffer": 1.5}, TypeError, "a number of octets (int) or None, not float"),
-    ((GROUP, 5000), {"recv_buffer": True}, TypeError, "a number of octets (int) or None, not bool"),
-    ((GROUP, 5000), {"share": "yes"}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"strict": None}, TypeError, "not an instance of 'bool'"),
-    ((GROUP, 5000), {"gro": 1}, TypeError, "not an instance of 'bool'"),
+    ((GROUP, 5000), {"bind": "here"}, ValueError, "bind must be an IPv4 or IPv6 address, got 'here'"),
+    ((GROUP, 5000), {"bind": 5}, TypeError, "bind must be an address (str or ipaddress object), got int"),
+    ((GROUP, 5000), {"recv_buffer": 0}, ValueError, "buffer must be an integer from 1 to 2147483647, got 0"),
+    (
+        (GROUP, 5000),
+        {"recv_buffer": -1},
+        ValueError,
+        "buffer must be an integer from 1 to 2147483647, got -1",
+    ),
+    ((GROUP, 5000), {"recv_buffer": 2**31}, ValueError, "from 1 to 2147483647, got 2147483648"),
+    ((GROUP, 5000), {"recv_buffer": "large"}, ValueError, "a number of bytes, 'auto' or None, got 'large'"),
+    (
+        (GROUP, 5000),
+        {"recv_buffer": 1.5},
+        TypeError,
+        "recv_buffer must be an integer from 1 to 2147483647, got float",
+    ),
+    ((GROUP, 5000), {"recv_buffer": True}, TypeError, "from 1 to 2147483647, got bool"),
+    ((GROUP, 5000), {"share": "yes"}, TypeError, "share must be True or False, got str"),
+    ((GROUP, 5000), {"strict": None}, TypeError, "strict must be True or False, got NoneType"),
+    ((GROUP, 5000), {"gro": 1}, TypeError, "gro must be True or False, got int"),
+    ((GROUP, 5000), {"ttl": True}, TypeError, "did you mean 'receive_ttl'?"),
+    ((GROUP, 5000), {"fd": 3}, TypeError, "use Receiver.adopt(sock, ...)"),
+    ((GROUP, 5000), {"timestamps": 0}, TypeError, "timestamps must be True or False, got int"),
+    ((GROUP, 5000), {"receive_ttl": 1}, TypeError, "receive_ttl must be True or False, got int"),
+    ((GROUP, 5000), {"rejoin": "1"}, TypeError, "rejoin must be a number or None, got str"),
+    (
+        (GROUP, 5000),
+        {"rejoin": -1},
+        ValueError,
+        "rejoin must be a number of seconds above 0, or None, got -1",
+    ),
+    ((GROUP, 5000), {"rejoin": 10**400}, ValueError, "rejoin must be a number that fits a float"),
+    ((GROUP, 5000), {"ring": 0}, ValueError, "ring must be an integer from 1 to 16777216, got 0"),
+    ((GROUP, 5000), {"ring": 2**70}, ValueError, "from 1 to 16777216"),
+    ((GROUP, 5000), {"ring": "large"}, TypeError, "ring must be an integer from 1 to 16777216, got str"),
+    ((GROUP, 5000), {"ring_policy": "drop"}, ValueError, "'drop-newest' or 'block', got 'drop'"),
+    ((GROUP, 5000), {"ring_policy": 5}, ValueError, "'drop-newest' or 'block', got 5"),
 ]
 
 REFUSED_BY_SENDER: list[Arguments] = [
     ((), {}, TypeError, "group"),
-    (([GROUP], 5000), {}, TypeError, "not list"),
+    (([GROUP], 5000), {}, TypeError, "got list"),
     (("239.1.2.0/30", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
     ((f"{GROUP}+2", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
     (("ff15::1:5000",), {}, ValueError, "as in '[ff15::1]:5000'"),
-    ((GROUP, 5000), {"interface": "all"}, ValueError, "a sender sends by one interface"),
-    ((GROUP, 0), {}, ValueError, "port must be from 1 to 65535, got 0"),
-    ((f"10.0.0.1@{GROUP}", 5000), {}, ValueError, "names a source; a sender's source is this machine"),
-    ((GROUP, 5000), {"ttl": 256}, ValueError, "a number of hops from 0 to 255, not 256"),
-    ((GROUP, 5000), {"ttl": -1}, ValueError, "a number of hops from 0 to 255, not -1"),
-    ((GROUP, 5000), {"ttl": "1"}, TypeError, "a number of hops (int), not str"),
-    ((GROUP, 5000), {"ttl": True}, TypeError, "a number of hops (int), not bool"),
-    ((GROUP, 5000), {"ttl": None}, TypeError, "a number of hops (int), not NoneType"),
-    ((GROUP, 5000), {"send_buffer": 0}, ValueError, "a number of octets from 1 to 2147483647, not 0"),
-    ((GROUP, 5000), {"send_buffer": "auto"}, TypeError, "a number of octets (int) or None, not str"),
-    ((GROUP, 5000), {"gso": 1}, TypeError, "not an instance of 'bool'"),
+    ((GROUP, 5000), {"interface": "all"}, ValueError, "must be one interface to send by, got 'all'"),
+    ((GROUP, 0), {}, ValueError, "port must be an integer from 1 to 65535, got 0"),
+    ((f"10.0.0.1@{GROUP}", 5000), {}, ValueError, "names a source; the source of a sender is this machine"),
+    ((GROUP, 5000), {"ttl": 256}, ValueError, "ttl must be an integer from 0 to 255, got 256"),
+    ((GROUP, 5000), {"ttl": -1}, ValueError, "from 0 to 255, got -1"),
+    ((GROUP, 5000), {"ttl": "1"}, TypeError, "from 0 to 255, got str"),
+    ((GROUP, 5000), {"ttl": True}, TypeError, "from 0 to 255, got bool"),
+    ((GROUP, 5000), {"ttl": None}, TypeError, "from 0 to 255, got NoneType"),
+    ((GROUP, 5000), {"send_buffer": 0}, ValueError, "buffer must be an integer from 1 to 2147483647, got 0"),
+    (
+        (GROUP, 5000),
+        {"send_buffer": "auto"},
+        TypeError,
+        "send_buffer must be an integer from 1 to 2147483647, got str",
+    ),
+    ((GROUP, 5000), {"gso": 1}, TypeError, "gso must be True or False, got int"),
+    ((GROUP, 5000), {"hops": 2}, TypeError, "did you mean 'ttl'?"),
+    ((GROUP, 5000), {"rate": "1"}, TypeError, "rate must be a number or None, got str"),
+    ((GROUP, 5000), {"rate": 1, "bit_rate": 1}, ValueError, "rate and bit_rate must not both be given"),
 ]
 
 CASES: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
@@ -184,9 +246,17 @@ CASES: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[E
         ("x", GROUP, 5000),
         {},
         TypeError,
-        "a socket or its descriptor (int) is adopted, not str",
+        "sock must be a socket or its descriptor (int), got str",
     ),
-    (Receiver.adopt, (True, GROUP, 5000), {}, TypeError, "is adopted, not bool"),
+    (
+        Receiver.adopt,
+        (True, GROUP, 5000),
+        {},
+        TypeError,
+        "sock must be a socket or its descriptor (int), got bool",
+    ),
+    (Receiver.adopt, (2**70, GROUP, 5000), {}, ValueError, "sock must be an integer from -1 to"),
+    (Receiver.adopt, (3, GROUP, 5000), {"gro": True}, TypeError, "adopt() has no argument 'gro'"),
 ]
 
 
@@ -237,7 +307,7 @@ class TestOpen:
     def test_timeout_negative_or_nan_raises_value_error(
         self, rx: Receiver, tx: Sender, timeout: float
     ) -> None:
-        refused = "a timeout is a number of seconds from 0, not"
+        refused = "timeout must be a number of seconds from 0, got"
         with pytest.raises(ValueError, match=refused):
             rx.recv(timeout=timeout)
         with pytest.raises(ValueError, match=refused):
@@ -254,20 +324,20 @@ class TestOpen:
 
     @pytest.mark.parametrize("most", [0, -1])
     def test_recv_batch_limit_below_one_raises_value_error(self, rx: Receiver, most: int) -> None:
-        with pytest.raises(ValueError, match=rf"a batch holds at least 1 datagram, not {most}"):
-            rx.recv_batch(max=most, timeout=0)
+        with pytest.raises(ValueError, match=rf"limit must be at least 1, got {most}"):
+            rx.recv_batch(limit=most, timeout=0)
 
     @pytest.mark.parametrize("most", [None, "1", 1.5])
     def test_recv_batch_limit_non_integer_raises_type_error(self, rx: Receiver, most: Any) -> None:
         with pytest.raises(TypeError):
-            rx.recv_batch(max=most, timeout=0)
+            rx.recv_batch(limit=most, timeout=0)
 
     @pytest.mark.parametrize("message", ["text", None, 5, [1, 2], ("a",)])
     def test_send_non_buffer_raises_type_error(self, tx: Sender, message: Any) -> None:
         name = type(message).__name__
-        with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
+        with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send(message)
-        with pytest.raises(TypeError, match=f"a message is bytes or another buffer, not {name}"):
+        with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send_many([b"good", message, b"good"])
 
     @pytest.mark.parametrize("messages", [b"bytes", "text", None, 5])
@@ -326,9 +396,14 @@ class TestOpen:
                 ValueError,
                 "interface must be given for the link-local group ff02::114, as in ff02::114%eth0",
             ),
-            (["239.1.2.4", 5], {}, TypeError, "not int"),
-            (["239.1.2.4", "10.0.0.1"], {}, ValueError, "group must be a multicast address"),
-            (None, {}, TypeError, "not NoneType"),
+            (["239.1.2.4", 5], {}, TypeError, "got int"),
+            (
+                ["239.1.2.4", "10.0.0.1"],
+                {},
+                ValueError,
+                "group must be a multicast address (224.0.0.0 to 239.255.255.255), got 10.0.0.1",
+            ),
+            (None, {}, TypeError, "got NoneType"),
         ],
     )
     def test_join_rejected_group_changes_nothing(
@@ -354,7 +429,7 @@ class TestOpen:
             ("10.0.0.1", ValueError, "group must be a multicast address"),
             ("239.1.2.3:1", ValueError, "the port is given twice"),
             ("", ValueError, "names no group"),
-            (5, TypeError, "not int"),
+            (5, TypeError, "got int"),
         ],
     )
     def test_leave_rejected_group_changes_nothing(

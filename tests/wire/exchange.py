@@ -59,7 +59,7 @@ def take_singly(rx: Receiver, count: int) -> list[Datagram]:
 def take_batches(rx: Receiver, count: int) -> list[Datagram]:
     taken: list[Datagram] = []
     while len(taken) < count:
-        batch = rx.recv_batch(max=count - len(taken), timeout=PATIENCE)
+        batch = rx.recv_batch(limit=count - len(taken), timeout=PATIENCE)
         assert 0 < len(batch) <= count - len(taken)
         taken += batch
     return taken

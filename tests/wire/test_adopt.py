@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from multicast.sync import Receiver
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
@@ -76,7 +76,7 @@ class TestAdopt:
             assert rx.recv(timeout=PATIENCE).data == b"x"
 
     def test_adopt_after_close_owner_still_receives(self, link: Link, plain: socket.socket) -> None:
-        with Receiver.adopt(plain, link.group, 0, interface=link.interface, gro=False) as rx:
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface) as rx:
             port = rx.port
         plain.settimeout(PATIENCE)
         with link.sender(port) as tx:
@@ -108,12 +108,18 @@ class TestAdopt:
     def test_adopt_without_group_needs_a_bind_address(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
             with pytest.raises(ValueError, match="group must name at least one group unless bind is given"):
-                Receiver.adopt(plain)
-            with Receiver.adopt(plain, bind="0.0.0.0") as rx:
+                Receiver.adopt(plain, port=0)
+            with Receiver.adopt(plain, port=0, bind="0.0.0.0") as rx:
                 assert rx.groups == ()
                 rx.join(LOOPBACK.group, IFACE)
                 with LOOPBACK.sender(rx.port) as tx:
                     nothing_more(rx, tx)
+
+    def test_adopt_unbound_socket_without_port_raises_value_error(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            with pytest.raises(ValueError, match="port must be given for a socket that is not bound"):
+                Receiver.adopt(plain, LOOPBACK.group, interface=IFACE)
+            assert plain.getsockname()[1] == 0
 
     @pytest.mark.parametrize(
         ("family", "kind", "part"),

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from multicast import aio
-from multicast._core import ClosedError, Datagram
+from multicast._core import Datagram
 from multicast.aio import endpoint
+from multicast.exceptions import ClosedError
 from multicast.sync import Sender
 from tests.support import loops
 from tests.wire.exchange import LOOPBACK, PATIENCE
@@ -45,7 +46,13 @@ async def by_iteration(rx: aio.Receiver, count: int) -> list[Datagram]:
 
 
 async def by_next(rx: aio.Receiver, count: int) -> list[Datagram]:
-    return [await rx.__anext__() for _ in range(count)]
+    found: list[Datagram] = []
+    while len(found) < count:
+        try:
+            found.append(await rx.__anext__())
+        except StopAsyncIteration:
+            break
+    return found
 
 
 async def by_recv(rx: aio.Receiver, count: int) -> list[Datagram]:
@@ -55,21 +62,31 @@ async def by_recv(rx: aio.Receiver, count: int) -> list[Datagram]:
 async def by_batch(rx: aio.Receiver, count: int) -> list[Datagram]:
     found: list[Datagram] = []
     while len(found) < count:
-        found += await rx.recv_batch(max=count - len(found), timeout=PATIENCE)
+        found += await rx.recv_batch(limit=count - len(found), timeout=PATIENCE)
     return found
 
 
 async def by_batches(rx: aio.Receiver, count: int) -> list[Datagram]:
     found: list[Datagram] = []
-    async for batch in rx.batches(max=1):
+    async for batch in rx.batches(limit=1):
         found += batch
         if len(found) == count:
             break
     return found
 
 
+ITERATIONS = [by_iteration, by_next, by_batches]
+"""These end when the receiver is closed; the other ways raise an error."""
 WAYS = [by_iteration, by_next, by_recv, by_batch, by_batches]
 Way: TypeAlias = Callable[[aio.Receiver, int], Coroutine[Any, Any, list[Datagram]]]
+
+
+async def ended(way: Way, rx: aio.Receiver) -> bool:
+    """Whether receiving on ``rx``, which is closed meanwhile or before, ends as it should."""
+    try:
+        return await way(rx, 1) == [] and way in ITERATIONS
+    except ClosedError as error:
+        return way not in ITERATIONS and error.errno == errno.EBADF and str(rx.port) in str(error)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,7 +141,7 @@ def test_aio_recv_batch_after_left_loop_returns_the_rest() -> None:
             with tx:
                 tx.send_many(numbered(200))
                 await by_iteration(rx, 100)
-                batch = await rx.recv_batch(max=20)
+                batch = await rx.recv_batch(limit=20)
                 assert batch.payloads() == numbered(20, 100)[: len(batch)]
                 assert list(batch.lengths) == [3] * len(batch)
                 rest = [msg.data for msg in await by_batch(rx, 100 - len(batch))]
@@ -161,7 +178,7 @@ def test_aio_receive_bad_timeout_raises_value_error(wrong: float) -> None:
             async with rx:
                 with pytest.raises(ValueError, match="number of seconds from 0"):
                     await rx.recv(wrong)
-                with pytest.raises(ValueError, match="at least 1 datagram"):
+                with pytest.raises(ValueError, match="limit must be at least 1"):
                     await rx.recv_batch(0)
 
     asyncio.run(main())
@@ -341,17 +358,14 @@ def test_aio_receiver_close_wakes_every_task(run: Run) -> None:
     async def main() -> None:
         tx, rx = pair()
         with tx:
-            tasks = [asyncio.ensure_future(way(rx, 1)) for way in WAYS for _ in range(3)]
+            tasks = [asyncio.ensure_future(ended(way, rx)) for way in WAYS for _ in range(3)]
             await loops.turns()
             rx.close()
             rx.close()
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                assert isinstance(result, ClosedError)
-                assert result.errno == errno.EBADF
+            assert all(await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE))
             assert rx.closed
             for way in WAYS:
-                with pytest.raises(ClosedError, match=str(rx.port)):
-                    await way(rx, 1)
+                assert await ended(way, rx)
             with pytest.raises(ClosedError):
                 rx.fileno()
 
@@ -366,8 +380,7 @@ def test_aio_receiver_close_discards_pending_datagrams() -> None:
             await by_iteration(rx, 20)
             rx.close()
             for way in WAYS:
-                with pytest.raises(ClosedError):
-                    await way(rx, 1)
+                assert await ended(way, rx)
 
     asyncio.run(main())
 
@@ -385,8 +398,7 @@ def test_aio_receiver_closed_in_its_loop_ends_the_loop() -> None:
 
         with tx:
             tx.send_many(numbered(50))
-            with pytest.raises(ClosedError):
-                await take()
+            await take()
             assert found == numbered(20)
 
     asyncio.run(main())
@@ -619,11 +631,10 @@ def test_aio_receiver_with_ring_delivers_the_same(run: Run, way: Way) -> None:
                     await loops.turns()
                     tx.send(message)
                 assert [msg.data for msg in await asyncio.wait_for(task, PATIENCE)] == numbered(30)
-                task = asyncio.ensure_future(way(rx, 1))
+                closing = asyncio.ensure_future(ended(way, rx))
                 await loops.turns()
                 rx.close()
-                with pytest.raises(ClosedError):
-                    await task
+                assert await asyncio.wait_for(closing, PATIENCE)
 
     run(main())
 
@@ -634,7 +645,7 @@ def test_aio_receiver_takes_the_arguments_of_the_sync_one() -> None:
     with pytest.raises(TypeError):
         aio.Receiver(LOOPBACK.group, 0, interfaces="lo")  # type: ignore[call-arg]
     rx = aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface, recv_buffer=65_536)
-    assert rx.stats().buffer_asked == 65_536
+    assert rx.stats().recv_buffer_requested == 65_536
     assert LOOPBACK.group in repr(rx)
     rx.close()
     assert "closed" in repr(rx)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from multicast import aio
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from multicast.sync import Receiver
 from tests.support import loops
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link

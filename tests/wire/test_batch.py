@@ -21,7 +21,7 @@ PAYLOADS = [b"a" * 100] * 7 + [b"", b"bb", b"c" * 1472, b"d" * 9000, b"e" * 64, 
 
 def exactly(rx: Receiver, count: int) -> Batch:
     """Return one batch of ``count`` pending datagrams."""
-    batch = rx.recv_batch(max=count, timeout=PATIENCE)
+    batch = rx.recv_batch(limit=count, timeout=PATIENCE)
     assert len(batch) == count
     return batch
 
@@ -111,7 +111,7 @@ class TestSequence:
 
     def test_batch_repr_shows_datagrams_and_bytes(self) -> None:
         size = sum(map(len, PAYLOADS))
-        assert repr(filled()) == f"<Batch of {len(PAYLOADS)} datagrams, {size} octets>"
+        assert repr(filled()) == f"<Batch of {len(PAYLOADS)} datagrams, {size} bytes>"
 
     def test_batch_pickle_raises_type_error(self) -> None:
         # Its datagrams can be pickled.
@@ -128,7 +128,7 @@ class TestSize:
             tx.send_many(messages)
             taken: list[bytes] = []
             for most in [1, 2, 3, 50, 1, 100]:
-                batch = rx.recv_batch(max=most, timeout=PATIENCE)
+                batch = rx.recv_batch(limit=most, timeout=PATIENCE)
                 assert 1 <= len(batch) <= most
                 taken += batch.payloads()
             while len(taken) < len(messages):
@@ -143,13 +143,13 @@ class TestSize:
             while len(taken) < len(messages):
                 taken.append(rx.recv(timeout=PATIENCE).data)
                 taken.append(next(rx).data)
-                taken += rx.recv_batch(max=3, timeout=PATIENCE).payloads()
+                taken += rx.recv_batch(limit=3, timeout=PATIENCE).payloads()
             assert taken == messages
 
     def test_recv_batch_does_not_wait_to_be_full(self) -> None:
         with LOOPBACK.pair() as (tx, rx):
             tx.send(b"alone")
-            assert rx.recv_batch(max=10_000, timeout=PATIENCE).payloads() == [b"alone"]
+            assert rx.recv_batch(limit=10_000, timeout=PATIENCE).payloads() == [b"alone"]
 
 
 class TestColumns:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
 
 pytestmark = pytest.mark.platform("linux", "darwin")

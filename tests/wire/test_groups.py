@@ -17,7 +17,7 @@ pytestmark = pytest.mark.private_net
 
 
 def several(text: str) -> list[str]:
-    return [one.group for one in endpoints.expand(endpoints.parse(text))]
+    return [one.group for one in endpoints.expand(endpoints.Endpoint.parse(text))]
 
 
 def send_to_each(groups: list[str], port: int) -> None:

@@ -167,7 +167,7 @@ def test_run_handler_error_is_logged_and_the_run_continues(
     assert handled == [b"0", b"2"]
     record = logged_error(caplog)
     text = record.getMessage()
-    assert f"1 octets from ('{sender_in(record)}'" in text
+    assert f"1 bytes from ('{sender_in(record)}'" in text
     assert LOOPBACK.group in text
     assert "ZeroDivisionError: one is too many" in text
     assert record.exc_info is not None

@@ -12,13 +12,9 @@
 """
 
 import logging
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,73 +22,26 @@ import pytest
 
 from multicast import aio
 from multicast.sync import Receiver
-from tests.support import beacon, loops
+from tests.support import loops
 from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
+from tests.wire.faults import (
+    INTERFACE,
+    RESUMED,
+    drain,
+    hears_nothing,
+    plug_in,
+    resumes,
+    sh,
+    traffic,
+    unplug,
+)
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-INTERFACE = "mc0"
-RESUMED = 2.0
-"""Seconds within which delivery resumes once the fault is over."""
-
 GROUPS = ["239.9.9.9", "ff15::9:9", "ff02::9:9"]
 WAYS = {"name": INTERFACE, "address": "10.9.0.1", "all": "all", "several": [INTERFACE, "lo"]}
-
-
-def sh(command: str) -> None:
-    subprocess.run(["bash", "-ec", command], check=True)
-
-
-def plug_in() -> None:
-    """Make an interface whose other end is on a host."""
-    sh(f"""ip link add {INTERFACE} type veth peer name {INTERFACE} netns h1
-        ip addr add 10.9.0.1/24 dev {INTERFACE}; ip -6 addr add fd09::1/64 dev {INTERFACE} nodad
-        ip -n h1 addr add 10.9.0.2/24 dev {INTERFACE}; ip -n h1 -6 addr add fd09::2/64 dev {INTERFACE} nodad
-        ip link set {INTERFACE} up; ip -n h1 link set {INTERFACE} up""")
-
-
-def unplug() -> None:
-    sh(f"ip link del {INTERFACE}")
-
-
-@pytest.fixture
-def interface(hosts: list[Host]) -> Iterator[str]:
-    plug_in()
-    yield INTERFACE
-    sh(f"ip link del {INTERFACE} 2>/dev/null || true")
-
-
-@contextmanager
-def traffic(host: Host, group: str, port: int) -> Generator[None, None, None]:
-    """Send datagrams to the group from the other end of the interface, whenever it exists."""
-    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
-    with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        try:
-            yield
-        finally:
-            process.stdin.close()
-            process.wait(PATIENCE)
-
-
-def hears_nothing(rx: Receiver) -> bool:
-    """Return whether delivery stops: 0.2 s pass without a datagram, while 200 per second are sent."""
-    for _ in range(1000):
-        try:
-            rx.recv(timeout=0.2)
-        except TimeoutError:
-            return True
-    return False
-
-
-def drain(rx: Receiver) -> None:
-    while True:
-        try:
-            rx.recv(timeout=0)
-        except TimeoutError:
-            return
 
 
 async def hears_nothing_in_a_task(rx: aio.Receiver) -> bool:
@@ -102,12 +51,6 @@ async def hears_nothing_in_a_task(rx: aio.Receiver) -> bool:
         except TimeoutError:
             return True
     return False
-
-
-def resumes(rx: Receiver) -> None:
-    begun = time.monotonic()
-    rx.recv(timeout=RESUMED)
-    assert time.monotonic() - begun < RESUMED
 
 
 def logged_for_interface(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -158,7 +101,7 @@ def test_healing_after_fault_delivery_resumes(
         assert stats.interface_events == len(logged)
         # The other interfaces were available all the time.
         alone = way in (INTERFACE, "10.9.0.1")
-        assert (stats.interrupted >= 0.15) if alone else (stats.interrupted == 0.0)
+        assert (stats.outage_seconds >= 0.15) if alone else (stats.outage_seconds == 0.0)
         rx.leave(group)
         assert rx.groups == ()
 
@@ -176,7 +119,7 @@ def test_healing_address_replaced_keeps_the_membership(
         sh(f"ip addr add 10.9.0.9/24 dev {INTERFACE}; ip -6 addr add fd09::9/64 dev {INTERFACE} nodad")
         resumes(rx)
         assert f"{INTERFACE} changed its addresses and keeps 1 group joined" in caplog.messages
-        assert rx.stats().interrupted == 0.0
+        assert rx.stats().outage_seconds == 0.0
 
 
 @pytest.mark.parametrize("group", GROUPS[1:])
@@ -242,7 +185,7 @@ def test_healing_after_fault_sources_are_restored(
         until(lambda: rx.stats().rejoins >= 1, "the group to be rejoined")
         assert filters_of_the_kernel() == before
         assert [*rx.groups[0].sources, *rx.groups[0].excluded] == list(choice.values())
-        assert rx.stats().interrupted > 0
+        assert rx.stats().outage_seconds > 0
 
 
 @pytest.mark.parametrize("group", GROUPS[:1])
@@ -268,7 +211,7 @@ def test_healing_address_moved_to_other_interface_moves_the_group(
                 rx.recv(timeout=0)
             sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {INTERFACE}")
             resumes(rx)
-            assert [one.interface for one in rx.groups] == [socket.if_nametoindex(INTERFACE)]
+            assert [one.interface_index for one in rx.groups] == [socket.if_nametoindex(INTERFACE)]
             assert "veth1 is no longer selected for 1 group" in caplog.messages
     finally:
         sh("ip addr del 10.9.0.7/32 dev veth1 2>/dev/null || true")
@@ -277,7 +220,7 @@ def test_healing_address_moved_to_other_interface_moves_the_group(
 def test_healing_interface_recreated_with_same_index_is_rejoined(interface: str, hosts: list[Host]) -> None:
     group = GROUPS[0]
     with Receiver(group, 0, interface=INTERFACE) as rx, traffic(hosts[0], group, rx.port):
-        index = rx.recv(timeout=PATIENCE).interface
+        index = rx.recv(timeout=PATIENCE).interface_index
         unplug()
         sh(f"""ip link add {INTERFACE} index {index} type veth peer name {INTERFACE} netns h1
             ip addr add 10.9.0.1/24 dev {INTERFACE}; ip -n h1 addr add 10.9.0.2/24 dev {INTERFACE}
@@ -285,16 +228,16 @@ def test_healing_interface_recreated_with_same_index_is_rejoined(interface: str,
         until(lambda: rx.stats().rejoins == 1, "the group to be rejoined")
         drain(rx)
         resumes(rx)
-        assert rx.groups[0].interface == index
+        assert rx.groups[0].interface_index == index
 
 
 def test_healing_route_change_moves_the_group(interface: str, hosts: list[Host]) -> None:
     group = GROUPS[0]
     with Receiver(group, 0) as rx, traffic(hosts[0], group, rx.port):
-        before = rx.groups[0].interface
+        before = rx.groups[0].interface_index
         sh(f"ip route add {group}/32 dev {INTERFACE}")
         resumes(rx)
-        assert rx.groups[0].interface != before
+        assert rx.groups[0].interface_index != before
 
 
 @pytest.mark.parametrize("ring", [None, 100])

@@ -93,7 +93,7 @@ def test_hosts_datagram_is_received_with_its_origin(hosts: list[Host], net: Net,
         assert heard.data == host.name.encode()
         assert heard.sender[0] == family.address(first)
         assert (heard.group, heard.ttl) == (family.any_source, 3)
-        assert heard.interface == index(host)
+        assert heard.interface_index == index(host)
 
 
 def test_hosts_without_interface_the_route_decides(hosts: list[Host], net: Net, family: Family) -> None:
@@ -103,7 +103,7 @@ def test_hosts_without_interface_the_route_decides(hosts: list[Host], net: Net, 
     tx = net.sender(first, family.any_source, rx.port, interface=None)
     tx.send(b"x")
     heard = take(rx)
-    assert (heard.sender[0], heard.interface) == (family.address(first), index(second))
+    assert (heard.sender[0], heard.interface_index) == (family.address(first), index(second))
 
 
 def test_hosts_payload_of_any_size_arrives(hosts: list[Host], net: Net, family: Family) -> None:

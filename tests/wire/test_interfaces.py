@@ -26,7 +26,7 @@ NAMES: dict[str, Callable[[], str | int]] = {
 
 
 def joined_on(rx: Receiver) -> list[int | None]:
-    return [membership.interface for membership in rx.groups]
+    return [membership.interface_index for membership in rx.groups]
 
 
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
@@ -36,7 +36,7 @@ def test_interface_by_name_index_or_address_is_the_same(group: str, named: Calla
     with Receiver(group, 0, interface=interface) as rx, Sender(group, rx.port, interface=interface) as tx:
         assert joined_on(rx) == [index()]
         tx.send(b"x")
-        assert rx.recv(timeout=PATIENCE).interface == index()
+        assert rx.recv(timeout=PATIENCE).interface_index == index()
         rx.leave(group, interface)
         assert joined_on(rx) == []
         rx.join(group, interface)
@@ -47,7 +47,7 @@ def test_interface_by_name_index_or_address_is_the_same(group: str, named: Calla
 def test_interface_zone_of_endpoint_overrides_the_argument(group: str) -> None:
     with Receiver(group, 0, interface="lo") as rx, Sender(group, rx.port, interface="lo") as tx:
         tx.send(b"x")
-        assert rx.recv(timeout=PATIENCE).interface == index()
+        assert rx.recv(timeout=PATIENCE).interface_index == index()
 
 
 def test_sender_interface_address_becomes_the_source_address() -> None:
@@ -91,7 +91,8 @@ def test_interfaces_lists_those_of_the_system() -> None:
     listed = interfaces()
     assert [(one.index, one.name) for one in listed] == sorted(socket.if_nameindex())
     found = {one.name: one for one in listed}
-    assert (found["lo"].up, found["lo"].loopback) == (True, True)
+    assert (found["lo"].is_up, found["lo"].is_loopback) == (True, True)
     assert {"127.0.0.1", "::1"} <= set(found["lo"].addresses)
-    assert (found["veth0"].up, found["veth0"].multicast, found["veth0"].loopback) == (True, True, False)
+    assert (found["veth0"].is_up, found["veth0"].is_multicast) == (True, True)
+    assert not found["veth0"].is_loopback
     assert {"192.0.2.2", "2001:db8::2"} <= set(found["veth0"].addresses)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import random
+import socket
 
 import pytest
 
@@ -81,20 +82,21 @@ def test_join_datagram_queued_before_keeps_its_origin(link: Link) -> None:
     second = other(link)
     with link.pair() as (tx, rx):
         tx.send(b"one")
-        index = rx.recv(timeout=PATIENCE).interface
+        index = rx.recv(timeout=PATIENCE).interface_index
         tx.send(b"two")
         rx.join(second.group, second.interface)
         waited = rx.recv(timeout=PATIENCE)
-        assert (waited.data, waited.group, waited.interface) == (b"two", link.group, index)
+        assert (waited.data, waited.group, waited.interface_index) == (b"two", link.group, index)
 
 
 def test_groups_lists_group_interface_and_sources() -> None:
     with Receiver([f"10.0.0.1,10.0.0.2@232.9.8.7%{LOOPBACK.interface}"], 0) as rx:
-        index = rx.groups[0].interface
+        name, index = rx.groups[0].interface, rx.groups[0].interface_index
+        assert (name, index) == ("lo", socket.if_nametoindex("lo"))
         rx.join("239.9.8.7", LOOPBACK.interface, exclude=["10.0.0.3"])
         assert rx.groups == (
-            Membership("232.9.8.7", index, ("10.0.0.1", "10.0.0.2"), ()),
-            Membership("239.9.8.7", index, (), ("10.0.0.3",)),
+            Membership("232.9.8.7", name, index, ("10.0.0.1", "10.0.0.2"), ()),
+            Membership("239.9.8.7", name, index, (), ("10.0.0.3",)),
         )
 
 

@@ -41,7 +41,8 @@ def test_datagram_has_sender_group_and_interface(link: Link, take: Take, several
         tx.send(b"x")
         (datagram,) = take(rx, 1)
         assert datagram.sender == (HOSTS[link.group, link.interface], port_of(tx))
-        assert (datagram.group, datagram.interface) == (link.group, index_of(link.interface))
+        assert (datagram.group, datagram.interface_index) == (link.group, index_of(link.interface))
+        assert datagram.interface == socket.if_indextoname(index_of(link.interface))
 
 
 @pytest.mark.private_net
@@ -50,7 +51,8 @@ def test_datagram_without_interface_argument_has_the_chosen_one(group: str) -> N
     with Receiver(group, 0) as rx, Sender(group, rx.port) as tx:
         tx.send(b"x")
         datagram = rx.recv(timeout=PATIENCE)
-        assert (datagram.group, datagram.interface) == (group, socket.if_nametoindex("lo"))
+        assert (datagram.group, datagram.interface) == (group, "lo")
+        assert datagram.interface_index == socket.if_nametoindex("lo")
 
 
 @pytest.mark.private_net

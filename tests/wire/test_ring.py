@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from multicast import _core, aio
-from multicast._core import ClosedError
-from multicast.sync import MAX_RING_CAPACITY, Receiver, Sender
+from multicast._arguments import MAX_RING_CAPACITY
+from multicast.exceptions import ClosedError
+from multicast.sync import Receiver, Sender
 from tests.support import waiting
 from tests.wire.counters import accounted, settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
@@ -33,7 +34,7 @@ def drain(rx: Receiver) -> list[bytes]:
     """Return all payloads that are pending."""
     taken: list[bytes] = []
     while rx.pending:
-        taken += rx.recv_batch(max=1000, timeout=0).payloads()
+        taken += rx.recv_batch(limit=1000, timeout=0).payloads()
     return taken
 
 
@@ -56,7 +57,7 @@ def test_ring_delivers_the_same_datagrams_as_direct(link: Link, take: Take, poli
             ]
             nothing_more(rx, tx)
         stats = rx.stats()
-        assert (stats.received, stats.bytes) == (301, sum(map(len, messages)) + len(b"the end"))
+        assert (stats.received, stats.bytes_received) == (301, sum(map(len, messages)) + len(b"the end"))
         assert (stats.ring_drops, stats.filtered, stats.truncated) == (0, 0, 0)
         assert 1 <= stats.ring_high_water <= 301
 
@@ -73,7 +74,7 @@ def test_ring_full_drop_oldest_drops_the_oldest() -> None:
         messages = numbered(1000)
         tx.send_many(messages)
         stats = settled(rx, 1000)
-        assert (stats.received, stats.bytes) == (100, 400)
+        assert (stats.received, stats.bytes_received) == (100, 400)
         assert (stats.ring_drops, stats.ring_high_water) == (900, 100)
         assert rx.pending == 100
         assert drain(rx) == messages[900:]
@@ -131,10 +132,10 @@ def test_ring_close_counts_pending_datagrams_as_dropped() -> None:
         tx.send_many(numbered(500))
         settled(rx, 500)
         assert rx.recv(timeout=0).data == numbered(1)[0]
-        assert len(rx.recv_batch(max=9, timeout=0)) == 9
+        assert len(rx.recv_batch(limit=9, timeout=0)) == 9
         rx.close()
         stats = rx.stats()
-        assert (stats.received, stats.bytes, stats.ring_drops) == (10, 40, 490)
+        assert (stats.received, stats.bytes_received, stats.ring_drops) == (10, 40, 490)
         assert stats.ring_high_water == 500
 
 
@@ -216,15 +217,17 @@ def test_ring_datagram_wakes_an_event_loop() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("waits", ["recv", "recv_batch", "__next__"])
-def test_ring_close_wakes_waiting_threads(waits: str) -> None:
+@pytest.mark.parametrize(
+    ("waits", "error"), [("recv", ClosedError), ("recv_batch", ClosedError), ("__next__", StopIteration)]
+)
+def test_ring_close_wakes_waiting_threads(waits: str, error: type[Exception]) -> None:
     errors: list[Exception] = []
 
     def wait() -> None:
         try:
             getattr(rx, waits)()
-        except ClosedError as error:
-            errors.append(error)
+        except error as caught:
+            errors.append(caught)
 
     with LOOPBACK.receiver(ring=10) as rx:
         threads = [threading.Thread(target=wait) for _ in range(3)]
@@ -296,8 +299,8 @@ def test_ring_bad_capacity_or_policy_is_rejected(options: dict[str, Any], error:
 
 @pytest.mark.parametrize("capacity", [0, MAX_RING_CAPACITY + 1])
 def test_ring_capacity_out_of_range_is_rejected_by_the_core(capacity: int) -> None:
-    with pytest.raises(ValueError, match="ring must be from 1 to 16777216 datagrams, got"):
-        _core.Receiver([(LOOPBACK.group, LOOPBACK.interface, [], [])], 0, ring=capacity)
+    with pytest.raises(ValueError, match="room for 1 to 16777216 datagrams, not"):
+        _core.Receiver()._open([(LOOPBACK.group, LOOPBACK.interface, [], [])], 0, ring=capacity)
 
 
 def test_ring_of_largest_capacity_opens_and_receives() -> None:

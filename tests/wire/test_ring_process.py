@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from multicast._core import UnsupportedError
+from multicast.exceptions import UnsupportedError
 from multicast.sync import Receiver, Sender
 from tests.wire.counters import settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more

@@ -40,7 +40,7 @@ def flood(ring: int, policy: str) -> tuple[list[int], float, ReceiverStats]:
             heard: list[int] = []
 
             def take(timeout: float) -> None:
-                payloads = rx.recv_batch(max=1024, timeout=timeout).payloads()
+                payloads = rx.recv_batch(limit=1024, timeout=timeout).payloads()
                 heard.extend(int.from_bytes(payload[:4], "big") for payload in payloads)
 
             take(PATIENCE)

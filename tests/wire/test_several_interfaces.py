@@ -33,11 +33,11 @@ def idle() -> Iterator[str]:
 
 
 def joined_on(rx: Receiver) -> set[int | None]:
-    return {membership.interface for membership in rx.groups}
+    return {membership.interface_index for membership in rx.groups}
 
 
 def usable() -> set[int]:
-    return {interface.index for interface in interfaces() if interface.unusable is None}
+    return {interface.index for interface in interfaces() if interface.unusable_reason is None}
 
 
 def test_interfaces_list_mtu_and_why_unusable(idle: str) -> None:
@@ -47,9 +47,9 @@ def test_interfaces_list_mtu_and_why_unusable(idle: str) -> None:
         by_name = {interface.name: interface for interface in interfaces()}
     finally:
         ip("link", "set", "veth1", "multicast", "on")
-    assert (by_name[idle].mtu, by_name[idle].unusable) == (9000, "it is down")
-    assert (by_name["veth0"].mtu, by_name["veth0"].unusable) == (1500, None)
-    assert by_name["veth1"].unusable == "it does not support multicast"
+    assert (by_name[idle].mtu, by_name[idle].unusable_reason) == (9000, "it is down")
+    assert (by_name["veth0"].mtu, by_name["veth0"].unusable_reason) == (1500, None)
+    assert by_name["veth1"].unusable_reason == "it does not support multicast"
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -64,7 +64,8 @@ def test_receiver_interface_all_joins_every_usable_interface(
             with Sender(group, rx.port, interface=name) as tx:
                 tx.send(name.encode())
             datagram = rx.recv(timeout=PATIENCE)
-            assert (datagram.data.decode(), datagram.interface, datagram.group) == (name, index(name), group)
+            assert (datagram.data.decode(), datagram.interface, datagram.group) == (name, name, group)
+            assert datagram.interface_index == index(name)
         rx.leave(group, "veth0")
         assert joined_on(rx) == usable() - {index("veth0")}
         rx.leave(group)
@@ -131,7 +132,7 @@ def test_receiver_interface_down_is_joined_with_warning(idle: str, caplog: pytes
     with Receiver("239.9.8.7", 0, interface=idle) as rx:
         assert joined_on(rx) == {index(idle)}
         assert caplog.messages == [f"{idle} is down and does not receive 239.9.8.7"]
-        assert rx.stats().interrupted > 0
+        assert rx.stats().outage_seconds > 0
 
 
 def test_join_group_joined_on_all_is_rejected() -> None:
@@ -149,11 +150,11 @@ def test_receiver_interface_chosen_by_routes_is_logged(group: str, caplog: pytes
         assert joined_on(rx) == {index("lo")}
         assert caplog.messages == [f"{group} is joined on lo, which the routing table selects"]
         tx.send(b"x")
-        assert rx.recv(timeout=PATIENCE).interface == index("lo")
+        assert rx.recv(timeout=PATIENCE).interface_index == index("lo")
         rx.leave(group)
         assert rx.groups == ()
 
 
 def test_sender_interface_all_is_rejected() -> None:
-    with pytest.raises(ValueError, match="a sender sends by one interface"):
+    with pytest.raises(ValueError, match="must be one interface to send by"):
         Sender("239.9.8.7", 5000, interface="all")

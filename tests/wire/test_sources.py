@@ -31,7 +31,7 @@ with Receiver(port=port, interface="eth0", **options) as rx:
         if d.data == b"mark":
             marks -= 1
         else:
-            print(json.dumps([d.data.decode(), d.sender[0], d.group, d.interface, d.ttl]), flush=True)
+            print(json.dumps([d.data.decode(), d.sender[0], d.group, d.interface_index, d.ttl]), flush=True)
     print(json.dumps(rx.stats().filtered), flush=True)
 """
 

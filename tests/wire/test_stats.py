@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from multicast import sync
+from multicast import _arguments, sync
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
@@ -31,7 +31,7 @@ def numbered(count: int, size: int = 100) -> list[bytes]:
 @pytest.mark.parametrize("gso", [True, False], ids=["gso", "no-gso"])
 def test_stats_small_buffer_drops_equal_the_gaps(link: Link, gso: bool) -> None:
     with link.pair({"gso": gso}, recv_buffer=4096, gro=False) as (tx, rx):
-        assert rx.stats().buffer_asked == 4096
+        assert rx.stats().recv_buffer_requested == 4096
         tx.send_many(numbered(SENT))
         heard = [int.from_bytes(data[:4], "big") for data in drain(rx)]
         # One more datagram shows how many were missing at the end.
@@ -91,9 +91,9 @@ def test_stats_count_bytes_and_datagrams(link: Link) -> None:
             rx.recv(timeout=PATIENCE)
         size = 1 + 1472 + link.largest + 2
         stats, sent = rx.stats(), tx.stats()
-        assert (stats.received, stats.bytes, stats.filtered, stats.truncated) == (5, size, 0, 0)
+        assert (stats.received, stats.bytes_received, stats.filtered, stats.truncated) == (5, size, 0, 0)
         assert stats.kernel_drops in {0, None}
-        assert (sent.sent, sent.bytes, sent.coalesced) == (5, size, 0)
+        assert (sent.sent, sent.bytes_sent, sent.coalesced) == (5, size, 0)
 
 
 @pytest.mark.platform("linux")
@@ -109,26 +109,29 @@ def test_stats_coalesced_messages_are_counted(link: Link) -> None:
 
 def test_stats_requested_and_actual_buffer_are_reported() -> None:
     with LOOPBACK.receiver(recv_buffer=None) as rx:
-        assert rx.stats().buffer_asked is None
-        default = rx.stats().buffer_granted
+        assert rx.stats().recv_buffer_requested is None
+        default = rx.stats().recv_buffer_actual
     with LOOPBACK.receiver(recv_buffer=default // 2) as rx:
-        assert (rx.stats().buffer_asked, rx.stats().buffer_granted) == (default // 2, default // 2)
+        assert (rx.stats().recv_buffer_requested, rx.stats().recv_buffer_actual) == (
+            default // 2,
+            default // 2,
+        )
     with LOOPBACK.receiver() as rx:
-        asked = rx.stats().buffer_asked
+        asked = rx.stats().recv_buffer_requested
         assert asked is not None
-        assert default < rx.stats().buffer_granted <= asked
+        assert default < rx.stats().recv_buffer_actual <= asked
 
 
 def test_receiver_smaller_buffer_than_requested_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # More than any system grants, because the kernel doubles it for its overhead and keeps the result in a C int.
-    monkeypatch.setattr(sync, "AUTO_RECV_BUFFER", 2**31 - 1)
-    monkeypatch.setattr(sync, "_told_buffer", False)
+    monkeypatch.setattr(_arguments, "AUTO_RECV_BUFFER", 2**31 - 1)
+    monkeypatch.setattr(sync, "_logged_small_buffer", False)
     with caplog.at_level(logging.INFO, "multicast"), LOOPBACK.receiver() as rx, LOOPBACK.receiver():
-        granted = rx.stats().buffer_granted
+        granted = rx.stats().recv_buffer_actual
         assert granted < 2**31 - 1
     (record,) = [one for one in caplog.records if one.name == "multicast"]
-    assert f"{granted} octets where {2**31 - 1} were asked for" in record.getMessage()
+    assert f"{granted} bytes instead of {2**31 - 1}" in record.getMessage()
     if sys.platform == "linux":
         assert record.getMessage().endswith(f"sysctl -w net.core.rmem_max={2**31 - 1}")

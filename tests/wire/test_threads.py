@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
@@ -82,7 +82,7 @@ class Worker:
 
     def recv_batch(self) -> None:
         try:
-            self.keep(self.rx.recv_batch(max=self.draw.randint(1, 9), timeout=0).payloads())
+            self.keep(self.rx.recv_batch(limit=self.draw.randint(1, 9), timeout=0).payloads())
         except TimeoutError:
             return
 

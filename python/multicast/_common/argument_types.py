@@ -85,7 +85,7 @@ def one_interface(text: str) -> str:
 
 def _endpoint(text: str) -> endpoints.Endpoint:
     try:
-        endpoint = endpoints.parse(text)
+        endpoint = endpoints.Endpoint.parse(text)
         groups = endpoints.expand(endpoint)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -111,9 +111,9 @@ class McastServer(socketserver.UDPServer):
             self.socket,
             port=self.server_address[1],
             share=self.allow_reuse_address,
-            gro=False,  # a handler that reads the socket directly expects one datagram per call
+            recv_buffer="auto",
             timestamps=False,
-            ttl=False,
+            receive_ttl=False,
             **receiver_kwargs(self._groups, _numeric(self._host), self._iface, self._source, self._exclude),
         )
         self.server_address = self.socket.getsockname()

@@ -1,8 +1,8 @@
-"""What the asynchronous receiver and sender share: trying, waiting in turn, giving way, closing.
+"""How the asynchronous receiver and sender try, wait in turn, give way to other tasks, and close.
 
-An endpoint stands on its twin in `multicast.sync` and never blocks: it tries at once, and waits for the descriptor
-where there is nothing to do. What is ready costs no future and no turn of the event loop, but after `SLICE` seconds of
-it other tasks get theirs. What is not here: waiting itself, which is in `_readiness`.
+An endpoint wraps its counterpart in `multicast.sync` and never blocks: it tries at once, and waits for the descriptor
+if there is nothing to do. Datagrams that are ready cost no future and no turn of the event loop, but after `SLICE`
+seconds other tasks get their turn. The waiting itself is in ``readiness``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar
 
 from .. import sync
 from .readiness import Readiness
@@ -24,34 +24,45 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 Core = TypeVar("Core", sync.Receiver, sync.Sender)
+Owner = TypeVar("Owner")
 Result = TypeVar("Result")
 
 SLICE = 0.002
-"""Seconds that an endpoint lets a task go on without a turn of the event loop, while something is always ready."""
+"""Seconds that a task may run without a turn of the event loop while there is always something to do."""
 
 FOREVER = float("inf")
 
-_MOST = 512
-"""The most datagrams between two looks at the clock."""
+_MAX_STEP = 512
+"""The most datagrams between two checks of the clock."""
 
 
 def with_signature_of(
-    twin: Callable[Concatenate[Any, P], object],
-) -> Callable[[Callable[..., Result]], Callable[Concatenate[Any, P], Result]]:
-    """Gives a method that passes its arguments on the signature of the method that it passes them to."""
-    return functools.wraps(twin, assigned=(), updated=())
+    counterpart: Callable[Concatenate[Any, P], object],
+) -> Callable[[Callable[Concatenate[Owner, ...], Result]], Callable[Concatenate[Owner, P], Result]]:
+    """Give a method the signature of the method that it passes its arguments to."""
+    return functools.wraps(counterpart, assigned=(), updated=())
+
+
+def with_signature_of_classmethod(
+    counterpart: Callable[P, object],
+) -> Callable[[Callable[Concatenate[Owner, ...], Result]], Callable[Concatenate[Owner, P], Result]]:
+    """Give a class method, below ``@classmethod``, the signature of the one that it passes its arguments to."""
+    function: Callable[..., object] = getattr(counterpart, "__func__")  # noqa: B009 - unknown to type checkers
+    return functools.wraps(function, assigned=(), updated=())
 
 
 class AsyncEndpoint(Generic[Core]):
-    """What a receiver and a sender share: trying, waiting in turn, giving way, closing."""
+    """The base class of the asynchronous receiver and sender."""
 
-    def __init__(self, core: Core, timeout_message: str, *, writing: bool) -> None:
-        self._core: Core = core
+    _core: Core
+
+    def _start(self, core: Core, timeout_message: str, *, writing: bool) -> None:
+        self._core = core
         self._timeout_message = timeout_message
         self._ready = Readiness(core.fileno, writing=writing)
-        # When to give way, and how many datagrams to handle before the next look at the clock.
+        # When to give way, and how many datagrams to handle before the next check of the clock.
         self._due = 0.0
-        self._next = 1
+        self._step = 1
 
     @property
     def port(self) -> int:
@@ -60,69 +71,83 @@ class AsyncEndpoint(Generic[Core]):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether it is closed."""
         return self._core.closed
 
     def fileno(self) -> int:
-        """The descriptor that is waited on; it is not for others to read from.
+        """Return the descriptor that the event loop watches. Do not read from it.
 
         Raises:
-            ClosedError: it is closed.
+            ClosedError: It is closed.
         """
         return self._core.fileno()
 
     def close(self) -> None:
-        """Closes. Closing again does nothing. Tasks that wait get a ClosedError.
+        """Close it. Waiting tasks get a ClosedError; closing again does nothing.
 
-        Called in another thread than the event loop's, it takes effect at the loop's next turn.
+        In another thread than the event loop's, this takes effect at the next turn of the loop.
         """
         loop = self._ready.loop_elsewhere()
         if loop is not None:
             loop.call_soon_threadsafe(self.close)
             return
-        # First, so that no event loop watches a descriptor that is somebody else's by then.
+        # Before the descriptor is closed, so that no event loop watches one that another socket has got.
         self._ready.close()
         self._core.close()
 
     async def __aenter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes it."""
+        """Close it."""
         self.close()
 
+    def __enter__(self) -> NoReturn:
+        """Refuse a ``with`` block.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"use 'async with' for multicast.aio.{type(self).__name__}, not 'with'")
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: Python looks for this method before it calls the other."""
+
     def __repr__(self) -> str:
-        """What it stands on."""
+        """Return what it wraps."""
         return f"<multicast.aio {self._core!r}>"
 
-    def _begin(self) -> None:
-        """Notes that the event loop had a turn."""
+    def _begin_slice(self) -> None:
+        """Record that the event loop had a turn."""
         self._due = monotonic() + SLICE
-        self._next = 1
+        self._step = 1
 
-    def _some(self) -> int:
-        """How many datagrams to handle before the next look at the clock.
+    def _next_step(self) -> int:
+        """Return how many datagrams to handle before the next check of the clock.
 
-        Never more than since the last turn, and one: so however long each takes, the slice is not exceeded by much.
+        The number doubles each time, so the slice is at most doubled, however long each datagram takes.
         """
-        some = self._next
-        self._next = min(2 * some, _MOST)
-        return some
+        step = self._step
+        self._step = min(2 * step, _MAX_STEP)
+        return step
 
     async def _give_way(self) -> None:
         await asyncio.sleep(0)
-        self._begin()
+        self._begin_slice()
 
     async def _wait(self, timeout: float, *, again: bool) -> None:
         await self._ready.wait(timeout, again=again)
-        self._begin()
+        self._begin_slice()
 
-    async def _retry_until_ready(self, attempt: Callable[[], Result], timeout: float | None) -> Result:
-        """Tries, waits and tries again. Nothing is awaited after an attempt that succeeded."""
-        deadline = _deadline(timeout)
+    async def _retry_until_ready(
+        self, attempt: Callable[[], Result], timeout: float | None, deadline: float | None = None
+    ) -> Result:
+        """Try, wait and try again. After an attempt that succeeds, nothing is awaited."""
+        if deadline is None:
+            deadline = deadline_after(timeout)
         if monotonic() >= self._due:
             await self._give_way()
         again = False
@@ -137,14 +162,14 @@ class AsyncEndpoint(Generic[Core]):
             again = True
 
 
-def _deadline(timeout: float | None) -> float:
-    """When it is over, on the monotonic clock.
+def deadline_after(timeout: float | None) -> float:
+    """Return when a timeout is over, on the monotonic clock.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: It is below 0 or not a number.
     """
     if timeout is None:
         return FOREVER
     if not timeout >= 0:
-        raise ValueError(f"a timeout is a number of seconds from 0, not {timeout}")
+        raise ValueError(f"timeout must be a number of seconds from 0, got {timeout}")
     return monotonic() + timeout

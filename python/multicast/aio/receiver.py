@@ -2,136 +2,199 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import inspect
+import sys
+from operator import length_hint
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .. import _core, handlers, sync
-from .endpoint import FOREVER, AsyncEndpoint, with_signature_of
+from ..exceptions import ClosedError
+from .endpoint import FOREVER, AsyncEndpoint, deadline_after, with_signature_of, with_signature_of_classmethod
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from typing_extensions import Self
 
     from ..types import Membership, ReceiverStats
 
 
+_NOTHING = _core.BatchIterator()
+
+_FIRST_NAP = 0.0002
+"""Seconds that a lingering receive sleeps before it first checks whether it has enough; then it doubles them."""
+
+_LONGEST_NAP = 0.01
+
+
 class Receiver(AsyncEndpoint[sync.Receiver]):
-    """Receives the datagrams of one or more groups on one port, in an event loop.
+    """Receive the datagrams of one or more groups on one port, in an event loop.
 
-    It is opened at once, with the arguments and errors of `multicast.Receiver`, and is an asynchronous iterator of
-    `Datagram` that never ends by itself, and an asynchronous context manager that closes it. Several tasks may receive
-    at once: each datagram goes to one of them, and those that wait are served in turn. A receive that is cancelled or
-    times out has taken nothing.
+    ::
 
-    The event loop runs in one thread, and so does all of this; only `close` may be called in others.
+        async with multicast.aio.Receiver("239.1.2.3:5000", interface="eth0") as rx:
+            msg = await rx.recv(timeout=1.0)
+            print(msg.sender, msg.data)
+            async for msg in rx:
+                await handle(msg)
+
+    The arguments and errors are those of `multicast.Receiver`; the sockets are opened at once. It is an asynchronous
+    iterator of `Datagram`, which ends when the receiver is closed, and an asynchronous context manager, which closes
+    it. Several tasks may receive at once: each datagram goes to one of them, and waiting tasks are served in turn. A
+    receive that is cancelled or times out has taken nothing.
+
+    Use it in the thread of the event loop; only `close` may be called in others.
     """
 
-    @with_signature_of(sync.Receiver.__new__)
+    @with_signature_of(sync.Receiver.__init__)
     def __init__(self, *args: Any, **options: Any) -> None:
-        core = sync.Receiver(*args, **options)
-        super().__init__(core, f"nothing was received on port {core.port}", writing=False)
-        # What an `async for` took from the core and has not handed out yet. Everybody takes from here first, so that
-        # the loop may be left at any time.
-        self._part: Sequence[_core.Datagram] | _core.Batch = ()
-        self._rest: Iterator[_core.Datagram] = iter(())
+        self._wrap(sync.Receiver(*args, **options))
+
+    @classmethod
+    @with_signature_of_classmethod(sync.Receiver.adopt)
+    def adopt(cls, *args: Any, **options: Any) -> Self:
+        """Receive on a UDP socket that is already open; see `multicast.Receiver.adopt`."""
+        self = cls.__new__(cls)
+        self._wrap(sync.Receiver.adopt(*args, **options))
+        return self
+
+    def _wrap(self, core: sync.Receiver) -> None:
+        self._start(core, f"nothing was received on port {core.port}", writing=False)
+        # What an ``async for`` took from the core and has not handed out yet. Everything else takes from here first, so
+        # that such a loop may be left at any time.
+        self._rest = _NOTHING
+
+    @property
+    def pending(self) -> int:
+        """Number of datagrams taken from the kernel and not yet returned."""
+        return self._core.pending + length_hint(self._rest)
 
     async def recv(self, timeout: float | None = None) -> _core.Datagram:
-        """The next datagram.
+        """Return the next datagram.
 
         Args:
-            timeout: seconds to wait; 0 takes what is there, None waits for ever.
+            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
 
         Raises:
-            TimeoutError: nothing came in that time.
-            ClosedError: the receiver is closed, or was closed meanwhile.
+            TimeoutError: Nothing was received in that time.
+            ClosedError: The receiver is closed, or was closed during the call.
         """
         msg = await self._retry_until_ready(self._take, timeout)
-        self._hand_on()
+        self._wake_next()
         return msg
 
-    async def recv_batch(self, max: int = 256, timeout: float | None = None) -> _core.Batch:  # noqa: A002 - sync's name
-        """The next datagrams: waits for one, then takes what is there.
+    async def recv_batch(
+        self, limit: int = 256, timeout: float | None = None, linger: float = 0.0
+    ) -> _core.Batch:
+        """Wait for a datagram, then return everything already queued.
 
         Args:
-            max: the most to take, from 1.
-            timeout: seconds to wait for the first; 0 takes what is there, None waits for ever.
+            limit: The most datagrams to return, from 1.
+            timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
+            linger: Seconds to go on gathering after the first datagram, until there are ``limit``. Fewer, larger
+                batches cost less CPU time.
 
         Raises:
-            TimeoutError: nothing came in that time.
-            ClosedError: the receiver is closed, or was closed meanwhile.
+            TimeoutError: Nothing was received in that time.
+            ClosedError: The receiver is closed, or was closed during the call.
         """
-        batch = await self._retry_until_ready(functools.partial(self._take_batch, max), timeout)
-        self._hand_on()
+        if not linger >= 0:
+            raise ValueError(f"linger must be a number of seconds from 0, got {linger}")
+        if linger:
+            batch = await self._gather(limit, timeout, linger)
+        else:
+            batch = await self._retry_until_ready(functools.partial(self._take_batch, limit), timeout)
+        self._wake_next()
         return batch
 
-    def batches(self, max: int = 256) -> AsyncIterator[_core.Batch]:  # noqa: A002 - sync's name
-        """Iterates over batches of at most ``max`` datagrams, for ever; see `recv_batch`."""
-        return _Batches(self, max)
+    def batches(
+        self, limit: int = 256, timeout: float | None = None, linger: float = 0.0
+    ) -> AsyncIterator[_core.Batch]:
+        """Iterate over batches until the receiver is closed; see `recv_batch` for the arguments.
+
+        Raises:
+            TimeoutError: Nothing was received within ``timeout``.
+        """
+        return _Batches(functools.partial(self.recv_batch, limit, timeout, linger))
 
     async def __aiter__(self) -> AsyncIterator[_core.Datagram]:
-        """Datagrams for ever.
+        """Iterate over datagrams until the receiver is closed.
 
-        The loop may be left and taken up again: what it has not handed out waits here. Leaving it costs a task, so
-        to take one datagram and go, use `recv`.
+        You may leave the loop and start another one: no datagram is lost in between. Leaving costs a task of the event
+        loop, so to take a single datagram use `recv`.
         """
-        # A generator, because of all that an ``async for`` can run on it costs least for a datagram.
-        again = False
+        # A generator, because that is the cheapest iterator for an ``async for``.
+        waited = False
         while True:
             rest = self._rest
             for msg in rest:
                 yield msg
             if rest is not self._rest:
-                # Meanwhile another task found its end, and began the next.
+                # Another task found its end in the meantime, and fetched more.
                 continue
             if monotonic() >= self._due:
                 await self._give_way()
                 continue
+            # Holds on to the buffer, which the core can use again.
+            del rest
             try:
                 self._fetch()
+                waited = False
             except TimeoutError:
-                await self._wait(FOREVER, again=again)
-                again = True
-            else:
-                self._hand_on()
-                again = False
+                try:
+                    await self._wait(FOREVER, again=waited)
+                except ClosedError:
+                    return
+                waited = True
+            except ClosedError:
+                return
+            # Before anything is taken: the body of the loop may take long.
+            self._wake_next()
 
     async def __anext__(self) -> _core.Datagram:
-        """The next datagram; see `recv`."""
-        return await self.recv()
+        """Return the next datagram; see `recv`. The iteration ends when the receiver is closed."""
+        try:
+            return await self.recv()
+        except ClosedError:
+            raise StopAsyncIteration from None
 
     @with_signature_of(sync.Receiver.join)
     def join(self, *args: Any, **options: Any) -> None:
-        """Joins more groups; see `multicast.Receiver.join`."""
+        """Join more groups; see `multicast.Receiver.join`."""
         self._core.join(*args, **options)
 
     @with_signature_of(sync.Receiver.leave)
     def leave(self, *args: Any, **options: Any) -> None:
-        """Leaves groups; see `multicast.Receiver.leave`."""
+        """Leave groups; see `multicast.Receiver.leave`."""
         self._core.leave(*args, **options)
 
     @property
     def groups(self) -> tuple[Membership, ...]:
-        """What is joined now."""
+        """The current memberships."""
         return self._core.groups
 
     def stats(self) -> ReceiverStats:
-        """The counters, also after closing."""
+        """Return the counters. After closing, they stay as they were."""
         return self._core.stats()
 
-    def close(self) -> None:
-        """Leaves all groups and closes. Closing again does nothing. Tasks that wait get a ClosedError.
+    def detach(self) -> int:
+        """Close the receiver and return a descriptor of its socket; see `multicast.Receiver.detach`."""
+        # Before the descriptor is closed, so that no event loop watches it any more.
+        self._ready.close()
+        descriptor = self._core.detach()
+        self._drop_rest()
+        return descriptor
 
-        Called in another thread than the event loop's, it takes effect at the loop's next turn.
+    def close(self) -> None:
+        """Leave all groups and close the sockets. Waiting tasks get a ClosedError; closing again does nothing.
+
+        In another thread than the event loop's, this takes effect at the next turn of the loop.
         """
         super().close()
         if self.closed:
-            # A loop that is running holds on to this iterator: it finds it at its end.
-            collections.deque(self._rest, maxlen=0)
-            self._drop()
+            self._drop_rest()
 
     async def run(
         self,
@@ -141,35 +204,35 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         on_error: handlers.OnError = "log",
         timeout: float | None = None,
     ) -> int:
-        """Hands each datagram to a function, or to a coroutine function which is awaited, one after the other.
+        """Call a function with each datagram, one after the other; a coroutine function is awaited.
 
-        It ends when ``stop`` says so, which is looked at after each datagram and at least every 0.1 s, when the
+        This ends when ``stop`` says so, which is checked after each datagram and at least every 0.1 s, when the
         receiver is closed, and by cancellation.
 
         Args:
-            handler: what to call with each datagram.
-            stop: a `threading.Event`, an `asyncio.Event`, or a function that says true to end it.
-            on_error: what follows an exception in the handler, which is logged with the datagram's origin: ``"log"``
-                goes on, ``"raise"`` ends with it.
-            timeout: seconds without a datagram that are an error; None waits for ever.
+            handler: Called with each datagram.
+            stop: A `threading.Event`, an `asyncio.Event`, or a function that returns true to end.
+            on_error: What to do after logging an exception of the handler: ``"log"`` goes on with the next datagram,
+                ``"raise"`` raises it.
+            timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 
         Returns:
-            How many datagrams the handler was given.
+            The number of datagrams that the handler was called with.
 
         Raises:
-            TimeoutError: nothing came in that time.
-            Exception: what the handler raised, with ``on_error="raise"``.
+            TimeoutError: Nothing was received in that time.
+            Exception: Any exception of the handler, if ``on_error="raise"``.
         """
         handler_loop = handlers.HandlerLoop(stop, on_error, timeout)
         while not handler_loop.stopped():
             try:
                 msg = await self.recv(handler_loop.wait)
-            except _core.ClosedError:
+            except ClosedError:
                 break
             except TimeoutError:
                 handler_loop.record_timeout()
                 continue
-            with handler_loop.handing(msg):
+            with handler_loop.handling(msg):
                 result = handler(msg)
                 if inspect.isawaitable(result):
                     await result
@@ -180,45 +243,60 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             return msg
         return self._core.recv(0)
 
-    def _take_batch(self, most: int) -> _core.Batch:
-        if most < 1:
-            raise ValueError(f"a batch holds at least 1 datagram, not {most}")
-        left = len(list(self._rest))
-        part = self._part
-        self._drop()
-        if not left:
-            return self._core.recv_batch(most, 0)
-        start = len(part) - left
-        self._keep(part[start + most :])
-        # A slice in steps of one is a batch.
-        return cast("_core.Batch", part[start : start + most])
+    def _take_batch(self, limit: int) -> _core.Batch:
+        return self._rest._take(limit) or self._core.recv_batch(limit, 0)
 
     def _fetch(self) -> None:
-        # First, so that the core finds its buffer free to be used again.
-        self._drop()
-        self._keep(self._core.recv_batch(self._some(), 0))
+        # Dropped first, so that the core can use its buffer again.
+        self._rest = _NOTHING
+        self._rest = iter(self._core.recv_batch(self._next_step(), 0))
 
-    def _hand_on(self) -> None:
-        """Wakes the next task for what is left: the kernel does not tell of what was taken from it already."""
-        if self._ready.waiting and (self._part or self._core.pending):
+    async def _gather(self, limit: int, timeout: float | None, linger: float) -> _core.Batch:
+        """Wait for a datagram, and then until there is enough in hand or the time of ``linger`` is over."""
+        deadline = deadline_after(timeout)
+        look = functools.partial(self._look, limit)
+        while True:
+            await self._retry_until_ready(look, timeout, deadline)
+            end, nap = monotonic() + linger, _FIRST_NAP
+            # What an ``async for`` has left is a batch of its own, which cannot be added to.
+            while not length_hint(self._rest) and self._core._gather(limit) < limit:
+                remaining = end - monotonic()
+                if remaining <= 0:
+                    break
+                await self._ready.rest(min(nap, remaining))
+                nap = min(2 * nap, _LONGEST_NAP)
+            try:
+                return self._take_batch(limit)
+            except TimeoutError:
+                # Meanwhile another task has taken everything.
+                continue
+
+    def _look(self, limit: int) -> None:
+        if not length_hint(self._rest) and not self._core._gather(limit):
+            raise TimeoutError
+
+    def _wake_next(self) -> None:
+        """Wake the next task for what is in hand, because the kernel does not report that."""
+        if self._ready.waiting and self.pending:
             self._ready.wake()
 
-    def _keep(self, part: Sequence[_core.Datagram] | _core.Batch) -> None:
-        self._part, self._rest = part, iter(part)
-
-    def _drop(self) -> None:
-        self._keep(())
+    def _drop_rest(self) -> None:
+        # An ``async for`` that is running holds on to this iterator, so empty it too.
+        self._rest._take(sys.maxsize)
+        self._rest = _NOTHING
 
 
 class _Batches:
     """Iterates over the batches of a receiver."""
 
-    def __init__(self, receiver: Receiver, most: int) -> None:
-        self._receiver = receiver
-        self._most = most
+    def __init__(self, receive: Callable[[], Awaitable[_core.Batch]]) -> None:
+        self._receive = receive
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> _core.Batch:
-        return await self._receiver.recv_batch(self._most)
+        try:
+            return await self._receive()
+        except ClosedError:
+            raise StopAsyncIteration from None

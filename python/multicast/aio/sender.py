@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any
 
 from .. import sync
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
 
 
 class Sender(AsyncEndpoint[sync.Sender]):
-    """Sends datagrams to one group, in an event loop.
+    """Send datagrams to one group, in an event loop.
 
-    It is opened at once, with the arguments and errors of `multicast.Sender`, and is an asynchronous context manager
-    that closes it. Where the kernel's send buffer is full, a task waits until there is room, and others run: this is
-    the back-pressure of a slow network.
+    ::
 
-    The event loop runs in one thread, and so does all of this; only `close` may be called in others.
+        async with multicast.aio.Sender("239.1.2.3:5000", interface="eth0") as tx:
+            await tx.send(b"one datagram")
+            await tx.send_many([b"several", b"at once"])
+            print(tx.stats().sent)
+        assert tx.closed
+
+    The arguments and errors are those of `multicast.Sender`; the socket is opened at once. It is an asynchronous
+    context manager, which closes it. While the kernel's send buffer is full, a task waits and others run.
+
+    Use it in the thread of the event loop; only `close` may be called in others.
     """
 
-    @with_signature_of(sync.Sender.__new__)
+    @with_signature_of(sync.Sender.__init__)
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(sync.Sender(*args, **options), "the send buffer stayed full", writing=True)
+        self._start(sync.Sender(*args, **options), "the send buffer stayed full", writing=True)
 
     @property
     def group(self) -> str:
@@ -38,55 +46,66 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def ttl(self) -> int:
-        """Hops."""
+        """Time to live: ``ttl=n`` allows up to n - 1 router hops."""
         return self._core.ttl
 
     def stats(self) -> SenderStats:
-        """The counters, also after closing."""
+        """Return the counters. After closing, they stay as they were."""
         return self._core.stats()
 
     async def send(self, data: Buffer, timeout: float | None = None) -> int:
-        """Sends one datagram. Cancelled, or out of time, it has not been sent.
+        """Send one datagram. If this is cancelled or times out, it has not been sent.
 
         Args:
-            data: the payload, any buffer: 0 to 65,507 octets over IPv4, 65,527 over IPv6.
-            timeout: seconds to wait while the kernel's send buffer is full; None waits for ever.
+            data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
+            timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without
+                a limit.
 
         Returns:
-            The octets sent.
+            The number of bytes sent.
 
         Raises:
-            ValueError: the payload is too long for a datagram.
-            TimeoutError: the send buffer stayed full.
-            ClosedError: the sender is closed, or was closed meanwhile.
-            OSError: the system refused; ``errno`` says why.
+            ValueError: The payload is too long for a datagram.
+            TimeoutError: The datagram could not be sent in that time.
+            ClosedError: The sender is closed, or was closed during the call.
+            OSError: The system refused; ``errno`` says why.
         """
         sent = await self._retry_until_ready(functools.partial(self._core.send, data, 0), timeout)
         # There may be room for one more.
         self._ready.wake()
         return sent
 
-    async def send_many(self, messages: Iterable[Buffer], timeout: float | None = None) -> int:
-        """Sends many datagrams, in order, in as few system calls as can be.
+    async def send_many(
+        self, messages: Iterable[Buffer] | AsyncIterable[Buffer], timeout: float | None = None
+    ) -> int:
+        """Send many datagrams, in order, in as few system calls as possible.
 
-        Messages are taken from the iterable as they go out, some at a time. When it does not get to the end
-        (cancelled, out of time, refused), ``stats().sent`` tells how many went: always the first ones.
+        Messages are taken from the iterable as they are sent, some at a time; those of an asynchronous iterable are
+        sent one by one, as they come. If this is cancelled, times out or fails, ``stats().sent`` counts the messages
+        that were sent, which are the first ones.
 
         Args:
-            messages: an iterable of payloads.
-            timeout: seconds to wait each time the kernel's send buffer is full; None waits for ever.
+            messages: An iterable or asynchronous iterable of payloads.
+            timeout: Seconds to wait each time the kernel's send buffer is full or the rate is used up; None waits
+                without a limit.
 
         Returns:
-            How many were sent: all of them.
+            The number of datagrams sent, which is all of them.
 
         Raises:
-            ValueError: a payload is too long for a datagram; a few before it may not have been sent either.
-            TimeoutError: the send buffer stayed full.
-            ClosedError: the sender is closed, or was closed meanwhile.
-            OSError: the system refused; ``errno`` says why.
+            ValueError: A payload is too long for a datagram; some messages before it may not have been sent either.
+            TimeoutError: The datagrams could not be sent in that time.
+            ClosedError: The sender is closed, or was closed during the call.
+            OSError: The system refused; ``errno`` says why.
         """
-        source, total = iter(messages), 0
-        while chunk := list(itertools.islice(source, self._some())):
+        total = 0
+        if isinstance(messages, AsyncIterable):
+            async for message in messages:
+                await self.send(message, timeout)
+                total += 1
+            return total
+        source = iter(messages)
+        while chunk := list(itertools.islice(source, self._next_step())):
             total += len(chunk)
             while chunk:
                 sent = await self._retry_until_ready(functools.partial(self._send_some, chunk), timeout)
@@ -95,16 +114,16 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return total
 
     async def _wait(self, timeout: float, *, again: bool) -> None:
-        pause = self._core.pause
+        pause = self._core._pause
         if pause:
-            # For the rate, and not for the socket, which could be written all the time.
+            # The rate is used up. The socket is writable all the time.
             await self._ready.rest(min(pause, timeout))
-            self._begin()
+            self._begin_slice()
         else:
             await super()._wait(timeout, again=again)
 
     def _send_some(self, messages: list[Buffer]) -> int:
-        """Sends from the first message on; tells how many went, which is one at least."""
+        """Send from the first message on, without waiting. Return how many were sent, which is at least one."""
         before = self._core.stats().sent
         try:
             return self._core.send_many(messages, 0)
@@ -112,5 +131,5 @@ class Sender(AsyncEndpoint[sync.Sender]):
             sent = self._core.stats().sent - before
             if not sent:
                 raise
-            # What stopped it is met again with the rest.
+            # The next call meets the same obstacle.
             return sent

@@ -1,6 +1,6 @@
-//! A column of a batch as a buffer that `memoryview` and numpy read without a copy.
+//! A column of a batch, as a buffer that `memoryview` and NumPy read without copying.
 //!
-//! With unsafe code: pyo3 declares the buffer protocol's slots unsafe.
+//! Needs unsafe code: pyo3 declares the slots of the buffer protocol unsafe.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};
@@ -10,42 +10,40 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// One column of a batch: read-only memory that stays as it is for as long as a view of it lives.
-///
-/// Not made by users; `memoryview(column)` and `numpy.asarray(column)` read it.
+/// One column of a batch: read-only memory that does not change while a view of it exists.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct Column {
     content: Content,
-    /// Number of items and octets of one, where `Py_buffer` points to.
+    /// Number of items, and bytes of one: `Py_buffer` points here.
     shape: ffi::Py_ssize_t,
     stride: ffi::Py_ssize_t,
 }
 
-/// What keeps the memory alive.
+/// The owner of the memory.
 pub(crate) enum Content {
-    /// The buffer that the offsets lead into.
+    /// The buffer with the payloads.
     Data(Batch),
-    /// Where each datagram starts.
+    /// The position of each datagram in it.
     Offsets(Batch),
-    /// Octets of each datagram.
+    /// The length of each datagram.
     Lengths(Batch),
-    /// 64-bit figures that were put together for this column.
-    Figures(Vec<i64>),
-    /// 32-bit references into a list.
-    References(Vec<u32>),
+    /// A timestamp for each datagram.
+    Times(Vec<i64>),
+    /// For each datagram, a position in the list of senders or of groups.
+    Ids(Vec<u32>),
 }
 
 impl Column {
     pub(crate) fn new(content: Content) -> Self {
         let mut column = Self { content, shape: 0, stride: 0 };
         let (_, length, size, _) = column.memory();
-        // No column is longer than memory, whose size Py_ssize_t holds.
+        // No column is larger than memory, whose size fits into Py_ssize_t.
         column.shape = length as ffi::Py_ssize_t;
         column.stride = size as ffi::Py_ssize_t;
         column
     }
 
-    /// Start, number of items, octets of one, and its format (struct module).
+    /// Returns the start, the number of items, the bytes of one, and its format (as in the module `struct`).
     fn memory(&self) -> (*const c_void, usize, usize, &'static CStr) {
         fn of<T>(slice: &[T], format: &'static CStr) -> (*const c_void, usize, usize, &'static CStr) {
             (slice.as_ptr().cast(), slice.len(), size_of::<T>(), format)
@@ -54,8 +52,8 @@ impl Column {
             Content::Data(batch) => of(batch.data(), c"B"),
             Content::Offsets(batch) => of(batch.offsets(), c"I"),
             Content::Lengths(batch) => of(batch.lengths(), c"I"),
-            Content::Figures(figures) => of(figures, c"q"),
-            Content::References(references) => of(references, c"I"),
+            Content::Times(times) => of(times, c"q"),
+            Content::Ids(ids) => of(ids, c"I"),
         }
     }
 }
@@ -73,9 +71,9 @@ impl Column {
         let column = slf.get();
         let (start, length, size, format) = column.memory();
         let wants = |flag: c_int| flags & flag == flag;
-        // SAFETY: Python passes a valid `view` to fill. The memory, the shape and the stride belong to this object,
-        // which is frozen (nothing in it changes or moves after it was made) and which the view keeps alive through
-        // `obj`; the format is static. The consumer gets it read-only.
+        // SAFETY: Python passes a valid `view` to fill. The memory, the shape and the stride belong to this object. It is
+        // frozen, so nothing in it changes or moves, and the view keeps it alive through `obj`. The format is static.
+        // The consumer gets the memory read-only.
         unsafe {
             (*view).buf = start.cast_mut();
             (*view).len = (length * size) as ffi::Py_ssize_t;

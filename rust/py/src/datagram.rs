@@ -1,4 +1,4 @@
-//! One received datagram as Python sees it.
+//! One received datagram, as Python sees it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,35 +7,49 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// One received datagram. Immutable.
 ///
-/// What the platform cannot tell is `None`, never a guess.
+///     with multicast.Receiver("239.1.2.3:5000") as rx:
+///         msg = rx.recv(timeout=1.0)
+///     host, port = msg.sender
+///     print(f"{len(msg)} bytes from {host} by {msg.interface}, {msg.ttl} hops left")
+///     payload = bytes(msg)
+///
+/// A field that the platform cannot fill is `None`, never a guess. Datagrams can be compared, hashed and pickled.
 #[pyclass(frozen, module = "multicast")]
 pub(crate) struct Datagram {
-    /// The payload, `bytes`.
+    /// The payload.
     #[pyo3(get)]
     pub(crate) data: Py<PyBytes>,
-    /// `(host, port)` of the sender; a link-local IPv6 host with its zone.
+    /// `(host, port)` of the sender; the host of a link-local IPv6 address with its zone, as in `fe80::1%eth0`.
     #[pyo3(get)]
     pub(crate) sender: Py<PyTuple>,
-    /// The group it was sent to, as text.
+    /// The group that it was sent to, as text.
     #[pyo3(get)]
     pub(crate) group: Option<Py<PyString>>,
-    /// Index of the interface it came in by.
+    /// Name of the interface that received it; `None` also if the interface no longer exists.
     #[pyo3(get)]
-    pub(crate) interface: Option<u32>,
+    pub(crate) interface: Option<Py<PyString>>,
+    /// Index of the interface that received it.
+    #[pyo3(get)]
+    pub(crate) interface_index: Option<u32>,
     /// When the kernel received it, in nanoseconds since the Unix epoch.
     #[pyo3(get)]
     pub(crate) timestamp_ns: Option<i64>,
-    /// Its remaining hops (IPv6: hop limit).
+    /// Router hops that it had left (IPv6: hop limit).
     #[pyo3(get)]
     pub(crate) ttl: Option<u8>,
-    /// The end of it is missing, because it was longer than any UDP datagram may be, or of what the kernel told of it.
+    /// Whether its end is missing because it was longer than a UDP datagram can be, or metadata is because the kernel
+    /// had no room for it.
     #[pyo3(get)]
     pub(crate) truncated: bool,
 }
 
+/// The most bytes of the payload that `repr` shows.
+const SHOWN: usize = 64;
+
 type Parts<'py> = (
     &'py Bound<'py, PyBytes>,
     &'py Bound<'py, PyTuple>,
+    Option<&'py Bound<'py, PyString>>,
     Option<&'py Bound<'py, PyString>>,
     Option<u32>,
     Option<i64>,
@@ -49,7 +63,8 @@ impl Datagram {
             self.data.bind(py),
             self.sender.bind(py),
             self.group.as_ref().map(|group| group.bind(py)),
-            self.interface,
+            self.interface.as_ref().map(|interface| interface.bind(py)),
+            self.interface_index,
             self.timestamp_ns,
             self.ttl,
             self.truncated,
@@ -60,17 +75,20 @@ impl Datagram {
 #[pymethods]
 impl Datagram {
     #[new]
-    #[pyo3(signature = (data, sender, group=None, interface=None, timestamp_ns=None, ttl=None, truncated=false))]
+    #[pyo3(signature = (data, sender, group=None, interface=None, interface_index=None, timestamp_ns=None, ttl=None,
+                        truncated=false))]
+    #[expect(clippy::too_many_arguments, reason = "one for each field")]
     fn new(
         data: Py<PyBytes>,
         sender: Py<PyTuple>,
         group: Option<Py<PyString>>,
-        interface: Option<u32>,
+        interface: Option<Py<PyString>>,
+        interface_index: Option<u32>,
         timestamp_ns: Option<i64>,
         ttl: Option<u8>,
         truncated: bool,
     ) -> Self {
-        Self { data, sender, group, interface, timestamp_ns, ttl, truncated }
+        Self { data, sender, group, interface, interface_index, timestamp_ns, ttl, truncated }
     }
 
     fn __bytes__(&self, py: Python<'_>) -> Py<PyBytes> {
@@ -82,22 +100,24 @@ impl Datagram {
     }
 
     fn __bool__(&self) -> bool {
-        // An empty datagram is a datagram: `if msg` must not lose it.
+        // An empty datagram is still a datagram: `if msg` must not lose it.
         true
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Ok(other) = other.cast::<Self>() else { return Ok(false) };
         let other = other.get();
-        let plain = |d: &Self| (d.interface, d.timestamp_ns, d.ttl, d.truncated);
+        let plain = |d: &Self| (d.interface_index, d.timestamp_ns, d.ttl, d.truncated);
+        let same_text = |mine: &Option<Py<PyString>>, theirs: &Option<Py<PyString>>| match (mine, theirs) {
+            (Some(mine), Some(theirs)) => mine.bind(py).as_any().eq(theirs.bind(py)),
+            (None, None) => Ok(true),
+            _ => Ok(false),
+        };
         Ok(plain(self) == plain(other)
             && self.data.as_bytes(py) == other.data.as_bytes(py)
             && self.sender.bind(py).eq(other.sender.bind(py))?
-            && match (&self.group, &other.group) {
-                (Some(mine), Some(theirs)) => mine.bind(py).as_any().eq(theirs.bind(py))?,
-                (None, None) => true,
-                _ => false,
-            })
+            && same_text(&self.group, &other.group)?
+            && same_text(&self.interface, &other.interface)?)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
@@ -111,16 +131,26 @@ impl Datagram {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (data, sender, group, interface, timestamp_ns, ttl, truncated) = self.parts(py);
-        let option = |value: Option<String>| value.unwrap_or_else(|| "None".to_owned());
+        let (data, sender, group, interface, interface_index, timestamp_ns, ttl, truncated) = self.parts(py);
+        let length = data.as_bytes().len();
+        let data = if length <= SHOWN {
+            data.repr()?.to_string()
+        } else {
+            format!("{}... ({length} bytes)", PyBytes::new(py, &data.as_bytes()[..SHOWN]).repr()?)
+        };
+        let text = |value: Option<&Bound<'_, PyString>>| {
+            value.map_or_else(|| Ok("None".to_owned()), |value| value.repr().map(|text| text.to_string()))
+        };
+        let number = |value: Option<i64>| value.map_or_else(|| "None".to_owned(), |value| value.to_string());
         Ok(format!(
-            "Datagram(data={}, sender={}, group={}, interface={}, timestamp_ns={}, ttl={}, truncated={})",
-            data.repr()?,
+            "Datagram(data={data}, sender={}, group={}, interface={}, interface_index={}, timestamp_ns={}, ttl={}, \
+             truncated={})",
             sender.repr()?,
-            option(group.map(|group| group.repr().map(|text| text.to_string())).transpose()?),
-            option(interface.map(|n| n.to_string())),
-            option(timestamp_ns.map(|n| n.to_string())),
-            option(ttl.map(|n| n.to_string())),
+            text(group)?,
+            text(interface)?,
+            number(interface_index.map(i64::from)),
+            number(timestamp_ns),
+            number(ttl.map(i64::from)),
             if truncated { "True" } else { "False" },
         ))
     }

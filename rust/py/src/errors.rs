@@ -4,22 +4,13 @@ use multicast_core::Error;
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
-pyo3::create_exception!(
-    multicast,
-    ClosedError,
-    PyOSError,
-    "A sender or receiver was used after `close()`, or closed while somebody waited on it (errno EBADF)."
-);
-pyo3::create_exception!(
-    multicast,
-    UnsupportedError,
-    PyOSError,
-    "This platform cannot do what was asked (errno EOPNOTSUPP)."
-);
+// Defined in Python, beside the other exceptions of the package.
+pyo3::import_exception!(multicast.exceptions, ClosedError);
+pyo3::import_exception!(multicast.exceptions, UnsupportedError);
 
-/// The exception for an error. An `OSError` is made from its code, so that Python picks the subclass
-/// (`PermissionError`, ...) and `errno` is set.
-pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
+/// Returns the exception for an error. An `OSError` is made from its code, so that Python picks the subclass
+/// (`PermissionError`, ...) and sets `errno`.
+pub(crate) fn to_python(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let text = error.to_string();
     let code = error.os_error();

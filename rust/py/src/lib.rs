@@ -1,20 +1,24 @@
 //! The compiled module `multicast._core`: conversion, the GIL and errors around `multicast-core`.
 //!
-//! No networking is decided here, and no policy: that is the core's business below and Python's above. The only
-//! unsafe code is in `column`, where the buffer protocol is unsafe by its nature, and in `exit`.
+//! Networking is decided in the core below, and policy in Python above. The only unsafe code is in `column`, because the
+//! buffer protocol is unsafe by its nature, and in `exit`. Doc comments of classes and methods are docstrings of Python.
 
 #![deny(unsafe_code)]
+#![allow(rustdoc::invalid_rust_codeblocks, reason = "the examples are Python")]
 
+mod backend;
 mod batch;
 mod column;
 mod convert;
 mod datagram;
+mod descriptor;
 mod errors;
-mod events;
 mod exit;
+mod interner;
+mod log;
 mod receiver;
+mod receiving;
 mod sender;
-mod source;
 mod wait;
 
 use pyo3::prelude::*;
@@ -29,19 +33,18 @@ mod _core {
     #[pymodule_export]
     use super::column::Column;
     #[pymodule_export]
-    use super::convert::{interfaces, receive_buffer_setting};
+    use super::convert::{_interfaces, _receive_buffer_setting};
     #[pymodule_export]
     use super::datagram::Datagram;
     #[pymodule_export]
-    use super::errors::{ClosedError, UnsupportedError};
-    #[pymodule_export]
-    use super::receiver::Receiver;
+    use super::receiver::{BatchStream, Receiver};
     #[pymodule_export]
     use super::sender::Sender;
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, PyModule>) -> PyResult<()> {
         super::exit::install()?;
+        super::batch::register_as_sequence(module.py())?;
         module.add("__version__", super::version())
     }
 }

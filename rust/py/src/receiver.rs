@@ -1,279 +1,340 @@
 //! `multicast._core.Receiver`: the base class of `multicast.Receiver`.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use multicast_core::net::{self, ReceiverConfig, RingConfig};
 use multicast_core::pure::address::parse_group;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::backend;
 use crate::batch::Batch;
-use crate::convert::{GroupArgument, Interner, Joined, group_spec, interface, membership};
+use crate::convert::{self, GroupArgument, group_spec, sources_as_text};
 use crate::datagram::Datagram;
-use crate::errors::raise;
-use crate::events;
-use crate::source::{Source, policy};
+use crate::descriptor;
+use crate::errors::{ClosedError, to_python};
+use crate::receiving::OpenReceiver;
 use crate::wait::{self, Deadline};
 
 /// Receives the datagrams of one or more groups on one port. `multicast.Receiver` is the class for users.
 #[pyclass(frozen, subclass, module = "multicast._core")]
 pub(crate) struct Receiver {
-    core: Source,
-    interner: Arc<Interner>,
+    /// Empty until `__init__` of the Python class calls `_open`.
+    opened: OnceLock<OpenReceiver>,
 }
 
+/// A membership as `multicast.Membership` has it: group, name and index of the interface, sources, excluded sources.
+type MembershipFields = (String, Option<Py<PyString>>, Option<u32>, Vec<String>, Vec<String>);
+
 impl Receiver {
-    fn receive(&self, py: Python<'_>, max: usize, seconds: Option<f64>) -> PyResult<net::Batch> {
-        if let Some(batch) = self.core.take_pending(max).map_err(raise)? {
-            return Ok(batch);
-        }
-        wait::until(
-            py,
-            Deadline::new(seconds)?,
-            self.core.is_drained(),
-            || self.core.take(max),
-            |most| self.core.wait(most),
-            |py| self.tell(py),
-            || self.nothing(),
-        )
-    }
-
-    fn one(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Py<Datagram>> {
-        let deadline = Deadline::new(seconds)?;
-        loop {
-            // Under the receiver's lock nothing is made that could run the garbage collector, and with it code that
-            // uses this receiver. Only pointers come out: to move more costs more than to make a datagram.
-            let mut strange = None;
-            let next = self.core.next_pending(|datagram| {
-                let data = PyBytes::new(py, datagram.data).unbind();
-                let known = self.interner.known_datagram(py, &data, datagram.origin);
-                if known.is_none() {
-                    strange = Some((data, *datagram.origin));
-                }
-                known
-            });
-            if let Some(datagram) = next.map_err(raise)?.flatten() {
-                return Ok(datagram);
-            }
-            if let Some((data, origin)) = strange {
-                return self.interner.datagram(py, data, &origin);
-            }
-            // Another thread may take what is fetched here; then it begins again.
-            wait::until(
-                py,
-                deadline,
-                self.core.is_drained(),
-                || Ok(self.core.fetch()?.then_some(())),
-                |most| self.core.wait(most),
-                |py| self.tell(py),
-                || self.nothing(),
-            )?;
-        }
-    }
-
-    /// Logs what happened to the memberships, if anything did.
-    fn tell(&self, py: Python<'_>) -> PyResult<()> {
-        if self.core.has_events() { events::log(py, self.core.take_events()) } else { Ok(()) }
-    }
-
-    fn nothing(&self) -> String {
-        format!("nothing was received on port {}", self.core.port())
+    #[inline]
+    fn opened(&self) -> PyResult<&OpenReceiver> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("Receiver.__init__() was not called"))
     }
 }
 
 #[pymethods]
 impl Receiver {
+    /// Takes any arguments, so that a subclass is free to choose those of its `__init__`.
     #[new]
-    #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=true,
-                        recv_buffer=None, timestamps=true, ttl=true, gro=true, rejoin=None,
+    #[pyo3(signature = (*_args, **_options))]
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: OnceLock::new() }
+    }
+
+    /// Open the sockets and join the groups. `fd` is the descriptor of a socket to adopt; only then `port` may be None,
+    /// and only if the socket is bound.
+    #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=None,
+                        recv_buffer=None, timestamps=true, receive_ttl=true, gro=true, rejoin=None,
                         ring=None, ring_policy="drop-oldest"))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
-    fn new(
+    fn _open(
+        &self,
         py: Python<'_>,
         groups: Vec<GroupArgument<'_>>,
-        port: u16,
+        port: Option<u16>,
         bind: Option<&str>,
         fd: Option<i64>,
         share: bool,
         strict: bool,
-        loopback: bool,
+        loopback: Option<bool>,
         recv_buffer: Option<usize>,
         timestamps: bool,
-        ttl: bool,
+        receive_ttl: bool,
         gro: bool,
         rejoin: Option<f64>,
         ring: Option<usize>,
         ring_policy: &str,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
+        if self.opened.get().is_some() {
+            return Err(already_open());
+        }
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
-        let bind = bind
-            .map(|text| {
-                text.parse().map_err(|_| PyValueError::new_err(format!("{text:?} is not an IPv4 or IPv6 address")))
-            })
-            .transpose()?;
-        let rejoin = rejoin
-            .map(|seconds| {
-                Duration::try_from_secs_f64(seconds).map_err(|_| {
-                    PyValueError::new_err(format!("rejoin is a number of seconds above 0, or None, not {seconds}"))
-                })
-            })
-            .transpose()?;
-        let config =
-            ReceiverConfig { port, bind, share, strict, loopback, recv_buffer, timestamps, ttl, coalesce: gro, rejoin };
-        let policy = policy(ring_policy).map_err(raise)?;
+        let config = ReceiverConfig {
+            port: port.unwrap_or(0),
+            bind: bind.map(convert::bind_address).transpose()?,
+            share,
+            strict,
+            loopback: loopback.unwrap_or(true),
+            recv_buffer,
+            timestamps,
+            ttl: receive_ttl,
+            coalesce: gro,
+            rejoin: rejoin.map(convert::rejoin_period).transpose()?,
+        };
+        let policy = backend::ring_policy(ring_policy).map_err(to_python)?;
         let ring = ring.map(|capacity| RingConfig { capacity, policy });
-        let core = py
-            .detach(|| {
+        let (backend, port) = py
+            .detach(|| -> multicast_core::Result<_> {
                 let core = match fd {
-                    Some(fd) => net::Receiver::adopt(net::duplicate(fd)?, config, &groups),
-                    None => net::Receiver::open(config, &groups),
+                    Some(fd) => net::Receiver::adopt(to_adopt(fd, port)?, config, &groups)?,
+                    None => net::Receiver::open(config, &groups)?,
                 };
-                Source::new(core?, ring)
+                let port = core.port();
+                Ok((backend::start(core, ring)?, port))
             })
-            .map_err(raise)?;
-        let receiver = Self { core, interner: Arc::default() };
-        receiver.tell(py)?;
-        Ok(receiver)
+            .map_err(to_python)?;
+        let opened = OpenReceiver { backend, port, interner: Arc::default() };
+        opened.log_events(py)?;
+        self.opened.set(opened).map_err(|_| already_open())
     }
 
-    /// The next datagram.
+    /// Return the next datagram.
     ///
     /// Args:
-    ///     timeout: seconds to wait; 0 takes what is there, None waits for ever.
+    ///     timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
     ///
     /// Raises:
-    ///     TimeoutError: nothing came in that time.
-    ///     ClosedError: the receiver is closed, or was closed meanwhile.
+    ///     TimeoutError: Nothing was received in that time.
+    ///     ClosedError: The receiver is closed, or was closed during the call.
     #[pyo3(signature = (timeout=None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
-        self.one(py, timeout)
+        self.opened()?.one(py, timeout)
     }
 
-    /// The next datagrams: waits for one, then takes what is there.
+    /// Wait for a datagram, then return everything already queued.
     ///
     /// Args:
-    ///     max: the most to take, from 1.
-    ///     timeout: seconds to wait for the first; 0 takes what is there, None waits for ever.
+    ///     limit: The most datagrams to return, from 1.
+    ///     timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
+    ///     linger: Seconds to go on gathering after the first datagram, until there are `limit`. Fewer, larger batches
+    ///         cost less CPU time.
     ///
     /// Raises:
-    ///     TimeoutError: nothing came in that time.
-    ///     ClosedError: the receiver is closed, or was closed meanwhile.
-    #[pyo3(signature = (max=256, timeout=None))]
-    fn recv_batch(&self, py: Python<'_>, max: i64, timeout: Option<f64>) -> PyResult<Batch> {
-        let max = usize::try_from(max)
-            .ok()
-            .filter(|&max| max > 0)
-            .ok_or_else(|| PyValueError::new_err(format!("a batch holds at least 1 datagram, not {max}")))?;
-        Ok(Batch::new(self.receive(py, max, timeout)?, Arc::clone(&self.interner)))
+    ///     TimeoutError: Nothing was received in that time.
+    ///     ClosedError: The receiver is closed, or was closed during the call.
+    #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
+    fn recv_batch(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = convert::limit)] limit: usize,
+        timeout: Option<f64>,
+        linger: f64,
+    ) -> PyResult<Batch> {
+        self.opened()?.batch(py, limit, timeout, wait::duration("linger", linger)?)
+    }
+
+    /// Iterate over batches until the receiver is closed; see `recv_batch` for the arguments.
+    ///
+    /// Raises:
+    ///     TimeoutError: Nothing was received within `timeout`.
+    #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
+    fn batches(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = convert::limit)] limit: usize,
+        timeout: Option<f64>,
+        linger: f64,
+    ) -> PyResult<BatchStream> {
+        // Refused here, and not at the first step.
+        Deadline::new(timeout)?;
+        let linger = wait::duration("linger", linger)?;
+        Ok(BatchStream { receiver: slf.unbind(), limit, timeout, linger })
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let Some(opened) = slf.get().opened.get() else { return Ok(format!("<{name}, not opened>")) };
+        let state = match opened.backend.receiver() {
+            _ if opened.backend.is_closed() => "closed".to_owned(),
+            Ok(receiver) => shortened(receiver.groups().iter().map(|membership| membership.group)),
+            Err(_) => "inherited by a fork".to_owned(),
+        };
+        Ok(format!("<{name} on port {}: {state}>", opened.port))
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<Datagram>> {
-        self.one(py, None)
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        until_closed(py, self.opened()?.one(py, None))
     }
 
-    /// Joins more groups, all or none: of each its text, interfaces, sources wanted, sources refused.
-    fn join_groups(&self, py: Python<'_>, groups: Vec<GroupArgument<'_>>) -> PyResult<()> {
+    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending.
+    fn _gather(&self, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
+        self.opened()?.backend.gather(limit).map_err(to_python)
+    }
+
+    /// Join more groups, all or none of them.
+    fn _join_groups(&self, py: Python<'_>, groups: Vec<GroupArgument<'_>>) -> PyResult<()> {
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| self.core.core()?.join(&groups)).map_err(raise)?;
-        self.tell(py)
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.receiver()?.join(&groups)).map_err(to_python)?;
+        opened.log_events(py)
     }
 
-    /// Leaves groups on an interface, or wherever they were joined.
+    /// Leave groups on an interface, or wherever they are joined.
     #[pyo3(signature = (groups, interface=None))]
-    fn leave_groups(&self, py: Python<'_>, groups: Vec<String>, interface: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let groups = groups.iter().map(|text| parse_group(text).map_err(raise)).collect::<PyResult<Vec<_>>>()?;
-        let on = self::interface(interface)?;
-        py.detach(|| self.core.core()?.leave(&groups, &on)).map_err(raise)
+    fn _leave_groups(&self, py: Python<'_>, groups: Vec<String>, interface: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let groups = groups.iter().map(|text| parse_group(text).map_err(to_python)).collect::<PyResult<Vec<_>>>()?;
+        let on = convert::interface(interface)?;
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.receiver()?.leave(&groups, &on)).map_err(to_python)
     }
 
-    /// What is joined: (group, index of the interface or None, sources wanted, sources refused) each.
-    fn joined(&self) -> PyResult<Vec<Joined>> {
-        Ok(self.core.core().map_err(raise)?.groups().into_iter().map(membership).collect())
+    /// Return what is joined: the fields of `multicast.Membership`.
+    fn _joined(&self, py: Python<'_>) -> PyResult<Vec<MembershipFields>> {
+        let opened = self.opened()?;
+        let memberships = opened.backend.receiver().map_err(to_python)?.groups();
+        let fields = memberships.iter().cloned().map(|membership| {
+            let (sources, excluded) = sources_as_text(membership.sources);
+            let index = membership.interface;
+            let name = opened.interner.interface(py, index);
+            (membership.group.to_string(), name, (index != 0).then_some(index), sources, excluded)
+        });
+        Ok(fields.collect())
     }
 
-    /// The counters by name.
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (stats, ring) = py.detach(|| self.core.stats()).map_err(raise)?;
-        self.tell(py)?;
+    /// Return the fields of `multicast.ReceiverStats`.
+    fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let opened = self.opened()?;
+        let (stats, ring) = py.detach(|| opened.backend.stats()).map_err(to_python)?;
+        opened.log_events(py)?;
         let dict = PyDict::new(py);
         dict.set_item("received", stats.received)?;
-        dict.set_item("bytes", stats.bytes_received)?;
+        dict.set_item("bytes_received", stats.bytes_received)?;
         dict.set_item("kernel_drops", stats.kernel_drops)?;
-        dict.set_item("ring_drops", ring.drops)?;
-        dict.set_item("ring_high_water", ring.high_water)?;
         dict.set_item("truncated", stats.truncated)?;
         dict.set_item("filtered", stats.filtered)?;
-        dict.set_item("buffer_asked", stats.recv_buffer_requested)?;
-        dict.set_item("buffer_granted", stats.recv_buffer_actual)?;
+        dict.set_item("recv_buffer_requested", stats.recv_buffer_requested)?;
+        dict.set_item("recv_buffer_actual", stats.recv_buffer_actual)?;
         dict.set_item("sockets", stats.sockets)?;
+        dict.set_item("ring_drops", ring.drops)?;
+        dict.set_item("ring_high_water", ring.high_water)?;
         dict.set_item("rejoins", stats.rejoins)?;
         dict.set_item("interface_events", stats.interface_events)?;
-        dict.set_item("interrupted", stats.outage.as_secs_f64())?;
+        dict.set_item("outage_seconds", stats.outage.as_secs_f64())?;
         Ok(dict)
     }
 
-    /// The UDP port it listens on.
+    /// The UDP port that the receiver listens on.
     #[getter]
-    fn port(&self) -> u16 {
-        self.core.port()
+    fn port(&self) -> PyResult<u16> {
+        Ok(self.opened()?.port)
     }
 
-    /// Datagrams taken from the kernel and not yet from here. Without a ring, readiness of the descriptor does not show
-    /// them.
+    /// Number of datagrams taken from the kernel and not yet returned. Without a ring, the descriptor does not become
+    /// readable for them.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
-        self.core.pending().map_err(raise)
+        self.opened()?.backend.pending().map_err(to_python)
     }
 
-    /// Whether it was closed.
+    /// Whether the receiver is closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.core.is_closed()
+        self.opened.get().is_none_or(|opened| opened.backend.is_closed())
     }
 
-    /// The descriptor to wait on, whatever the number of sockets: nobody else may read from it. Where the system has no
-    /// such thing (Windows) it is the one socket's, and an UnsupportedError where there are several.
-    fn fileno(&self) -> PyResult<i64> {
-        self.core.descriptor().map_err(raise)
+    /// Return the descriptor to wait on, one for all sockets. Do not read from it.
+    ///
+    /// Raises:
+    ///     UnsupportedError: On Windows, if the groups need several sockets.
+    ///     ClosedError: The receiver is closed.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i64> {
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.descriptor()).map_err(to_python)
     }
 
-    /// Closes the receiver and gives a descriptor of its socket, joined and bound, that is the caller's to close.
-    fn detach(&self) -> PyResult<i64> {
-        self.core.detach().map(into_descriptor).map_err(raise)
+    /// Close the receiver and return a descriptor of its socket, bound and joined. You must close that descriptor.
+    ///
+    /// Raises:
+    ///     ValueError: The groups need several sockets.
+    ///     ClosedError: The receiver is closed.
+    fn detach(&self, py: Python<'_>) -> PyResult<i64> {
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.detach()).map(descriptor::owned).map_err(to_python)
     }
 
-    /// Leaves all groups and closes. Closing again does nothing. Whoever waits gets a ClosedError.
+    /// Leave all groups and close the sockets. Blocked calls end with ClosedError; closing again does nothing.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.core.close());
+        if let Some(opened) = self.opened.get() {
+            py.detach(|| opened.backend.close());
+        }
     }
 }
 
-#[cfg(unix)]
-pub(crate) fn descriptor(socket: &multicast_core::Socket) -> i64 {
-    use std::os::fd::AsRawFd;
-    socket.as_raw_fd().into()
+/// The groups, each once; of more than four, only the first three.
+fn shortened(groups: impl Iterator<Item = IpAddr>) -> String {
+    let mut seen = HashSet::new();
+    let mut each: Vec<String> = groups.filter(|group| seen.insert(*group)).map(|group| group.to_string()).collect();
+    if each.is_empty() {
+        return "nothing".to_owned();
+    }
+    if each.len() > 4 {
+        let more = format!("{} more", each.len() - 3);
+        each.truncate(3);
+        each.push(more);
+    }
+    each.join(", ")
 }
 
-#[cfg(unix)]
-fn into_descriptor(socket: multicast_core::Socket) -> i64 {
-    use std::os::fd::IntoRawFd;
-    socket.into_raw_fd().into()
+/// Iterates over the batches of a receiver until it is closed.
+#[pyclass(frozen, module = "multicast._core")]
+pub(crate) struct BatchStream {
+    receiver: Py<Receiver>,
+    limit: usize,
+    timeout: Option<f64>,
+    linger: Option<Duration>,
 }
 
-#[cfg(windows)]
-pub(crate) fn descriptor(socket: &multicast_core::Socket) -> i64 {
-    use std::os::windows::io::AsRawSocket;
-    socket.as_raw_socket() as i64
+#[pymethods]
+impl BatchStream {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
+        let opened = self.receiver.get().opened()?;
+        until_closed(py, opened.batch(py, self.limit, self.timeout, self.linger))
+    }
 }
 
-#[cfg(windows)]
-fn into_descriptor(socket: multicast_core::Socket) -> i64 {
-    use std::os::windows::io::IntoRawSocket;
-    socket.into_raw_socket() as i64
+/// Ends an iteration when the receiver is closed.
+fn until_closed<T>(py: Python<'_>, received: PyResult<T>) -> PyResult<Option<T>> {
+    match received {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_instance_of::<ClosedError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A socket of our own for the descriptor of one that is open already.
+fn to_adopt(fd: i64, port: Option<u16>) -> multicast_core::Result<multicast_core::Socket> {
+    let socket = net::duplicate(fd)?;
+    let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+    if port.is_none() && local.is_some_and(|address| address.port() == 0) {
+        return Err(multicast_core::Error::Invalid(
+            "port must be given for a socket that is not bound (0 takes a free one)".into(),
+        ));
+    }
+    Ok(socket)
+}
+
+fn already_open() -> PyErr {
+    PyRuntimeError::new_err("the receiver is already open: Receiver.__init__() was called twice")
 }

@@ -1,33 +1,50 @@
 //! `multicast._core.Sender`: the base class of `multicast.Sender`.
 
 use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
 use multicast_core::net::{self, SenderConfig};
 use multicast_core::pure::address::parse_group;
 use multicast_core::pure::pace::Rate;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::convert::{interface, message};
-use crate::errors::raise;
-use crate::receiver::descriptor;
+use crate::descriptor;
+use crate::errors::to_python;
 use crate::wait::{self, Deadline};
 
 /// Sends datagrams to one group. `multicast.Sender` is the class for users.
 #[pyclass(frozen, subclass, module = "multicast._core")]
 pub(crate) struct Sender {
-    core: net::Sender,
+    /// Empty until `__init__` of the Python class calls `_open`.
+    opened: OnceLock<OpenSender>,
 }
 
-/// Messages that are gathered from an iterable before they are sent.
-const GATHERED: usize = 1024;
+struct OpenSender {
+    core: net::Sender,
+    group: IpAddr,
+    port: u16,
+    ttl: u8,
+}
+
+/// Messages taken from an iterable before they are sent together.
+const CHUNK: usize = 1024;
 
 impl Sender {
-    /// Sends all, however often the kernel's buffer is full meanwhile.
+    #[inline]
+    fn opened(&self) -> PyResult<&OpenSender> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("Sender.__init__() was not called"))
+    }
+}
+
+impl OpenSender {
+    /// Sends all messages, waiting as often as the kernel's buffer is full.
     fn send_all(&self, py: Python<'_>, messages: &[Bound<'_, PyBytes>], seconds: Option<f64>) -> PyResult<()> {
         for message in messages {
-            self.core.check_size(message.as_bytes().len()).map_err(raise)?;
+            self.core.check_size(message.as_bytes().len()).map_err(to_python)?;
         }
         let slices: Vec<IoSlice<'_>> = messages.iter().map(|message| IoSlice::new(message.as_bytes())).collect();
         let mut done = 0;
@@ -38,11 +55,11 @@ impl Sender {
                 Deadline::new(seconds)?,
                 false,
                 || self.core.send(rest).map(|sent| (sent > 0).then_some(sent)),
-                |most| self.core.wait(Some(most)),
+                |limit| self.core.wait(Some(limit)),
                 |_| Ok(()),
                 || "the send buffer stayed full".to_owned(),
             )?;
-            // However fast it goes: an endless iterable must not keep Ctrl-C out.
+            // Also if no call has to wait: an endless iterable must not keep Ctrl-C out.
             py.check_signals()?;
         }
         Ok(())
@@ -51,10 +68,19 @@ impl Sender {
 
 #[pymethods]
 impl Sender {
+    /// Takes any arguments, so that a subclass is free to choose those of its `__init__`.
     #[new]
-    #[pyo3(signature = (group, port, *, interface=None, ttl=1, loopback=true, send_buffer=None, gso=true, rate=None, bit_rate=None))]
+    #[pyo3(signature = (*_args, **_options))]
+    fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: OnceLock::new() }
+    }
+
+    /// Open the socket.
+    #[pyo3(signature = (group, port, *, interface=None, ttl=1, loopback=true, send_buffer=None, gso=true, rate=None,
+                        bit_rate=None))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
-    fn new(
+    fn _open(
+        &self,
         py: Python<'_>,
         group: &str,
         port: u16,
@@ -65,13 +91,16 @@ impl Sender {
         gso: bool,
         rate: Option<f64>,
         bit_rate: Option<f64>,
-    ) -> PyResult<Self> {
-        if rate.is_some() && bit_rate.is_some() {
-            return Err(PyValueError::new_err("a sender keeps a rate of datagrams or one of bits, not both"));
+    ) -> PyResult<()> {
+        if self.opened.get().is_some() {
+            return Err(already_open());
         }
-
+        if rate.is_some() && bit_rate.is_some() {
+            return Err(PyValueError::new_err("rate and bit_rate must not both be given"));
+        }
+        let group = parse_group(group).map_err(to_python)?;
         let config = SenderConfig {
-            group: parse_group(group).map_err(raise)?,
+            group,
             port,
             interface: self::interface(interface)?,
             ttl,
@@ -80,96 +109,136 @@ impl Sender {
             coalesce: gso,
             rate: rate.map(Rate::Datagrams).or(bit_rate.map(Rate::Bits)),
         };
-        let core = py.detach(|| net::Sender::open(&config)).map_err(raise)?;
-        Ok(Self { core })
+        let core = py.detach(|| net::Sender::open(&config)).map_err(to_python)?;
+        self.opened.set(OpenSender { core, group, port, ttl }).map_err(|_| already_open())
     }
 
-    /// Sends one datagram.
+    /// Send one datagram.
     ///
     /// Args:
-    ///     data: the payload, any buffer: 0 to 65,507 octets over IPv4, 65,527 over IPv6.
-    ///     timeout: seconds to wait while the kernel's send buffer is full or the rate is reached; None waits for
-    ///         ever.
+    ///     data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
+    ///     timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without a
+    ///         limit.
     ///
     /// Returns:
-    ///     The octets sent.
+    ///     The number of bytes sent.
     ///
     /// Raises:
-    ///     ValueError: the payload is too long for a datagram.
-    ///     TimeoutError: the send buffer stayed full.
-    ///     OSError: the system refused; `errno` says why.
+    ///     ValueError: The payload is too long for a datagram.
+    ///     TimeoutError: The datagram could not be sent in that time.
+    ///     ClosedError: The sender is closed, or was closed during the call.
+    ///     OSError: The system refused; `errno` says why.
     #[pyo3(signature = (data, timeout=None))]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let message = message(data)?;
-        let octets = message.as_bytes().len();
-        self.send_all(py, &[message], timeout)?;
-        Ok(octets)
+        let length = message.as_bytes().len();
+        self.opened()?.send_all(py, &[message], timeout)?;
+        Ok(length)
     }
 
-    /// Sends many datagrams, in order, in as few system calls as can be (gathered by the 1,024); equal sizes in a row are coalesced by the
-    /// kernel where it can.
+    /// Send many datagrams, in order, in as few system calls as possible.
+    ///
+    /// Messages are taken from the iterable 1,024 at a time. The kernel coalesces consecutive messages of equal size
+    /// where it can.
     ///
     /// Args:
-    ///     messages: an iterable of payloads.
-    ///     timeout: seconds to wait each time the kernel's send buffer is full; None waits for ever.
+    ///     messages: An iterable of payloads.
+    ///     timeout: Seconds to wait each time the kernel's send buffer is full or the rate is used up; None waits without
+    ///         a limit.
     ///
     /// Returns:
-    ///     How many were sent: all of them.
+    ///     The number of datagrams sent, which is all of them.
     ///
     /// Raises:
-    ///     ValueError: a payload is too long for a datagram; of the messages up to 1,023 before it none may have been
-    ///         sent (`stats().sent` tells).
-    ///     TimeoutError: the send buffer stayed full.
-    ///     OSError: the system refused; `errno` says why.
+    ///     ValueError: A payload is too long for a datagram. Up to 1,023 messages before it may not have been sent;
+    ///         `stats().sent` counts those that were.
+    ///     TimeoutError: The datagrams could not be sent in that time.
+    ///     ClosedError: The sender is closed, or was closed during the call.
+    ///     OSError: The system refused; `errno` says why.
     #[pyo3(signature = (messages, timeout=None))]
     fn send_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
-        let mut gathered = Vec::with_capacity(GATHERED);
+        let opened = self.opened()?;
+        let mut chunk = Vec::with_capacity(CHUNK);
         let mut total = 0;
         for item in messages.try_iter()? {
             match item {
-                Ok(item) => gathered.push(message(&item)?),
-                // The feed has failed: what it gave before goes first.
-                Err(error) => return self.send_all(py, &gathered, timeout).and(Err(error)),
+                Ok(item) => chunk.push(message(&item)?),
+                // The iterable has failed: send what it gave before.
+                Err(error) => return opened.send_all(py, &chunk, timeout).and(Err(error)),
             }
-            if gathered.len() == GATHERED {
-                self.send_all(py, &gathered, timeout)?;
-                total += gathered.len();
-                gathered.clear();
+            if chunk.len() == CHUNK {
+                opened.send_all(py, &chunk, timeout)?;
+                total += chunk.len();
+                chunk.clear();
             }
         }
-        self.send_all(py, &gathered, timeout)?;
-        Ok(total + gathered.len())
+        opened.send_all(py, &chunk, timeout)?;
+        Ok(total + chunk.len())
     }
 
-    /// The counters by name.
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.core.stats();
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let Some(opened) = slf.get().opened.get() else { return Ok(format!("<{name}, not opened>")) };
+        let destination = SocketAddr::new(opened.group, opened.port);
+        Ok(format!("<{name} to {destination}{}>", if opened.core.is_closed() { ", closed" } else { "" }))
+    }
+
+    /// Return the fields of `multicast.SenderStats`.
+    fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.opened()?.core.stats();
         let dict = PyDict::new(py);
         dict.set_item("sent", stats.sent)?;
-        dict.set_item("bytes", stats.bytes_sent)?;
+        dict.set_item("bytes_sent", stats.bytes_sent)?;
         dict.set_item("coalesced", stats.coalesced)?;
         Ok(dict)
     }
 
-    /// Whether it was closed.
+    /// The group's address.
+    #[getter]
+    fn group(&self) -> PyResult<String> {
+        Ok(self.opened()?.group.to_string())
+    }
+
+    /// The UDP port that the sender sends to.
+    #[getter]
+    fn port(&self) -> PyResult<u16> {
+        Ok(self.opened()?.port)
+    }
+
+    /// Time to live: `ttl=n` allows up to n - 1 router hops.
+    #[getter]
+    fn ttl(&self) -> PyResult<u8> {
+        Ok(self.opened()?.ttl)
+    }
+
+    /// Whether the sender is closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.core.is_closed()
+        self.opened.get().is_none_or(|opened| opened.core.is_closed())
     }
 
-    /// The descriptor of the socket.
+    /// Return the descriptor of the socket.
+    ///
+    /// Raises:
+    ///     ClosedError: The sender is closed.
     fn fileno(&self) -> PyResult<i64> {
-        self.core.with_socket(descriptor).map_err(raise)
+        self.opened()?.core.with_socket(descriptor::borrowed).map_err(to_python)
     }
 
-    /// Seconds until the rate lets the next message go; 0 where none holds it up.
+    /// Seconds until the rate allows the next message; 0 if it does now.
     #[getter]
-    fn pause(&self) -> f64 {
-        self.core.pause().map_or(0.0, |pause| pause.as_secs_f64())
+    fn _pause(&self) -> PyResult<f64> {
+        Ok(self.opened()?.core.pause().map_or(0.0, |pause| pause.as_secs_f64()))
     }
 
-    /// Closes. Closing again does nothing. Whoever waits gets a ClosedError.
+    /// Close the socket. Blocked calls end with ClosedError; closing again does nothing.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.core.close());
+        if let Some(opened) = self.opened.get() {
+            py.detach(|| opened.core.close());
+        }
     }
+}
+
+fn already_open() -> PyErr {
+    PyRuntimeError::new_err("the sender is already open: Sender.__init__() was called twice")
 }

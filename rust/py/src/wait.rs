@@ -1,4 +1,4 @@
-//! Waiting without the GIL: signals are looked at, time outs kept, a close from another thread noticed.
+//! Waiting without the GIL, while honouring signals, timeouts and a close from another thread.
 
 use std::time::{Duration, Instant};
 
@@ -7,60 +7,66 @@ use multicast_core::{Error, Result};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::errors::raise;
+use crate::errors::to_python;
 
-/// A signal that comes between the last look at Python's handlers and the system call does not interrupt it; so no
-/// system call lasts longer than this.
+/// The longest system call. A signal that arrives between Python's last check and the system call does not interrupt it,
+/// so Ctrl-C is delayed by at most this much.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Until when somebody waits.
+/// When a wait is over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
-    /// How long was allowed in all; `None` waits for ever.
+    /// The whole time allowed; `None` waits without a limit.
     after: Option<Duration>,
     at: Option<Instant>,
 }
 
 impl Deadline {
-    /// From seconds as Python gives them; `None` waits for ever.
+    /// Starts counting now. `None` means no limit; so does a time too long for the clock.
     pub(crate) fn new(seconds: Option<f64>) -> PyResult<Self> {
-        let after = match seconds {
-            None => None,
-            // Near what a Duration can hold, 5e11 years, is for ever; so is infinity.
-            Some(seconds) if seconds > 1e19 => None,
-            Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
-                PyValueError::new_err(format!("a timeout is a number of seconds from 0, not {seconds}"))
-            })?),
-        };
-        // A time too far off to be told from for ever is for ever.
-        Ok(Self { after, at: after.and_then(|after| Instant::now().checked_add(after)) })
+        Ok(Self::after(seconds.map(|seconds| duration("timeout", seconds)).transpose()?.flatten()))
     }
 
-    fn remaining(self) -> Option<Duration> {
+    pub(crate) fn after(after: Option<Duration>) -> Self {
+        Self { after, at: after.and_then(|after| Instant::now().checked_add(after)) }
+    }
+
+    pub(crate) fn remaining(self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 }
 
-/// Tries, and where that gives nothing sleeps and tries again, until it gives something or the time is over.
+/// Reads a number of seconds; `None` if it is too long for a `Duration`, as infinity is.
+pub(crate) fn duration(argument: &str, seconds: f64) -> PyResult<Option<Duration>> {
+    // A Duration holds up to 1.8e19 seconds.
+    if seconds > 1e19 {
+        return Ok(None);
+    }
+    Duration::try_from_secs_f64(seconds)
+        .map(Some)
+        .map_err(|_| PyValueError::new_err(format!("{argument} must be a number of seconds from 0, got {seconds}")))
+}
+
+/// Attempts until something is found or the time is over, and sleeps in between. A timeout of zero attempts once.
 ///
-/// `attempt` and `sleep` run without the GIL and must not touch Python; `meanwhile` runs with it, first and after each
-/// attempt that gave nothing. A time of zero tries once. Where it is `idle`, the first try is left out: it would cost a
-/// kernel call and most likely give nothing.
+/// `attempt` and `sleep` run without the GIL and must not touch Python. `between` runs with it, first and after each
+/// attempt in vain. `idle` leaves out the attempt before each sleep, which would cost a system call and most likely find
+/// nothing. `failure` is the first half of the message of a `TimeoutError`: "nothing was received on port 5000".
 pub(crate) fn until<T: Send>(
     py: Python<'_>,
     deadline: Deadline,
     idle: bool,
     attempt: impl Fn() -> Result<Option<T>> + Sync,
     sleep: impl Fn(Duration) -> Result<Wake> + Sync,
-    meanwhile: impl Fn(Python<'_>) -> PyResult<()>,
-    what: impl Fn() -> String,
+    between: impl Fn(Python<'_>) -> PyResult<()>,
+    failure: impl Fn() -> String,
 ) -> PyResult<T> {
-    meanwhile(py)?;
+    between(py)?;
     loop {
         let remaining = deadline.remaining();
-        let first = || if idle && remaining != Some(Duration::ZERO) { Ok(None) } else { attempt() };
+        let sleeps_first = idle && remaining != Some(Duration::ZERO);
         let found = py
-            .detach(|| match first()? {
+            .detach(|| match if sleeps_first { None } else { attempt()? } {
                 Some(found) => Ok(Some(found)),
                 None if remaining == Some(Duration::ZERO) => Ok(None),
                 None => match sleep(remaining.map_or(TICK, |remaining| remaining.min(TICK)))? {
@@ -68,14 +74,14 @@ pub(crate) fn until<T: Send>(
                     Wake::Interrupted | Wake::TimedOut => Ok(None),
                 },
             })
-            .map_err(raise)?;
+            .map_err(to_python)?;
         if let Some(found) = found {
             return Ok(found);
         }
         py.check_signals()?;
-        meanwhile(py)?;
+        between(py)?;
         if let (Some(after), Some(Duration::ZERO)) = (deadline.after, remaining) {
-            return Err(raise(Error::TimedOut { operation: what(), after }));
+            return Err(to_python(Error::TimedOut { operation: failure(), after }));
         }
     }
 }

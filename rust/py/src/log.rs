@@ -1,10 +1,10 @@
-//! What the core has to tell of memberships goes to Python's logger `multicast`, in the thread that uses the receiver.
+//! Membership events of the core, as records of Python's logger `multicast`.
 
 use multicast_core::net::{Event, Level};
 use pyo3::prelude::*;
 
-/// Logs the events, each as a record of its own: at debug, info or warning level.
-pub(crate) fn log(py: Python<'_>, events: Vec<Event>) -> PyResult<()> {
+/// Logs each event as one record, at debug, info or warning level.
+pub(crate) fn write(py: Python<'_>, events: Vec<Event>) -> PyResult<()> {
     let logging = py.import("logging")?;
     let logger = logging.call_method1("getLogger", ("multicast",))?;
     for event in events {

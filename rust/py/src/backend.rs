@@ -1,0 +1,209 @@
+//! Where the datagrams of a receiver come from: its sockets, or the ring of a background thread.
+
+use std::time::Duration;
+
+use multicast_core::net::{Batch, Receiver, ReceiverStats, RingConfig, RingPolicy, RingReceiver, RingStats, Wake};
+use multicast_core::{Error, Result, Socket};
+use pyo3::prelude::*;
+
+use crate::datagram::Datagram;
+use crate::descriptor;
+use crate::interner::{Interner, Unknown};
+
+/// What a Python receiver needs from the core, with or without a ring. No method but `wait` blocks.
+pub(crate) trait Backend: Send + Sync {
+    /// The sockets and memberships. Fails in a forked child if a thread of the parent owns them.
+    fn receiver(&self) -> Result<&Receiver>;
+
+    /// Makes the next datagram in hand, without a system call; see [`Interner::known_datagram`].
+    fn next_datagram(
+        &self,
+        py: Python<'_>,
+        interner: &Interner,
+        unknown: &mut Option<Unknown>,
+    ) -> Result<Option<Py<Datagram>>>;
+
+    /// Takes at most `limit` of the datagrams in hand, and asks the kernel if there are none.
+    fn take(&self, limit: usize) -> Result<Option<Batch>>;
+
+    /// As `take`, but never asks the kernel.
+    fn take_pending(&self, limit: usize) -> Result<Option<Batch>> {
+        self.take(limit)
+    }
+
+    /// Asks the kernel if nothing is in hand. Returns whether there is something for `next_datagram`.
+    fn fetch(&self) -> Result<bool>;
+
+    /// Asks the kernel for more until `limit` datagrams are in hand or there is no more room. Returns how many are.
+    fn gather(&self, limit: usize) -> Result<usize>;
+
+    /// Returns how many datagrams are in hand.
+    fn pending(&self) -> Result<usize>;
+
+    /// Whether the last look found nothing, so that it is better to wait than to look again.
+    fn is_drained(&self) -> bool {
+        false
+    }
+
+    /// Sleeps until there is something to take, at most as long as given.
+    fn wait(&self, timeout: Duration) -> Result<Wake>;
+
+    fn stats(&self) -> Result<(ReceiverStats, RingStats)>;
+
+    /// Returns the descriptor that is readable while there is something to take.
+    fn descriptor(&self) -> Result<i64>;
+
+    fn detach(&self) -> Result<Socket>;
+
+    fn close(&self);
+
+    fn is_closed(&self) -> bool;
+}
+
+/// Opens the backend for a receiver: with a ring if `ring` says how large.
+pub(crate) fn start(receiver: Receiver, ring: Option<RingConfig>) -> Result<Box<dyn Backend>> {
+    Ok(match ring {
+        None => Box::new(receiver),
+        Some(config) => Box::new(RingReceiver::start(receiver, config)?),
+    })
+}
+
+/// Datagrams requested from the kernel at once when they are handed out one by one: about as many as a program gets
+/// through while it has the GIL beside another busy thread.
+const FETCH: usize = 256;
+
+impl Backend for Receiver {
+    fn receiver(&self) -> Result<&Receiver> {
+        Ok(self)
+    }
+
+    fn next_datagram(
+        &self,
+        py: Python<'_>,
+        interner: &Interner,
+        unknown: &mut Option<Unknown>,
+    ) -> Result<Option<Py<Datagram>>> {
+        Ok(self.next_pending(|datagram| interner.known_datagram(py, datagram, unknown))?.flatten())
+    }
+
+    fn take(&self, limit: usize) -> Result<Option<Batch>> {
+        self.take(limit, limit)
+    }
+
+    fn take_pending(&self, limit: usize) -> Result<Option<Batch>> {
+        self.take_pending(limit)
+    }
+
+    fn fetch(&self) -> Result<bool> {
+        self.fetch(FETCH)
+    }
+
+    fn gather(&self, limit: usize) -> Result<usize> {
+        self.fetch(limit)?;
+        Ok(self.pending())
+    }
+
+    fn pending(&self) -> Result<usize> {
+        Ok(self.pending())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn wait(&self, timeout: Duration) -> Result<Wake> {
+        self.wait(Some(timeout))
+    }
+
+    fn stats(&self) -> Result<(ReceiverStats, RingStats)> {
+        Ok((self.stats()?, RingStats::default()))
+    }
+
+    fn descriptor(&self) -> Result<i64> {
+        match self.descriptor()? {
+            Some(descriptor) => Ok(descriptor),
+            None if self.stats()?.sockets == 1 => self.with_socket(descriptor::borrowed),
+            None => Err(Error::Unsupported(
+                "this system has no descriptor that stands for several sockets; receive in a thread".into(),
+            )),
+        }
+    }
+
+    fn detach(&self) -> Result<Socket> {
+        self.detach()
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+impl Backend for RingReceiver {
+    fn receiver(&self) -> Result<&Receiver> {
+        self.receiver()
+    }
+
+    fn next_datagram(
+        &self,
+        py: Python<'_>,
+        interner: &Interner,
+        unknown: &mut Option<Unknown>,
+    ) -> Result<Option<Py<Datagram>>> {
+        Ok(self.next_pending(|datagram| interner.known_datagram(py, datagram, unknown))?.flatten())
+    }
+
+    fn take(&self, limit: usize) -> Result<Option<Batch>> {
+        self.take(limit)
+    }
+
+    fn fetch(&self) -> Result<bool> {
+        self.fetch()
+    }
+
+    /// The thread of the ring asks the kernel.
+    fn gather(&self, _limit: usize) -> Result<usize> {
+        self.pending()
+    }
+
+    fn pending(&self) -> Result<usize> {
+        self.pending()
+    }
+
+    fn wait(&self, timeout: Duration) -> Result<Wake> {
+        self.wait(Some(timeout))
+    }
+
+    fn stats(&self) -> Result<(ReceiverStats, RingStats)> {
+        self.stats()
+    }
+
+    fn descriptor(&self) -> Result<i64> {
+        self.with_ready_socket(descriptor::borrowed)
+    }
+
+    fn detach(&self) -> Result<Socket> {
+        self.detach()
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+/// Reads the policy of a ring.
+pub(crate) fn ring_policy(name: &str) -> Result<RingPolicy> {
+    match name {
+        "drop-oldest" => Ok(RingPolicy::DropOldest),
+        "drop-newest" => Ok(RingPolicy::DropNewest),
+        "block" => Ok(RingPolicy::Block),
+        _ => Err(Error::Invalid(format!("ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got '{name}'"))),
+    }
+}

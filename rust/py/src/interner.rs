@@ -1,0 +1,198 @@
+//! Python objects for senders, groups and interfaces, made once each: a feed names the same few over and over.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use multicast_core::net::{self, DatagramRef, Origin};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+
+use crate::datagram::Datagram;
+
+/// The cache of one receiver and its batches.
+#[derive(Default)]
+pub(crate) struct Interner {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Those of the last datagram, which are mostly those of the next one too.
+    last: Option<(Key, Names)>,
+    senders: HashMap<SocketAddr, Py<PyTuple>>,
+    groups: HashMap<IpAddr, Py<PyString>>,
+    /// `None` for an index that the system has no name for.
+    interfaces: HashMap<u32, Option<Py<PyString>>>,
+}
+
+type Key = (SocketAddr, Option<IpAddr>, u32);
+
+/// The sender, group and interface of a datagram.
+type Names = (Py<PyTuple>, Option<Py<PyString>>, Option<Py<PyString>>);
+
+/// A datagram with a name that is not in the cache yet.
+pub(crate) type Unknown = (Py<PyBytes>, Origin);
+
+/// The most entries of a cache, which is emptied beyond that: a flood of forged senders must not fill the memory.
+const CAPACITY: usize = 4096;
+
+impl Interner {
+    /// Makes the `Datagram` for a payload and its origin.
+    pub(crate) fn datagram(&self, py: Python<'_>, data: Py<PyBytes>, origin: &Origin) -> PyResult<Py<Datagram>> {
+        let known = self.lock().names(py, origin);
+        let names = match known {
+            Some(names) => names,
+            None => (
+                self.sender(py, &origin.sender)?,
+                origin.group.map(|group| self.group(py, group)).transpose()?,
+                self.interface(py, origin.interface),
+            ),
+        };
+        assemble(py, data, names, origin)
+    }
+
+    /// Makes the `Datagram` if all its names are in the cache, and otherwise leaves it in `unknown`.
+    ///
+    /// May run under the lock of a receiver, because nothing here can start the garbage collector, which can run any
+    /// code, also code that uses that receiver. Only pointers are returned: moving more costs more than the datagram.
+    #[inline]
+    pub(crate) fn known_datagram(
+        &self,
+        py: Python<'_>,
+        datagram: DatagramRef<'_>,
+        unknown: &mut Option<Unknown>,
+    ) -> Option<Py<Datagram>> {
+        let data = PyBytes::new(py, datagram.data).unbind();
+        let names = self.lock().names(py, datagram.origin);
+        let made = names.and_then(|names| assemble(py, data.clone_ref(py), names, datagram.origin).ok());
+        if made.is_none() {
+            *unknown = Some((data, *datagram.origin));
+        }
+        made
+    }
+
+    /// Returns `(host, port)`; the host of a link-local IPv6 sender with its zone.
+    pub(crate) fn sender(&self, py: Python<'_>, sender: &SocketAddr) -> PyResult<Py<PyTuple>> {
+        if let Some(known) = self.lock().senders.get(sender) {
+            return Ok(known.clone_ref(py));
+        }
+        // Made without the lock: a new tuple can start the garbage collector, and with it any code.
+        let made = (host(sender), sender.port()).into_pyobject(py)?.unbind();
+        insert(&mut self.lock().senders, *sender, made.clone_ref(py));
+        Ok(made)
+    }
+
+    /// Returns the group as text.
+    pub(crate) fn group(&self, py: Python<'_>, group: IpAddr) -> PyResult<Py<PyString>> {
+        if let Some(known) = self.lock().groups.get(&group) {
+            return Ok(known.clone_ref(py));
+        }
+        let made = PyString::new(py, &group.to_string()).unbind();
+        insert(&mut self.lock().groups, group, made.clone_ref(py));
+        Ok(made)
+    }
+
+    /// Returns the name of an interface, by its index; `None` for index 0, and for one that has no name.
+    pub(crate) fn interface(&self, py: Python<'_>, index: u32) -> Option<Py<PyString>> {
+        if index == 0 {
+            return None;
+        }
+        if let Some(known) = self.lock().interfaces.get(&index) {
+            return known.as_ref().map(|name| name.clone_ref(py));
+        }
+        let made = net::interface_name(index).map(|name| PyString::new(py, &name).unbind());
+        insert(&mut self.lock().interfaces, index, made.as_ref().map(|name| name.clone_ref(py)));
+        made
+    }
+
+    /// Forgets everything that contains the name of an interface, because one may have been renamed or replaced.
+    pub(crate) fn forget_interfaces(&self, _py: Python<'_>) {
+        let mut known = self.lock();
+        known.last = None;
+        known.interfaces.clear();
+        known.senders.retain(|sender, _| zone(sender) == 0);
+    }
+
+    /// While this lock is held, no Python code runs except the release of strings and of tuples of strings.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    #[inline]
+    fn names(&mut self, py: Python<'_>, origin: &Origin) -> Option<Names> {
+        match &self.last {
+            Some((key, names)) if *key == (origin.sender, origin.group, origin.interface) => Some(cloned(py, names)),
+            _ => self.look_up(py, origin),
+        }
+    }
+
+    fn look_up(&mut self, py: Python<'_>, origin: &Origin) -> Option<Names> {
+        let cloned_name = |name: &Py<PyString>| name.clone_ref(py);
+        let sender = self.senders.get(&origin.sender)?.clone_ref(py);
+        let group = match &origin.group {
+            Some(group) => Some(cloned_name(self.groups.get(group)?)),
+            None => None,
+        };
+        let interface = match origin.interface {
+            0 => None,
+            index => self.interfaces.get(&index)?.as_ref().map(cloned_name),
+        };
+        let names = (sender, group, interface);
+        self.last = Some(((origin.sender, origin.group, origin.interface), cloned(py, &names)));
+        Some(names)
+    }
+}
+
+fn cloned(py: Python<'_>, (sender, group, interface): &Names) -> Names {
+    let name = |name: &Option<Py<PyString>>| name.as_ref().map(|name| name.clone_ref(py));
+    (sender.clone_ref(py), name(group), name(interface))
+}
+
+fn insert<K: Hash + Eq, V>(cache: &mut HashMap<K, V>, key: K, value: V) {
+    if cache.len() >= CAPACITY {
+        cache.clear();
+    }
+    cache.insert(key, value);
+}
+
+#[inline]
+fn assemble(
+    py: Python<'_>,
+    data: Py<PyBytes>,
+    (sender, group, interface): Names,
+    origin: &Origin,
+) -> PyResult<Py<Datagram>> {
+    let datagram = Datagram {
+        data,
+        sender,
+        group,
+        interface,
+        interface_index: (origin.interface != 0).then_some(origin.interface),
+        timestamp_ns: origin.timestamp_ns,
+        ttl: origin.ttl,
+        truncated: origin.truncated,
+    };
+    Py::new(py, datagram)
+}
+
+/// The interface that a link-local IPv6 address belongs to; 0 for all others.
+fn zone(address: &SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    }
+}
+
+fn host(sender: &SocketAddr) -> String {
+    match zone(sender) {
+        0 => sender.ip().to_string(),
+        index => {
+            let name = net::interface_name(index).unwrap_or_else(|| index.to_string());
+            format!("{}%{name}", sender.ip())
+        }
+    }
+}

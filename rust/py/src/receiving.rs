@@ -1,0 +1,143 @@
+//! An open receiver: hands out what is there, and otherwise waits for it without the GIL.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use multicast_core::Result;
+use multicast_core::net;
+use pyo3::prelude::*;
+
+use crate::backend::Backend;
+use crate::batch::Batch;
+use crate::datagram::Datagram;
+use crate::errors::to_python;
+use crate::interner::Interner;
+use crate::log;
+use crate::wait::{self, Deadline};
+
+/// How long a lingering call sleeps before it first looks whether it has gathered enough; then twice as long each time.
+const FIRST_NAP: Duration = Duration::from_micros(200);
+
+/// The longest sleep of a lingering call, after which it checks for signals.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+
+/// An open receiver.
+pub(crate) struct OpenReceiver {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) port: u16,
+    pub(crate) interner: Arc<Interner>,
+}
+
+impl OpenReceiver {
+    /// Waits for the next datagram.
+    pub(crate) fn one(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
+        let deadline = Deadline::new(timeout)?;
+        loop {
+            let mut unknown = None;
+            let known = self.backend.next_datagram(py, &self.interner, &mut unknown).map_err(to_python)?;
+            if let Some(datagram) = known {
+                return Ok(datagram);
+            }
+            if let Some((data, origin)) = unknown {
+                return self.interner.datagram(py, data, &origin);
+            }
+            // Another thread may take what is fetched here; then the loop starts over.
+            self.wait_for(py, deadline, || Ok(self.backend.fetch()?.then_some(())))?;
+        }
+    }
+
+    /// Waits for a batch of at most `limit` datagrams, and then goes on gathering for the time of `linger`; `None` goes on
+    /// until there are `limit`.
+    pub(crate) fn batch(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<f64>,
+        linger: Option<Duration>,
+    ) -> PyResult<Batch> {
+        let batch = if linger == Some(Duration::ZERO) {
+            match self.backend.take_pending(limit).map_err(to_python)? {
+                Some(batch) => batch,
+                None => self.wait_for(py, Deadline::new(timeout)?, || self.backend.take(limit))?,
+            }
+        } else {
+            self.gathered(py, limit, timeout, linger)?
+        };
+        Ok(Batch::new(batch, Arc::clone(&self.interner)))
+    }
+
+    fn gathered(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<f64>,
+        linger: Option<Duration>,
+    ) -> PyResult<net::Batch> {
+        let deadline = Deadline::new(timeout)?;
+        // A wait that ends has most likely found something: the first look can be at the end of the first nap.
+        let mut trusting = timeout != Some(0.0) && self.backend.is_drained();
+        loop {
+            self.wait_for(py, deadline, || {
+                let found = trusting || self.backend.gather(limit)? > 0;
+                Ok(found.then_some(()))
+            })?;
+            self.linger(py, limit, Deadline::after(linger))?;
+            // Another thread may have taken what was gathered here; then the loop starts over.
+            if let Some(batch) = self.backend.take_pending(limit).map_err(to_python)? {
+                return Ok(batch);
+            }
+            trusting = false;
+        }
+    }
+
+    /// Gathers until there are `limit` datagrams in hand or the time is over.
+    fn linger(&self, py: Python<'_>, limit: usize, end: Deadline) -> PyResult<()> {
+        let mut nap = FIRST_NAP;
+        let mut held = self.backend.pending().map_err(to_python)?;
+        while held < limit {
+            let remaining = end.remaining().unwrap_or(LONGEST_NAP);
+            if remaining.is_zero() {
+                break;
+            }
+            held = py
+                .detach(|| {
+                    thread::sleep(nap.min(remaining));
+                    self.backend.gather(limit)
+                })
+                .map_err(to_python)?;
+            py.check_signals()?;
+            nap = (2 * nap).min(LONGEST_NAP);
+        }
+        Ok(())
+    }
+
+    fn wait_for<T: Send>(
+        &self,
+        py: Python<'_>,
+        deadline: Deadline,
+        attempt: impl Fn() -> Result<Option<T>> + Sync,
+    ) -> PyResult<T> {
+        wait::until(
+            py,
+            deadline,
+            self.backend.is_drained(),
+            attempt,
+            |limit| self.backend.wait(limit),
+            |py| self.log_events(py),
+            || format!("nothing was received on port {}", self.port),
+        )
+    }
+
+    /// Logs what happened to the memberships, if anything did.
+    pub(crate) fn log_events(&self, py: Python<'_>) -> PyResult<()> {
+        match self.backend.receiver() {
+            Ok(receiver) if receiver.has_events() => {
+                self.interner.forget_interfaces(py);
+                log::write(py, receiver.take_events())
+            }
+            // In a forked child, the parent logs them.
+            _ => Ok(()),
+        }
+    }
+}

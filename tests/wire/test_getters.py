@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -50,7 +50,7 @@ def interface() -> Iterator[str]:
 
 
 @contextmanager
-def reader(rx: Receiver) -> Iterator[None]:
+def reader(rx: Receiver) -> Generator[None, None, None]:
     """Receive in another thread, which repairs the memberships too."""
     stop = threading.Event()
 

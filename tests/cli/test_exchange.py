@@ -89,6 +89,24 @@ def test_recv_every_given_group_is_received(where: list[str], at: list[str]) -> 
             assert listener.out == f"to {group}\n"
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_addresses_in_matching_quotes_are_the_addresses(quote: str, at: list[str], loopback: str) -> None:
+    """Shells that do not know single quotes, such as that of Windows, pass them on."""
+
+    def quoted(text: str) -> str:
+        return f"{quote}{text}{quote}"
+
+    at = ["--port", at[1], "--iface", quoted(loopback)]
+    where = ["--group", quoted(GROUP), "--groups", quoted(OTHER), "--source", quoted(loopback)]
+    with start("RECV", *at, *where, "--use-std", "--timeout", "10") as listener:
+        listener.until_joined(GROUP, OTHER)
+        said = run("SAY", *at, "--group", quoted(OTHER), "-m", quoted("hello"))
+        assert (said.returncode, said.stderr) == (0, b"")
+        assert listener.finish() == 0, listener.err
+        # The message is no address.
+        assert listener.out == f"{quoted('hello')}\n"
+
+
 def test_say_groups_receive_one_copy_each(at: list[str], loopback: str) -> None:
     with Receiver([GROUP, OTHER], int(at[1]), interface=loopback) as ear:
         assert run("SAY", *at, "--groups", GROUP, OTHER, "-m", "x").returncode == 0

@@ -12,7 +12,8 @@ from ._common.constants import (
     _MCAST_DEFAULT_PORT,
     _MCAST_DEFAULT_TTL,
 )
-from ._common.text import chunks, payload_of
+from ._common.splitter import split
+from ._common.text import payload_of
 from ._legacy.join_options import as_list
 from ._legacy.tool import mtool
 
@@ -134,7 +135,7 @@ class McastSAY(mtool):
     @staticmethod
     def _say(destinations: Destinations, data: str | bytes | Sequence[str]) -> None:
         if data == _STANDARD_INPUT:
-            for piece in chunks(console.standard_input(), _MCAST_DEFAULT_BUFFER_SIZE):
+            for piece in split(console.standard_input().read, _MCAST_DEFAULT_BUFFER_SIZE):
                 for one in destinations.groups:
                     destinations.send(one, piece)
             return

@@ -145,6 +145,16 @@ def test_say_standard_input_arrives_unchanged(
         assert [len(piece) for piece in pieces] == sizes
 
 
+def test_say_pipe_binary_stream_arrives_in_pieces_of_the_buffer_size(at: list[str], loopback: str) -> None:
+    """Seven packets of a transport stream are 1,316 bytes; what looks like a character must not move the cut."""
+    packets = [b"G" + bytes([number]) * 186 + b"\xc3" for number in range(7 * 20)]
+    units = [b"".join(packets[at : at + 7]) for at in range(0, len(packets), 7)]
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        said = run("SAY", *at, "--group", GROUP, "--pipe", input=b"".join(units))
+        assert (said.returncode, said.stderr) == (0, b"")
+        assert [ear.recv(timeout=10).data for _ in units] == units
+
+
 @pytest.mark.parametrize(
     ("words", "payload"),
     [

@@ -14,7 +14,14 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
     {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env"},
-    {"_core", "_common.text", "_common.console", "_common.constants", "_common.argument_types"},
+    {
+        "_core",
+        "_common.text",
+        "_common.splitter",
+        "_common.console",
+        "_common.constants",
+        "_common.argument_types",
+    },
     {"handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
     {"sync", "skt", "aio.readiness", "_legacy.join_options", "_legacy.options"},
     {"aio.endpoint"},

@@ -204,8 +204,6 @@ pub(crate) fn ring_policy(name: &str) -> Result<RingPolicy> {
         "drop-oldest" => Ok(RingPolicy::DropOldest),
         "drop-newest" => Ok(RingPolicy::DropNewest),
         "block" => Ok(RingPolicy::Block),
-        _ => Err(Error::Invalid(format!(
-            "ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got '{name}'"
-        ))),
+        _ => Err(Error::Invalid(format!("ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got '{name}'"))),
     }
 }

@@ -19,6 +19,8 @@ use crate::interner::Interner;
 
 /// A sequence of received datagrams, in the order the socket received them.
 ///
+/// ::
+///
 ///     batch = rx.recv_batch(256)
 ///     for msg in batch:
 ///         print(msg.sender, msg.data)

@@ -7,6 +7,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// One received datagram. Immutable.
 ///
+/// ::
+///
 ///     with multicast.Receiver("239.1.2.3:5000") as rx:
 ///         msg = rx.recv(timeout=1.0)
 ///     host, port = msg.sender

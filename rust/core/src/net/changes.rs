@@ -46,6 +46,11 @@ impl LinkChanges {
         Ok((any || changes.all).then_some(changes))
     }
 
+    /// Whether this interface can have been deleted, so that another one has its index now.
+    pub(super) fn can_have_removed(&self, index: u32) -> bool {
+        self.all || self.removed.contains(&index)
+    }
+
     /// Whether the kernel can have dropped this membership, even for a moment. An interface that was not ready before
     /// has nothing to lose by staying so.
     pub(super) fn affects(&self, membership: &Membership, was_ready: bool) -> bool {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
@@ -28,6 +28,9 @@ use crate::sys;
 
 /// A caller that never waits, because there is always something to receive, reads the monitor after this many fetches.
 const FETCHES_PER_LOOK: u32 = 256;
+
+/// A caller that polls reads the monitor after this time at the latest, or after the interval of the rejoins.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The longest wait while another thread repairs memberships.
 const REPAIR_TICK: Duration = Duration::from_millis(10);
@@ -63,6 +66,10 @@ pub struct Receiver {
     seen_fetches: AtomicU32,
     /// How many threads wait.
     waiting: AtomicU32,
+    /// When the monitor was last read, in nanoseconds since `opened`.
+    looked: AtomicU64,
+    look_interval: Duration,
+    opened: Instant,
 }
 
 impl fmt::Debug for Receiver {
@@ -96,6 +103,7 @@ impl Receiver {
             recv_buffer_requested: config.recv_buffer,
             groups: ForkSafeMutex::new(control.memberships.iter().cloned().collect())?,
             figures: ForkSafeMutex::new(SocketFigures::default())?,
+            look_interval: config.rejoin.map_or(LOOK_INTERVAL, |period| period.min(LOOK_INTERVAL)),
             table: control.sockets.current(),
             control: ForkSafeMutex::new(control)?,
             journal,
@@ -103,6 +111,8 @@ impl Receiver {
             fetches: AtomicU32::new(0),
             seen_fetches: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
+            looked: AtomicU64::new(0),
+            opened: Instant::now(),
         })
     }
 
@@ -217,7 +227,7 @@ impl Receiver {
         self.drained.store(matches!(&filled, Ok(filled) if filled.drained), Ordering::Relaxed);
         let fetches = self.fetches.fetch_add(1, Ordering::Relaxed);
         match filled {
-            Ok(filled) => Ok(filled.monitor_ready || fetches >= FETCHES_PER_LOOK),
+            Ok(filled) => Ok(filled.monitor_ready || fetches >= FETCHES_PER_LOOK || self.is_look_due()),
             Err(e) => {
                 // The next fetch looks for the cause.
                 self.fetches.store(FETCHES_PER_LOOK, Ordering::Relaxed);
@@ -226,13 +236,21 @@ impl Receiver {
         }
     }
 
+    fn is_look_due(&self) -> bool {
+        let looked = Duration::from_nanos(self.looked.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(looked) >= self.look_interval
+    }
+
     /// Repair what the network did to the memberships, and rejoin them if that is due. Does nothing if another thread
     /// is at it.
     fn attend(&self) {
         if let Some(mut control) = self.control.lock_if_free() {
             self.fetches.store(0, Ordering::Relaxed);
-            control.attend();
-            self.publish_groups(&control);
+            // Enough for 584 years.
+            self.looked.store(self.opened.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            if control.attend() {
+                self.publish_groups(&control);
+            }
         }
     }
 

@@ -210,6 +210,20 @@ impl GroupSocket {
             && self.zone.is_none_or(|zone| zone == membership.interface)
     }
 
+    /// Whether the kernel could not keep this membership apart from one that the socket has. Linux finds the sources of
+    /// an IPv6 group by the group alone, whatever the interface.
+    pub(super) fn conflicts_with(&self, membership: &Membership) -> io::Result<bool> {
+        Ok(membership.group.is_ipv6() && !self.rules()?.filter.of_group(membership.group).is_empty())
+    }
+
+    /// Whether this membership and all others of its group on this socket have the same sources: then it does not
+    /// matter which of them the kernel finds.
+    pub(super) fn has_same_sources(&self, membership: &Membership) -> io::Result<bool> {
+        let rules = self.rules()?;
+        let mut others = rules.filter.of_group(membership.group).iter();
+        Ok(others.all(|other| other.sources == membership.sources))
+    }
+
     /// Whether it refused one more group since a group was last left.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
@@ -280,6 +294,12 @@ impl GroupSocket {
     /// Leave and join again on the same interface. What was received before the call is still admitted.
     pub(super) fn rejoin(&self, membership: &Membership) -> io::Result<()> {
         self.leave_regardless(membership);
+        self.join_in_kernel(membership)
+    }
+
+    /// Join again on the interface that the system selects now, without leaving. The kernel refuses if that is still the
+    /// interface where it is joined.
+    pub(super) fn follow_default(&self, membership: &Membership) -> io::Result<()> {
         self.join_in_kernel(membership)
     }
 

@@ -122,6 +122,12 @@ test-python: build $(SUITE)
 test-fast: build $(SUITE)
 	$(BIN)/python -m pytest -q tests/unit
 
+# The Python tests alone: the Rust code has no instrumentation in a release build.
+.PHONY: coverage
+coverage: build $(SUITE)
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
+	@echo 'coverage: build/coverage/index.html'
+
 .PHONY: lint
 lint: lint-python lint-rust lint-text
 

@@ -17,7 +17,7 @@ def sockets() -> set[int]:
 
 def enlarge(descriptors: set[int]) -> int:
     """Request 1 GiB for each datagram socket in `descriptors`; return the smallest size that was granted."""
-    granted = []
+    granted: list[int] = []
     for number in descriptors:
         with socket.socket(fileno=os.dup(number)) as borrowed:
             if borrowed.type != socket.SOCK_DGRAM:

@@ -33,7 +33,7 @@ class Contestant:
     home: paths.Home | Literal["floor"]
     kind: str = ""
     slow: bool = False
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict[str, object])
 
     @property
     def present(self) -> bool:

@@ -37,7 +37,7 @@ class MemoryProbe:
         return {"datagrams": got, "grown": max(later) - (sizes[1] if len(sizes) > 1 else self._before)}
 
     def _drain(self, step: int) -> tuple[int, list[int]]:
-        got, due, sizes = 0, step, []
+        got, due, sizes = 0, step, list[int]()
         try:
             while True:
                 got += len(self.rx.recv_batch().payloads())

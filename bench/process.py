@@ -101,7 +101,7 @@ class Child:
         answer: Any = json.loads(line)
         if not isinstance(answer, dict):
             raise self._failure(f"sent the answer {line!r}")
-        return answer
+        return cast("dict[str, float]", answer)
 
     def _failure(self, what: str) -> ChildFailedError:
         """Return an error with the child's exit code (negative: the signal that ended it) and its last message."""

@@ -16,9 +16,9 @@ class Book:
     """The measurements, the failures and the absent contestants."""
 
     rows: dict[Row, dict[int, dict[str, float]]] = field(default_factory=lambda: defaultdict(dict))
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict[str, int])
     """Each failure, and how often it happened."""
-    absent: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list[str])
 
     def add(self, row: Row, turn: int, values: dict[str, float]) -> None:
         """Add one round of one row."""

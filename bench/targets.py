@@ -70,7 +70,7 @@ _WAYS = (
 
 def _receiving(size: int) -> list[Target]:
     at = f"{size} B"
-    lines = []
+    lines: list[Target] = []
     for what, lean, full, limit in _WAYS:
         lines += [
             Target(f"{what}, lean, {at}", "recvmmsg floor", limit, _cost("drain", lean, who.FLOOR, size)),

@@ -53,8 +53,11 @@ def receive(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, C
         reader.settle()
         return answer
 
+    def take(count: int) -> Answer:
+        return settled(lambda: reader.take(count))
+
     return ready, {
-        "take": lambda count: settled(lambda: reader.take(count)),
+        "take": take,
         "listen": lambda: settled(reader.listen) | reader.counters(),
         "latency": lambda: percentiles(reader.latency()),
     }
@@ -63,7 +66,11 @@ def receive(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, C
 def send(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:
     """Return the command of a sender: `send N`."""
     write = make(values["group"], int(values["port"]), int(values["size"]))
-    return {}, {"send": lambda count: timed(lambda: write(count))}
+
+    def send_and_time(count: int) -> Answer:
+        return timed(lambda: write(count))
+
+    return {}, {"send": send_and_time}
 
 
 def gil_contention(make: Callable[..., Any], values: dict[str, str]) -> tuple[Answer, Commands]:

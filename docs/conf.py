@@ -42,9 +42,6 @@ default_role = "py:obj"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
-# Quotes and ellipses only: two hyphens begin an option.
-smartquotes_action = "qe"
-
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
@@ -52,6 +49,8 @@ napoleon_numpy_docstring = False
 maximum_signature_line_length = 88
 
 html_theme = "furo"
+# The theme's own dark style underlines modules, as if they were links.
+pygments_dark_style = "github-dark"
 html_title = f"multicast {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -131,6 +130,18 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     return f"{REPOSITORY}/blob/{REF}/{where}#L{first}-L{first + len(lines) - 1}"
 
 
+def simplify_types(app: Sphinx, *event: object) -> tuple[str | None, str | None]:
+    """Show types in signatures without the private modules that define them, and `SupportsIndex` as `int`."""
+
+    def simple(text: object) -> str | None:
+        if not isinstance(text, str):
+            return None
+        return re.sub(r"\b(?:_arguments|_core|handlers)\.", "", text).replace("SupportsIndex", "int")
+
+    *_, signature, result = event
+    return simple(signature), simple(result)
+
+
 class PlainBuiltins(SphinxPostTransform):
     """Unlinks the names of built-in types, which would link to attributes with the same name."""
 
@@ -148,5 +159,6 @@ def setup(app: Sphinx) -> None:
     app.add_post_transform(PlainBuiltins)
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
+    app.connect("autodoc-process-signature", simplify_types)
     # A configuration value of Sphinx, so that pages are rebuilt when it changes.
     app.add_config_value("docs_build_ref", REF, "env")

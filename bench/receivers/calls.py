@@ -33,7 +33,7 @@ class Calls(Reader):
             return got
 
     def latency(self) -> list[int]:
-        receive, room, samples = self._receive, self._room, []
+        receive, room, samples = self._receive, self._room, list[int]()
         try:
             while True:
                 data, _sender = receive(room)

@@ -17,7 +17,7 @@ class Protocol(Reader, asyncio.DatagramProtocol):
         self._samples: list[int] | None = None
         loop.run_until_complete(loop.create_datagram_endpoint(lambda: self, sock=joined(group, port)))
 
-    def datagram_received(self, data: bytes, _addr: tuple[str | Any, int]) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:  # noqa: ARG002
         self._got += 1
         if self._samples is not None:
             self._samples.append(age(data))

@@ -117,7 +117,7 @@ class Recv(Ours):
             return got
 
     def latency(self) -> list[int]:
-        receive, samples = self.rx.recv, []
+        receive, samples = self.rx.recv, list[int]()
         try:
             while True:
                 samples.append(age(receive().data))

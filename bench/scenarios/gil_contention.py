@@ -13,7 +13,7 @@ def gil_contention(plan: Plan, book: Book) -> None:
     seconds = plan.busy_ms / 1000
     for turn in range(plan.rounds):
         for entry in (who.BUSY_COLUMNS, who.BUSY_PAYLOADS, who.BUSY_STDLIB):
-            port, speeds = who.new_port(), {}
+            port, speeds = who.new_port(), dict[str, float]()
             with (
                 recorded(book, "gil_contention", entry),
                 entry.start("gil_contention", port, None) as child,

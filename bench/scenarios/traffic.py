@@ -1,6 +1,6 @@
 """Common parts of the scenarios: the source of the traffic, the installed contestants, and failures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from bench.contestants import Contestant
@@ -28,7 +28,7 @@ def present(book: Book, entries: Sequence[Contestant]) -> list[Contestant]:
 
 
 @contextmanager
-def recorded(book: Book, scenario: str, entry: Contestant) -> Iterator[None]:
+def recorded(book: Book, scenario: str, entry: Contestant) -> Generator[None, None, None]:
     """Record the failure of a contestant, which loses its round, and go on."""
     try:
         yield

@@ -73,7 +73,7 @@ class CommandExecutionError(RuntimeError):
 
 
 class ShutdownCommandReceived(RuntimeError):
-    """A peer asked for a shutdown.
+    """A peer requested a shutdown.
 
     It takes the same arguments as ``CommandExecutionError``; its exit code is always 143.
 

@@ -68,7 +68,7 @@ def joinstep(
     try:
         options = receiver_kwargs(wanted, bind_group, iface)
         if isock is None:
-            # Code that reads the socket by itself expects one datagram a call.
+            # A caller that reads the socket directly expects one datagram per call.
             receiver = Receiver(port=port, gro=False, timestamps=False, **options)
         else:
             receiver = Receiver.adopt(isock, port=port, timestamps=False, **options)

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# cross-check.sh [--link] [TARGET ...]: checks the Rust code for systems that this machine is not, and prints a table.
-# cross-check.sh --list: the targets it checks when none is named.
+# cross-check.sh [--link] [TARGET ...]: type-check the Rust code for other systems and print a table of the results.
+# cross-check.sh --list: print the targets that are checked by default.
 #
-# Two ways lead to a target's standard library; the first that is open is taken:
-#   1. rustup has the target installed (`rustup target add TARGET`);
-#   2. Debian's compiler with the sources of its standard library (packages rustc-web, cargo-web, rust-web-src): the
-#      library is compiled from source first, which cargo calls -Zbuild-std. RUSTC_BOOTSTRAP=1 allows that on a stable
-#      compiler. Everything it makes is kept apart from the main toolchain's, under target/cross.
+# The standard library of a target comes from the first of these sources that is available:
+#   1. rustup, if the target is installed (`rustup target add TARGET`);
+#   2. Debian's compiler and the sources of its standard library (packages rustc-web, cargo-web, rust-web-src). cargo
+#      compiles the library first (-Zbuild-std), which RUSTC_BOOTSTRAP=1 allows on a stable compiler. All output is in
+#      target/cross, separate from that of the main toolchain.
 #
-# Checking needs no foreign linker and no SDK. --link goes further for Linux and macOS: it links the module as well, by
-# zig, which has their C libraries with it and comes from the package index with cargo-zigbuild, and looks by
-# `file` that the result is for the target. Windows (msvc) cannot be linked without Microsoft's libraries; it is only
-# checked.
-# --link compiles the whole standard library for each target, which takes minutes.
+# A check needs no linker and no SDK of the target. For Linux and macOS, --link also links the module with zig, which
+# includes their C libraries and comes from the package index with cargo-zigbuild, and checks with `file` that the result
+# is for the target. Windows (msvc) is only checked, because linking needs Microsoft's libraries. With --link, the whole
+# standard library is compiled for each target, which takes minutes.
 #
-# PyO3 is told the Python version that it would otherwise ask an interpreter of the target for. A warning counts as a
+# PyO3 gets the Python version from the environment, because no interpreter of the target can be asked. A warning is a
 # failure, as in `make lint`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -51,10 +50,10 @@ if [ "$link" = yes ] && [ ! -x "$tools/bin/cargo-zigbuild" ]; then
   "$tools/bin/python" -m pip --disable-pip-version-check --quiet install "$zigbuild" "$zig"
 fi
 
-# Whether the module can be linked for target $1.
+# Succeed if the module can be linked for target $1.
 linkable() { [ "$link" = yes ] && [[ $1 != *-windows-msvc ]]; }
 
-# How cargo is run for target $1, in the array `cargo`, and where it puts things, in `folder`; false where no way is open.
+# Set `cargo` to the command for target $1 and `folder` to its output; fail if no standard library is available.
 choose() {
   build_std=()
   if rustup target list --installed 2>/dev/null | grep -qx "$1"; then
@@ -66,7 +65,7 @@ choose() {
     route="Debian's compiler, build-std"
     folder=$logs/debian
     build_std=(-Zbuild-std=std,panic_abort)
-    # A PATH without rustup's own cargo; its folder of settings and downloads is not shared either.
+    # The PATH has no cargo of rustup, and CARGO_HOME is separate as well.
     cargo=(env -u RUSTUP_TOOLCHAIN -u RUSTFLAGS RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
       "PATH=/usr/bin:/bin:$tools/bin" "CARGO_HOME=$logs/home" "CARGO_TARGET_DIR=$folder" /usr/bin/cargo)
   else
@@ -75,8 +74,8 @@ choose() {
   fi
 }
 
-# What the compiler is told for target $1. A musl module is loaded into a Python that is linked to the system's C library: it
-# must not have one of its own. One for macOS finds Python's functions when it is loaded.
+# Print the compiler flags for target $1. A musl module is loaded into a Python that has a C library, so it must not
+# contain another one. A module for macOS finds Python's functions when it is loaded.
 flags() {
   case $1 in
     *-musl) echo "-C target-feature=-crt-static" ;;
@@ -84,12 +83,12 @@ flags() {
   esac
 }
 
-# Runs $2 and what follows for target $1, in the surroundings that `cargo` says.
+# Run $2 and its arguments for target $1, in the environment that `cargo` defines.
 run() { "${cargo[@]:0:${#cargo[@]}-1}" "RUSTFLAGS=$(flags "$1")" "${@:2}"; }
 
 check() { run "$1" "${cargo[-1]}" check "${build_std[@]}" --locked --workspace --target "$1"; }
 
-# What `file` has to say of a module for target $1.
+# Print the pattern that the output of `file` must match for target $1.
 expected() {
   case $1 in
     x86_64-*linux*) echo 'ELF 64-bit.*x86-64' ;;
@@ -113,7 +112,7 @@ for target in "${targets[@]}"; do
   log="$logs/$target.log"
   echo "cross-check: $target ..."
   if ! choose "$target"; then
-    result="NO WAY: neither rustup has the target nor are rustc-web, cargo-web and rust-web-src installed"
+    result="FAILED: needs the target from rustup, or rustc-web, cargo-web and rust-web-src"
   elif ! check "$target" >"$log" 2>&1; then
     result="FAILED: see $log"
     cat "$log"

@@ -1,7 +1,7 @@
-"""A live exchange between two programs: HEAR listens, SAY talks, and both sides are printed.
+"""Run HEAR and SAY and print what each of them sends and receives.
 
-Run by ``make demo`` under ``scripts/dev/netns.sh --hosts 2``, so that nothing leaves the machine: the listener is
-on one host of a bridge and the speaker on the other. Without a private network both keep to loopback.
+``make demo`` runs this under ``scripts/dev/netns.sh --hosts 2``, so that no datagram leaves the machine: the listener
+and the sender are two hosts on a bridge. Without a private network, both use the loopback interface.
 """
 
 import os
@@ -15,49 +15,49 @@ from typing import IO
 GROUP = "239.255.0.1"
 PORT = "59595"
 GREETING = "Hello, multicast!"
-# Longest wait for anything here, in seconds.
+# The longest wait for any step, in seconds.
 PATIENCE = 15.0
 
 
 def place(host: str) -> tuple[list[str], list[str]]:
-    """Return how a command line starts and ends that runs on ``host``, or here where there are no hosts."""
+    """Return the start and the end of a command line that runs on ``host``, or here if there are no hosts."""
     if int(os.environ.get("MULTICAST_HOSTS", "0")) >= 2:
         return ["ip", "netns", "exec", host], []
     return [], ["--iface", "127.0.0.1"]
 
 
 def command(host: str, *arguments: str, end: tuple[str, ...] = ()) -> list[str]:
-    """Return the command line of ``multicast`` on ``host``; ``end`` is what has to come last."""
+    """Return the command line of ``multicast`` on ``host``; ``end`` are its last arguments."""
     before, after = place(host)
     where = ["--group", GROUP, "--port", PORT]
     return [*before, sys.executable, "-m", "multicast", *arguments, *where, *after, *end]
 
 
 def show(side: str, text: str) -> None:
-    """Print one line of one side at once."""
+    """Print a line of one side immediately."""
     print(f"{side:>5} | {text}", flush=True)
 
 
 def pump(pipe: IO[str], lines: "queue.Queue[str]") -> None:
-    """Hand on what the listener prints, line by line, to its end."""
+    """Put each line that the listener prints into ``lines``."""
     for line in pipe:
         lines.put(line.rstrip("\n"))
 
 
 def say(*words: str) -> None:
-    """Send one message, as anybody would from a shell.
+    """Send one message, with the command that a user would type.
 
     Raises:
-        subprocess.SubprocessError: SAY failed, or took too long.
+        subprocess.SubprocessError: SAY failed or took too long.
     """
     subprocess.run(command("h2", "SAY", end=("--message", *words)), check=True, timeout=PATIENCE)
 
 
 def wake(lines: "queue.Queue[str]") -> None:
-    """Knock until the listener hears it: only then has it joined the group.
+    """Send until the listener prints something, which shows that it has joined the group.
 
     Raises:
-        queue.Empty: It never did.
+        queue.Empty: It printed nothing.
     """
     for _ in range(int(PATIENCE)):
         say("knock")
@@ -70,10 +70,10 @@ def wake(lines: "queue.Queue[str]") -> None:
 
 
 def hear(lines: "queue.Queue[str]") -> str:
-    """Return the next line that the listener prints, knocks left aside.
+    """Return the next line that the listener prints, without those that woke it.
 
     Raises:
-        queue.Empty: It printed nothing else.
+        queue.Empty: It printed no other line.
     """
     while "knock" in (line := lines.get(timeout=PATIENCE)):
         pass
@@ -81,10 +81,10 @@ def hear(lines: "queue.Queue[str]") -> str:
 
 
 def exchange(listener: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> str:
-    """Send the greeting and the STOP, and return what was heard of the greeting.
+    """Send the greeting and STOP; return the line that the listener printed.
 
     Raises:
-        queue.Empty: Nothing was heard.
+        queue.Empty: The listener printed nothing.
         subprocess.SubprocessError: SAY failed, or the listener did not stop.
     """
     wake(lines)
@@ -100,13 +100,13 @@ def exchange(listener: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> st
 
 
 def fail(reason: str) -> int:
-    """Say why the demonstration failed; returns its exit code."""
+    """Print why the demonstration failed; return its exit code."""
     print(f"demo: FAILED: {reason}", file=sys.stderr)
     return 1
 
 
 def main() -> int:
-    """Run the demonstration; 0 where the greeting was heard and the listener stopped cleanly."""
+    """Run the demonstration; return 0 if the greeting arrived and the listener stopped cleanly."""
     listen = command("h1", "--daemon", "--use-std", "HEAR")
     print("$", shlex.join(listen))
     print("$", shlex.join(command("h2", "SAY", end=("--message", GREETING))), flush=True)
@@ -118,7 +118,7 @@ def main() -> int:
         try:
             heard = exchange(listener, lines)
         except queue.Empty:
-            return fail("the listener heard nothing")
+            return fail("the listener received nothing")
         except subprocess.SubprocessError as problem:
             return fail(str(problem))
         finally:
@@ -126,8 +126,8 @@ def main() -> int:
                 listener.kill()
             reader.join()
     if heard != GREETING or listener.returncode != 0:
-        return fail("the greeting was not heard as it was said, or the listener ended badly")
-    print("demo: ok, what was said was heard")
+        return fail("the greeting did not arrive as it was sent, or the listener failed")
+    print("demo: ok, the message arrived")
     return 0
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# test-concurrency.sh [loom|tsan ...]: checks the ring of a background receiver beyond what `cargo test` can.
+# test-concurrency.sh [loom|tsan ...]: test the ring of a background receiver more thoroughly than `cargo test`.
 #
-#   loom  tries every order in which the threads of small models can run (the tests in net/ring/loom_tests.rs)
-#   tsan  runs the ring's other tests under ThreadSanitizer
+#   loom  runs small models with every possible order of their threads (the tests in net/ring/loom_tests.rs)
+#   tsan  runs the other tests of the ring with ThreadSanitizer
 #
-# Without an argument both. Each has its own folder under target/, since both build everything anew.
+# The default is both. Each has its own folder in target/, because both compile everything with flags of their own.
 #
-# ThreadSanitizer has to see the standard library's locks, so that is built from source with it. Two ways lead there; the
-# first that is open is taken:
+# ThreadSanitizer must see the locks of the standard library, so the library is compiled with it. The first of these
+# compilers that is available is used:
 #   1. rustup's nightly with the component rust-src;
 #   2. Debian's compiler with its sources (packages rustc-web, cargo-web, rust-web-src), and the sanitizer's runtime from
 #      any toolchain of rustup.
@@ -25,23 +25,23 @@ check_tsan() {
   local runtime flags="-Zsanitizer=thread"
   local build_std=(-Zbuild-std --target "$host" "${tests[@]}" net::ring)
   if rustup component list --toolchain nightly --installed 2>/dev/null | grep -qx rust-src; then
-    echo "test-concurrency: ThreadSanitizer by rustup's nightly"
+    echo "test-concurrency: ThreadSanitizer with rustup's nightly"
     RUSTFLAGS=$flags CARGO_TARGET_DIR=target/tsan cargo +nightly test "${build_std[@]}"
     return
   fi
   runtime=$(find "${RUSTUP_HOME:-$HOME/.rustup}/toolchains" -name 'librustc*_rt.tsan.a' -print -quit 2>/dev/null || true)
   if [ -x /usr/bin/cargo ] && [ -n "$runtime" ] &&
     [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; then
-    echo "test-concurrency: ThreadSanitizer by Debian's compiler and $(basename "$runtime")"
+    echo "test-concurrency: ThreadSanitizer with Debian's compiler and $(basename "$runtime")"
     flags+=" -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,$runtime,--no-whole-archive -Clink-arg=-Wl,--export-dynamic"
-    # The runtime wraps functions that this system's C library has only as old versions of themselves.
+    # The runtime wraps functions that the C library of this system has only in old versions.
     flags+=" -Clink-arg=-lresolv -Clink-arg=-lm -Clink-arg=-lc -Clink-arg=-Wl,--unresolved-symbols=ignore-all"
-    # A PATH without rustup's own cargo; its folder of settings and downloads is not shared either.
+    # The PATH has no cargo of rustup, and CARGO_HOME is separate as well.
     env -u RUSTUP_TOOLCHAIN RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc PATH=/usr/bin:/bin RUSTFLAGS="$flags" \
       "CARGO_HOME=$PWD/target/tsan/home" CARGO_TARGET_DIR=target/tsan /usr/bin/cargo test "${build_std[@]}"
     return
   fi
-  echo "test-concurrency: NO WAY to ThreadSanitizer: neither rustup's nightly with rust-src nor Debian's packages are there" >&2
+  echo "test-concurrency: FAILED: ThreadSanitizer needs rustup's nightly with rust-src, or Debian's packages" >&2
   return 1
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# test-sanitizers.sh PYTHON: the tests of batches and payloads under AddressSanitizer, and those of batches under valgrind.
-# PYTHON is the project's own environment. `make test-sanitizers` calls this.
+# test-sanitizers.sh PYTHON: test batches and payloads with AddressSanitizer, and batches with valgrind.
+# PYTHON is the interpreter of .venv. `make test-sanitizers` calls this script.
 #
-# AddressSanitizer needs a nightly toolchain and clang's runtime; it sees every access of our compiled code. Tests that
-# measure memory are left out: the sanitizer keeps what was freed. Valgrind sees the interpreter and the C library as well,
-# which it takes for faulty in places, with or without us; so a finding counts where a frame of ours is in it.
+# AddressSanitizer needs a nightly toolchain and clang's runtime, and checks every memory access of our compiled code.
+# Tests that measure memory are left out, because the sanitizer keeps freed memory. Valgrind also checks the interpreter
+# and the C library and reports errors in them, so a finding counts only if our code is in its stack.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,7 +13,7 @@ target=x86_64-unknown-linux-gnu
 work=$PWD/target/memory
 runtime=$(find /usr/lib -name 'libclang_rt.asan-x86_64.so' 2>/dev/null | sort -V | tail -1)
 if [ -z "$runtime" ]; then
-  echo "test-sanitizers: FAILED: clang's runtime is not there (apt-get install libclang-rt-14-dev)" >&2
+  echo "test-sanitizers: FAILED: clang's runtime is not installed (apt-get install libclang-rt-14-dev)" >&2
   exit 1
 fi
 
@@ -37,7 +37,7 @@ echo "test-sanitizers: valgrind"
 log=$work/valgrind.txt
 PYTHONMALLOC=malloc bash scripts/dev/netns.sh valgrind --quiet --leak-check=no --log-file="$log" \
   "$python" -m pytest -q -p no:cacheprovider -o timeout=900 tests/wire/test_batch.py
-# A finding is a paragraph; its lines begin with the process's number.
+# A finding is a paragraph, and each of its lines begins with the process id.
 if sed 's/^==[0-9]*== *$//' "$log" | awk -v RS= '/_core\.|multicast_core/ { print; print ""; found = 1 } END { exit !found }'; then
   echo "test-sanitizers: FAILED: findings in our code, above" >&2
   exit 1

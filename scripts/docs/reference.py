@@ -31,9 +31,9 @@ class Help:
     """A help text of argparse, taken apart."""
 
     usage: str
-    arguments: list[tuple[str, str]] = field(default_factory=list)
+    arguments: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Arguments, options and commands, each with its help."""
-    epilog: list[str] = field(default_factory=list)
+    epilog: list[str] = field(default_factory=list[str])
     """The paragraphs after the last argument."""
 
 
@@ -65,7 +65,7 @@ def parse_help(text: str) -> Help:
         if not (lines[0].endswith(":") and lines[1:]):
             # Before the arguments stands the description, and the page has its own.
             if result.arguments:
-                result.epilog.append(" ".join(paragraph.split()))
+                result.epilog.append(_with_code(" ".join(paragraph.split())))
             continue
         for line in lines[1:]:
             if match := _ARGUMENT.match(line):
@@ -99,7 +99,12 @@ def _wrapped_usage(usage: str) -> list[str]:
 
 def _cell(text: str) -> str:
     """Return a text as a cell of a Markdown table."""
-    return re.sub(r"([|*_<])", r"\\\1", text)
+    return _with_code(re.sub(r"([|*_<])", r"\\\1", text))
+
+
+def _with_code(text: str) -> str:
+    """Return a text with its options set as code; otherwise, their hyphens would become a dash."""
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text)
 
 
 def exit_codes() -> str:

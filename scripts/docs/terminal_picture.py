@@ -1,8 +1,8 @@
-"""Draws what two terminals show while one listens and the other speaks: ``docs/_static/terminal.svg``.
+"""Draw the terminals of a listener and of a sender: ``docs/_static/terminal.svg``.
 
     bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py
 
-The commands are run for that, on two hosts of a private network, and what is drawn is what they printed.
+The commands run on two hosts of a private network, and the picture shows what they printed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SAYS = (
     f"echo -n piped | multicast SAY --group {GROUP} --pipe",
     f"multicast SAY --group {GROUP} --message STOP",
 )
-# Longest wait for anything, in seconds.
+# The longest wait for any step, in seconds.
 PATIENCE = 15.0
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "_static" / "terminal.svg"
 
@@ -42,30 +42,30 @@ def on(host: str, command: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return an environment where ``multicast`` is the one of this very Python."""
+    """Return an environment in which ``multicast`` is the command of this interpreter."""
     folders = [os.fspath(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {**os.environ, "PATH": os.pathsep.join(folders)}
 
 
 def until_joined(host: str) -> None:
-    """Wait until somebody on ``host`` has joined the group.
+    """Wait until a program on ``host`` has joined the group.
 
     Raises:
-        subprocess.SubprocessError: Nobody did in time.
+        subprocess.SubprocessError: No program joined in time.
     """
-    address = "".join(f"{int(octet):02X}" for octet in reversed(GROUP.split(".")))
+    address = "".join(f"{int(byte):02X}" for byte in reversed(GROUP.split(".")))
     look = f"until grep --quiet {address} /proc/net/igmp; do :; done"
     subprocess.run(on(host, look), check=True, timeout=PATIENCE)
 
 
 def exchange() -> tuple[list[str], list[str]]:
-    """Let one host listen and the other speak; returns what each terminal shows.
+    """Listen on one host and send from the other; return the lines of each terminal.
 
     Raises:
-        subprocess.SubprocessError: A command failed, or took too long.
-        RuntimeError: The listener ended badly.
+        subprocess.SubprocessError: A command failed or took too long.
+        RuntimeError: The listener failed.
     """
-    heard, said = [f"$ {HEAR}"], []
+    heard, said = [f"$ {HEAR}"], list[str]()
     with subprocess.Popen(
         on("h1", f"exec {HEAR}"), stdout=subprocess.PIPE, text=True, env=environment()
     ) as listener:
@@ -112,7 +112,7 @@ def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:
             inside = f'<tspan class="prompt">$ </tspan><tspan class="typed">{escape(line[2:])}</tspan>'
         else:
             inside = escape(line)
-        # The length is told, so that a reader's own font does not make it wider than its window.
+        # The length is fixed, so that another font does not make the line wider than its window.
         length = f'textLength="{CHARACTER * len(line):.1f}" lengthAdjust="spacingAndGlyphs"'
         drawn.append(f'<text class="text" x="14" y="{y}" {length}>{inside}</text>')
     return drawn, height
@@ -134,12 +134,12 @@ def picture(heard: list[str], said: list[str]) -> str:
 
 
 def main() -> int:
-    """Run the exchange and draw it; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Draws what two terminals show.")
-    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="where to write the picture")
+    """Run the exchange and draw it; return the exit code."""
+    parser = argparse.ArgumentParser(description="Draw the terminals of a listener and of a sender.")
+    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="the file to write")
     file = parser.parse_args().file
     if int(os.environ.get("MULTICAST_HOSTS", "0")) < 2:
-        print("run it under: bash scripts/dev/netns.sh --hosts 2", file=sys.stderr)
+        print("run it with: bash scripts/dev/netns.sh --hosts 2", file=sys.stderr)
         return 1
     file.write_text(picture(*exchange()), encoding="utf-8")
     return 0

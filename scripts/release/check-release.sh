@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# check-release.sh BIN [WHEEL ...]: what has to hold before anything is published. `make check-release` calls this.
-# BIN is the folder of the project's environment, with the dependency group "release" in it.
+# check-release.sh BIN [WHEEL ...]: check everything that must hold before a release. `make check-release` calls this.
+# BIN is the folder of programs in .venv, where the dependency group "release" is installed.
 #
-#   - cibuildwheel builds for what docs/install.md promises, no more and no less;
-#   - THIRD-PARTY-LICENSES.txt names the crates that are linked into the module;
-#   - licenses, sources and versions of all crates are allowed ones (deny.toml), and no advisory is out against one.
-#     cargo-deny is installed where it is missing, which takes some minutes, unless NO_CARGO_DENY=1: then it says so;
-#   - each wheel (those given, or else those of `make wheels-matrix`, or dist/) has its licenses in it, uses nothing
-#     beyond its ABI (abi3audit), and has metadata that an index takes (twine). auditwheel tells its platform.
+#   - cibuildwheel builds exactly the wheels that docs/install.md lists;
+#   - THIRD-PARTY-LICENSES.txt lists the crates that are linked into the module;
+#   - deny.toml allows the license, source and version of every crate, and there is no security advisory against one.
+#     cargo-deny is installed if it is missing, which takes some minutes. With NO_CARGO_DENY=1 this check is left out;
+#   - each wheel (those given, or those of `make wheels-matrix`, or those in dist/) contains its licenses, uses only its
+#     ABI (abi3audit) and has valid metadata (twine). auditwheel prints its platform.
 #
-# ADVISORIES=no leaves out the advisories, whose database is fetched from the network: workflows never do.
+# ADVISORIES=no leaves out the advisories, whose database is downloaded. The workflows always check them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -22,24 +22,24 @@ if [ ${#wheels[@]} -eq 0 ]; then
   [ ${#wheels[@]} -gt 0 ] || wheels=(dist/*.whl)
   shopt -u nullglob
 fi
-[ ${#wheels[@]} -gt 0 ] || { echo "check-release: FAILED: no wheel: make wheels-matrix builds some" >&2; exit 1; }
+[ ${#wheels[@]} -gt 0 ] || { echo "check-release: FAILED: no wheel found (build some with make wheels-matrix)" >&2; exit 1; }
 
 step() { echo "check-release: $*"; }
 
 step "the matrix of wheels"
 "$bin/python" scripts/release/check_build_matrix.py "$bin/cibuildwheel"
 
-step "licenses of what is linked in"
+step "licenses of the linked crates"
 "$bin/python" scripts/release/third_party_licenses.py --check
 
 if [ "${NO_CARGO_DENY:-}" = 1 ]; then
-  step "NOT CHECKED, because of NO_CARGO_DENY=1: cargo deny"
+  step "NOT CHECKED (NO_CARGO_DENY=1): cargo deny"
 else
   command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
   checks=(licenses bans sources advisories)
   if [ "${ADVISORIES:-yes}" = no ]; then
     unset 'checks[3]'
-    step "NOT CHECKED, because of ADVISORIES=no: advisories"
+    step "NOT CHECKED (ADVISORIES=no): advisories"
   fi
   step "cargo deny: ${checks[*]}"
   cargo deny --locked check "${checks[@]}"
@@ -59,7 +59,7 @@ import zipfile
 names = zipfile.ZipFile(sys.argv[1]).namelist()
 for wanted in ("LICENSE", "THIRD-PARTY-LICENSES.txt"):
     if not any(name.endswith(f".dist-info/licenses/{wanted}") for name in names):
-        sys.exit(f"check-release: FAILED: {wanted} is not in it")
+        sys.exit(f"check-release: FAILED: {wanted} is missing")
 CHECK
   case $wheel in *-abi3*) "$bin/python" scripts/release/check_abi3.py "$bin/abi3audit" "$wheel" ;; esac
   case $wheel in *linux*) "$bin/auditwheel" show "$wheel" ;; esac

@@ -1,7 +1,7 @@
-"""Has abi3audit look whether a wheel keeps to the stable ABI that its name promises: ``check_abi3.py ABI3AUDIT WHEEL``.
+"""Check with abi3audit that a wheel uses only the stable ABI in its name: ``check_abi3.py ABI3AUDIT WHEEL``.
 
-abi3audit takes the function by which Python 3.15 asks a module for its contents (PEP 793) for one of Python's that it
-does not know; it is the module's own. Anything else that it finds is an error.
+The module defines the function that Python 3.15 calls to initialize it (PEP 793). abi3audit does not know this function
+and reports it as one of Python's. Every other finding is an error.
 """
 
 import json
@@ -14,15 +14,15 @@ _OWN = {"PyModExport__core"}
 
 
 def findings(report: dict[str, Any]) -> list[str]:
-    """Return what ``report`` of abi3audit has against a wheel, as sentences."""
-    found = []
+    """Return the findings in a ``report`` of abi3audit, as sentences."""
+    found: list[str] = []
     for wheel in report["specs"].values():
         for extension in wheel["wheel"]:
             name, result = extension["name"], extension["result"]
             foreign = sorted(set(result["non_abi3_symbols"]) - _OWN)
             newer = sorted(result["future_abi3_objects"])
             if foreign:
-                found.append(f"{name} uses {', '.join(foreign)}, which no stable ABI has")
+                found.append(f"{name} uses {', '.join(foreign)}, which is not in a stable ABI")
             if newer or not result["is_abi3_baseline_compatible"]:
                 found.append(
                     f"{name} needs Python {result['computed']}, not {result['baseline']}: {', '.join(newer)}"
@@ -31,17 +31,17 @@ def findings(report: dict[str, Any]) -> list[str]:
 
 
 def main(abi3audit: str, wheel: str) -> int:
-    """Audit ``wheel`` and print what is wrong; returns the exit code."""
-    # Its own exit code would tell of the module's own function too, so only the report counts.
+    """Audit ``wheel`` and print the findings; return the exit code."""
+    # The exit code of abi3audit includes the finding that is no error, so only the report counts.
     command = [abi3audit, "--strict", "--report", wheel]
     result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     report = json.loads(result.stdout)
     extensions = [extension["name"] for each in report["specs"].values() for extension in each["wheel"]]
-    found = findings(report) if extensions else ["there is no extension in it"]
+    found = findings(report) if extensions else ["it contains no extension module"]
     for finding in found:
         print(f"check_abi3: {Path(wheel).name}: {finding}", file=sys.stderr)
     if not found:
-        print(f"check_abi3: {Path(wheel).name}: {', '.join(extensions)} keeps to its ABI")
+        print(f"check_abi3: {Path(wheel).name}: {', '.join(extensions)} uses only its ABI")
     return 1 if found else 0
 
 

@@ -1,8 +1,8 @@
-"""Writes THIRD-PARTY-LICENSES.txt, the licences of the crates that are linked into the compiled module.
+"""Write THIRD-PARTY-LICENSES.txt, the licenses of the crates that are linked into the compiled module.
 
-``third_party_licenses.py`` writes the file, ``third_party_licenses.py --check`` exits with 1 where it is out of date.
-The crates are those of every system that there are wheels for, so the file is the same everywhere. Crates that only
-take part in the build (procedural macros, build scripts, tests) are not in the wheel, and not in the file.
+``third_party_licenses.py`` writes the file; with ``--check`` it exits with 1 if the file is out of date. The file lists
+the crates of all systems for which wheels are built, so it is the same on each of them. Crates that are used only
+during the build (procedural macros, build scripts, tests) are not in the wheel, so they are not in the file.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Copyright (c) The Rust Project Contributors. The MIT license as below.
 
 
 def metadata() -> dict[str, Any]:
-    """Return what cargo knows of all packages, for all systems."""
+    """Return the metadata of all packages, for all systems, from cargo."""
     command = ["cargo", "metadata", "--locked", "--format-version", "1"]
     result = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     known: dict[str, Any] = json.loads(result.stdout)
@@ -35,7 +35,7 @@ def metadata() -> dict[str, Any]:
 
 
 def linked(known: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the foreign packages that end up in the compiled module, by name."""
+    """Yield the third-party packages that are linked into the compiled module, sorted by name."""
     packages = {package["id"]: package for package in known["packages"]}
     edges = {node["id"]: node["deps"] for node in known["resolve"]["nodes"]}
     waiting = [identity for identity, package in packages.items() if package["name"] == "multicast-py"]
@@ -49,29 +49,29 @@ def linked(known: dict[str, Any]) -> Iterator[dict[str, Any]]:
         waiting += [
             edge["pkg"] for edge in edges[identity] if any(each["kind"] is None for each in edge["dep_kinds"])
         ]
-    # A package without a source is one of ours.
+    # A package without a source belongs to this project.
     foreign = [packages[identity] for identity in seen if packages[identity]["source"]]
     yield from sorted(foreign, key=lambda package: (package["name"], package["version"]))
 
 
 def license_text(package: dict[str, Any]) -> str:
-    """Return the MIT license as ``package`` ships it.
+    """Return the text of the MIT license that ``package`` contains.
 
     Raises:
-        LookupError: it is not under the MIT license, or ships no text of it: somebody has to look.
+        LookupError: The package is not under the MIT license or contains no text of it; a person has to decide.
     """
     name, expression = package["name"], package["license"] or ""
     if "MIT" not in expression.replace("(", " ").replace(")", " ").replace("/", " OR ").split(" OR "):
-        raise LookupError(f"{name} is under {expression!r}: this script knows what to ship for MIT alone")
+        raise LookupError(f"{name} is under {expression!r}; this script handles the MIT license only")
     folder = Path(package["manifest_path"]).parent
     files = [path for path in sorted(folder.iterdir()) if path.name.lower() in {"license-mit", "license"}]
     if not files:
-        raise LookupError(f"{name} ships no text of its license")
+        raise LookupError(f"{name} contains no text of its license")
     return "\n".join(line.rstrip() for line in files[-1].read_text("utf-8").strip().splitlines())
 
 
 def text() -> str:
-    """Return what the file has to hold."""
+    """Return the content of the file."""
     parts = [_HEAD]
     for package in linked(metadata()):
         head = f"{package['name']} {package['version']}: {package['license']}\n{package['repository']}"
@@ -80,10 +80,10 @@ def text() -> str:
 
 
 def main() -> int:
-    """Write or check the file; returns the exit code."""
+    """Write or check the file; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--check", action="store_true", help="change nothing; exit with 1 where it is out of date"
+        "--check", action="store_true", help="write nothing; exit with 1 if the file is out of date"
     )
     arguments = parser.parse_args()
     wanted = text()

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# wheels-matrix.sh [--newest] [PYTHON ...]: builds the wheels that a release has for this system, and runs the wire
-# tests with each of them on each interpreter that it fits. `make wheels-matrix` calls this.
+# wheels-matrix.sh [--newest] [PYTHON ...]: build the wheels of a release for this system, and run the wire tests with
+# each wheel on each interpreter that it fits. `make wheels-matrix` calls this script.
 #
-# PYTHON are interpreters; without them it takes each python3.N (from 3.10) and python3.Nt (from 3.14) that is on the
-# PATH or in pyenv. --newest tests on the newest only, and builds only what that one takes, with the oldest that can.
+# PYTHON are interpreters; the default is each python3.N (from 3.10) and python3.Nt (from 3.14) on the PATH and in pyenv.
+# --newest tests only the newest one, and builds only the wheels that fit it, with the oldest interpreter that can.
 #
-# Which wheels there are, and why, is in docs/architecture.md. Each is built where an interpreter for it is at hand:
+# docs/architecture.md explains the wheels. Each is built if there is an interpreter for it:
 #   cp310                  CPython 3.10
 #   cp311-abi3             any CPython from 3.11 to 3.14
 #   cp314t                 CPython 3.14t
 #   cp315-abi3.abi3t       CPython 3.15, 3.15t or later
-# A wheel that could not be built is named in the table at the end, and so is each combination that was tested.
+# The output ends with a table of the tested combinations and the names of the wheels that could not be built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,10 +23,10 @@ if [ "${1:-}" = --newest ]; then
   shift
 fi
 
-# What $1 runs: "3.13", "3.14t"; nothing where it does not run.
+# Print the version of interpreter $1, such as "3.13" or "3.14t"; fail if it does not run.
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2] + getattr(sys, "abiflags", "").replace("d", ""))' 2>/dev/null; }
 
-# The first interpreter of each version, as lines of "version path", oldest first.
+# Print the first interpreter of each version among the arguments, as lines of "version path", oldest first.
 found() {
   local path known
   for path in "$@"; do
@@ -53,7 +53,7 @@ printf 'wheels-matrix: %s\n' "${interpreters[@]}"
 rm -rf "$work"
 mkdir -p "$work/wheels"
 
-# Which wheel an interpreter of version $1 builds.
+# Print the wheel that an interpreter of version $1 builds.
 builds() {
   case $1 in
     3.10) echo cp310 ;;
@@ -68,7 +68,7 @@ for line in "${interpreters[@]}"; do
   read -r has python <<<"$line"
   wheel=$(builds "$has")
   [ -z "${built_with[$wheel]:-}" ] || continue
-  # A wheel for one version is of no use to the newest, unless that is it.
+  # A wheel for one version fits the newest interpreter only if that is the version.
   case $newest$wheel in yescp310 | yescp314t) [ "$line" = "${interpreters[-1]}" ] || continue ;; esac
   built_with[$wheel]=$has
   echo "wheels-matrix: building $wheel with $has"
@@ -80,7 +80,7 @@ for line in "${interpreters[@]}"; do
     "$work/build-$has/bin/python" -m pip "${pip[@]}" wheel --no-deps "${features[@]}" --wheel-dir "$work/wheels" .
 done
 
-# One row of the table at the end.
+# Add a row to the table at the end.
 table=()
 row() { table+=("$(printf '%-10s %-18s %-12s %s' "$@")"); }
 
@@ -96,10 +96,10 @@ for line in "${interpreters[@]}"; do
     tags=${file##*/}
     tags=$(cut -d- -f3,4 <<<"${tags%.whl}")
     case $tags in cp310-cp310) wheel=cp310 ;; cp314-cp314t) wheel=cp314t ;; *) wheel=$tags ;; esac
-    # pip knows what fits. Where it refuses a wheel that should fit, the row is missing from the table below.
+    # pip decides which wheel fits. If it rejects one that should fit, its row is missing in the table below.
     "$venv/bin/python" -m pip "${pip[@]}" install --no-deps --no-index --force-reinstall "$file" 2>/dev/null || continue
     echo "wheels-matrix: $wheel on $has"
-    # The interpreter is started outside the tree, so that what it imports is what was installed.
+    # The interpreter starts outside the tree, so that it imports the installed package.
     if summary=$(cd "$work" && "$venv/bin/python" -m pytest -p no:cacheprovider -q ../../tests/wire 2>&1 | tee "$work/test-$has-$wheel.log" | tail -1); then
       row "$has" "$wheel" "${built_with[$wheel]}" "$summary"
     else
@@ -114,7 +114,7 @@ printf '\n%-10s %-18s %-12s %s\n' python wheel 'built with' result
 printf '%s\n' "${table[@]}"
 if [ "$newest" = no ]; then
   for wheel in cp310 cp311-abi3 cp314t cp315-abi3.abi3t; do
-    [ -n "${built_with[$wheel]:-}" ] || echo "not built here, for want of an interpreter: $wheel"
+    [ -n "${built_with[$wheel]:-}" ] || echo "not built, because there is no interpreter for it: $wheel"
   done
 fi
 exit "$failed"

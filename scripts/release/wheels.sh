@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# wheels.sh PYTHON: makes dist/ anew, with the sdist and the wheel built from it, and proves them:
-#   - a wheel built from this tree holds the same files, byte for byte, as the one built from the sdist;
+# wheels.sh PYTHON: replace dist/ with a new sdist and the wheel built from it, and test them:
+#   - a wheel built from this tree contains the same files, byte for byte, as the one built from the sdist;
 #   - the wheel installs into a clean environment and passes the wire tests on a PATH without a Rust toolchain.
-# PYTHON is the project's own environment, with maturin in it. `make wheels` calls this.
+# PYTHON is the interpreter of .venv, where maturin is installed. `make wheels` calls this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,7 +29,7 @@ clean=$PWD/$venv/bin
 "$clean/python" -m pip --disable-pip-version-check --quiet install --group test
 "$clean/python" -m pip --disable-pip-version-check --quiet install --no-deps dist/*.whl
 
-# A PATH with everything of the present one except what could compile Rust.
+# A PATH with all programs of the current one except Rust toolchains and Python.
 tools=$PWD/build/wheel/tools
 mkdir "$tools"
 IFS=: read -ra folders <<<"$PATH"
@@ -39,14 +39,14 @@ for folder in "${folders[@]}"; do
     case $name in
       cargo* | rustc* | rustup* | maturin* | python* | pip* | pytest*) continue ;;
     esac
-    # The first folder that has a program wins, as on any PATH.
+    # As in every PATH, the first folder that has a program is used.
     if [ -x "$program" ] && [ ! -e "$tools/$name" ]; then ln -s "$program" "$tools/$name"; fi
   done
 done
 export PATH=$clean:$tools
 unset PYTHONPATH VIRTUAL_ENV
 if command -v cargo rustc maturin; then
-  echo "wheels: FAILED: the clean PATH still leads to a Rust toolchain" >&2
+  echo "wheels: FAILED: the clean PATH contains a Rust toolchain" >&2
   exit 1
 fi
 
@@ -59,7 +59,7 @@ import multicast
 
 here = pathlib.Path(multicast.__file__)
 if not here.is_relative_to(sys.prefix):
-    sys.exit(f"wheels: FAILED: imported {here}, which is not the installed wheel")
+    sys.exit(f"wheels: FAILED: imported {here}, not the installed wheel")
 print("wheels: installed", multicast.__version__, "from", here.relative_to(sys.prefix))
 CHECK
 multicast --version

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.02
 
 def arrivals_of(batch: Iterable[Any]) -> list[Arrival]:
     return [
-        Arrival(int(msg.data), msg.group, msg.interface, str(msg.sender[0]).partition("%")[0])
+        Arrival(int(msg.data), msg.group, msg.interface_index, str(msg.sender[0]).partition("%")[0])
         for msg in batch
     ]
 
@@ -114,6 +114,9 @@ class Poll(Consumer):
     def _run(self) -> None:
         try:
             self.receive()
+        except multicast.ClosedError:
+            if not self._ended.is_set():
+                self._fail("polling ended before the receiver was closed")
         except Exception as error:  # noqa: BLE001 - every error is a fault
             self._fail(f"polling raised {type(error).__name__}: {error}")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 
 class FaultError(AssertionError):
@@ -69,11 +69,23 @@ class Interface:
     exists: bool = True
     is_up: bool = True
     has_carrier: bool = True
-    addresses: list[str] = field(default_factory=list)
+    has_ipv6: bool = True
 
     @property
     def works(self) -> bool:
         return self.exists and self.is_up and self.has_carrier
+
+    def works_for(self, group: str) -> bool:
+        return self.works and (self.has_ipv6 or ":" not in group)
+
+    def can_join(self, group: str) -> bool:
+        return self.exists and (self.has_ipv6 or ":" not in group)
+
+
+NOWHERE = Interface("", "none", exists=False)
+"""The interface of a membership that the routes lead to an interface outside of the model."""
+NAME, ADDRESS, ALL, ROUTE = "name", "address", "all", "route"
+"""How the interface of a membership was given: ROUTE means that none was given."""
 
 
 @dataclass
@@ -84,6 +96,7 @@ class Membership:
     interface: str
     sources: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    where: str = NAME
     settled: bool = True
     arrivals: int = 0
     """The number of the last datagram that arrived for it."""
@@ -98,7 +111,11 @@ class Membership:
     def __str__(self) -> str:
         chosen = f" only {','.join(self.sources)}" if self.sources else ""
         chosen += f" not {','.join(self.excluded)}" if self.excluded else ""
-        return f"{self.group}%{self.interface}{chosen}"
+        return f"{self.group}%{self.interface}{chosen} (by {self.where})"
+
+    def moved_to(self, interface: str) -> Membership:
+        """Return the membership of the same group on another interface, not settled yet."""
+        return replace(self, interface=interface, settled=False, arrivals=0)
 
 
 class Ledger:
@@ -111,7 +128,7 @@ class Ledger:
         """The receiver that opened the port first: several may share it."""
         self.memberships: dict[tuple[str, str], Membership] = {}
         self.expected: dict[int, Verdict] = {}
-        self.missing: set[int] = set()
+        self.missing: dict[int, Datagram] = {}
         """Datagrams that must arrive and have not yet."""
         self.received: set[int] = set()
         self.required = 0
@@ -130,19 +147,21 @@ class Ledger:
         membership = self.memberships.get((datagram.group, datagram.interface))
         if membership is None or not membership.accepts(datagram.source):
             return Verdict.MUST_NOT
-        return Verdict.MUST if membership.settled and interface.works else Verdict.MAY
+        return Verdict.MUST if membership.settled and interface.works_for(datagram.group) else Verdict.MAY
 
-    def expect(self, number: int, verdict: Verdict) -> None:
-        self.expected[number] = verdict
+    def expect(self, datagram: Datagram, verdict: Verdict) -> None:
+        self.expected[datagram.number] = verdict
         if verdict is Verdict.MUST:
             self.required += 1
-            self.missing.add(number)
+            self.missing[datagram.number] = datagram
 
-    def excuse(self, numbers: set[int]) -> None:
-        """Let datagrams that had to arrive be lost without a count."""
-        self.missing -= numbers
-        self.required -= len(numbers)
-        self.expected.update(dict.fromkeys(numbers, Verdict.MAY))
+    def excuse(self, interface: str | None = None) -> None:
+        """Let datagrams that are on the way, by this interface or any, be lost without a count."""
+        for number, datagram in list(self.missing.items()):
+            if interface in (None, datagram.interface):
+                del self.missing[number]
+                self.required -= 1
+                self.expected[number] = Verdict.MAY
 
     def arrived(self, datagram: Datagram, arrival: Arrival) -> None:
         """Check an arrival against all rules.
@@ -163,12 +182,12 @@ class Ledger:
             raise FaultError(f"{self.name} received {datagram} after #{last} of the same stream")
         self._last[datagram.stream] = datagram.number
         self.received.add(datagram.number)
-        self.missing.discard(datagram.number)
+        self.missing.pop(datagram.number, None)
         membership = self.memberships.get((datagram.group, datagram.interface))
         if membership is not None:
             membership.arrivals = max(membership.arrivals, datagram.number)
 
-    def check_counted(self, counted: int, missing: set[int]) -> None:
+    def check_counted(self, counted: int, missing: list[Datagram]) -> None:
         """Check the counters of the receiver: what is missing was counted, and nothing else was.
 
         Raises:
@@ -176,8 +195,8 @@ class Ledger:
         """
         if counted < len(missing):
             raise FaultError(
-                f"{self.name} lost {len(missing)} of {self.required} datagrams, #{min(missing)} first, "
-                f"and counted {counted}"
+                f"{self.name} lost {len(missing)} of {self.required} datagrams and counted {counted}: "
+                f"{', '.join(map(str, missing[:3]))}"
             )
         if counted > len(self.missing) + self.optional:
             raise FaultError(
@@ -197,16 +216,21 @@ class Model:
         self.ledgers: dict[str, Ledger] = {}
         self.datagrams: dict[int, Datagram] = {}
         self.faults: list[FaultError] = []
+        self.route = ""
+        """The interface to which the routes of IPv4 groups lead, or nothing if they lead out of the model."""
+
+    def place(self, interface: str) -> Interface:
+        return self.interfaces.get(interface, NOWHERE)
 
     def send(self, port: int, group: str, interface: str, source: str) -> Datagram:
         """Record a datagram that is about to be sent, and what every receiver must do with it."""
         with self.lock:
-            place = self.interfaces[interface]
+            place = self.place(interface)
             datagram = Datagram(len(self.datagrams) + 1, port, group, interface, place.index, source)
             self.datagrams[datagram.number] = datagram
             for ledger in self.ledgers.values():
                 if ledger.port == port:
-                    ledger.expect(datagram.number, ledger.verdict(datagram, place))
+                    ledger.expect(datagram, ledger.verdict(datagram, place))
             return datagram
 
     def arrive(self, receiver: str, arrivals: list[Arrival]) -> None:
@@ -244,7 +268,29 @@ class Model:
             for membership in self.on(interface):
                 membership.settled = False
             for ledger in self.ledgers.values():
-                ledger.excuse({n for n in ledger.missing if self.datagrams[n].interface == interface})
+                ledger.excuse(interface)
+
+    def follow_route(self, interface: str) -> None:
+        """Record that the routes of IPv4 groups lead to another interface from now on."""
+        with self.lock:
+            self.route = interface
+            for ledger in self.ledgers.values():
+                for key, membership in list(ledger.memberships.items()):
+                    if membership.where == ROUTE and membership.interface != interface:
+                        ledger.excuse(membership.interface)
+                        del ledger.memberships[key]
+                        moved = membership.moved_to(interface)
+                        ledger.memberships[moved.key] = moved
+
+    def appear(self, interface: Interface) -> None:
+        """Record an interface that did not exist before: groups that are joined on all are joined there, too."""
+        with self.lock:
+            self.interfaces[interface.name] = interface
+            for ledger in self.ledgers.values():
+                for membership in list(ledger.memberships.values()):
+                    if membership.where == ALL:
+                        added = membership.moved_to(interface.name)
+                        ledger.memberships.setdefault(added.key, added)
 
     def on(self, interface: str) -> list[Membership]:
         """Return the memberships on an interface."""
@@ -262,5 +308,5 @@ class Model:
                 (ledger, membership)
                 for ledger in self.ledgers.values()
                 for membership in ledger.memberships.values()
-                if not membership.settled and self.interfaces[membership.interface].works
+                if not membership.settled and self.place(membership.interface).works_for(membership.group)
             ]

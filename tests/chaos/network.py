@@ -84,8 +84,8 @@ class Link(ABC):
     def set_up(self, is_up: bool) -> None:
         self.run(f"ip link set {self.name} {'up' if is_up else 'down'}")
         if is_up:
-            # A global IPv6 address is lost when the interface goes down.
-            self.run(f"ip -6 addr replace {self.addresses[1]} dev {self.name} nodad")
+            # A global IPv6 address is lost when the interface goes down. Without IPv6, none can be added.
+            self.run(f"ip -6 addr replace {self.addresses[1]} dev {self.name} nodad 2>/dev/null || true")
 
     def set_carrier(self, has_carrier: bool) -> None:
         """Let the other end of the cable come or go."""
@@ -179,12 +179,11 @@ class Network:
         with on(far):
             self._sender = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
 
-    def add(self, name: str, kind: str) -> Link:
-        """Create an interface."""
+    def add(self, name: str, kind: str, index: int = 0) -> None:
+        """Create an interface, with this index if it is not 0."""
         link = KINDS[kind](name, len(self.links) + 1, self)
         self.links[name] = link
-        link.create()
-        return link
+        link.create(index)
 
     def transmit(self, interface: str, source: str, group: str, port: int, payload: bytes) -> None:
         """Send a datagram from an interface of the other namespace."""

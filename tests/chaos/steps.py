@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import consumers, network
-from tests.chaos.model import Ledger, Membership, Model
+from tests.chaos.model import ADDRESS, ALL, NAME, ROUTE, Ledger, Membership, Model
 
 SOURCES = {4: ["10.66.200.7", "10.66.200.8"], 6: ["fd66:200::7", "fd66:200::8"]}
 MAX_GROUPS = 40
@@ -109,18 +109,19 @@ class Chooser:
     def new_membership(self, model: Model, ledger: Ledger | None) -> dict[str, Any]:
         """Choose a membership: of a new group, or of one that is joined on another interface."""
         dice = self.dice
-        joined = list(ledger.memberships.values()) if ledger else []
+        named = [
+            one for one in (ledger.memberships.values() if ledger else ()) if one.where in {NAME, ADDRESS}
+        ]
         existing = [name for name, one in model.interfaces.items() if one.exists]
-        ip = dice.choice(self.versions)
-        interface = dice.choice(existing)
-        if joined and dice.random() < 0.3:
-            other = dice.choice(joined)
-            if ledger and (other.group, interface) not in ledger.memberships:
-                return self.with_sources(other.group, interface)
-        specific = dice.random() < 0.15
-        return self.with_sources(self.new_group(ip, specific=specific), interface)
+        if named and dice.random() < 0.3:
+            return self.with_sources(dice.choice(named).group, dice.choice(existing), NAME)
+        group = self.new_group(dice.choice(self.versions), specific=dice.random() < 0.15)
+        # Which interface an IPv6 group without one gets depends on the order of the interfaces.
+        ways = [NAME, ADDRESS, ALL, ROUTE] if version(group) == 4 else [NAME, ADDRESS, ALL]
+        where = dice.choices(ways, [8, 1, 1, 1][: len(ways)])[0]
+        return self.with_sources(group, dice.choice(existing) if where in {NAME, ADDRESS} else "", where)
 
-    def with_sources(self, group: str, interface: str) -> dict[str, Any]:
+    def with_sources(self, group: str, interface: str, where: str) -> dict[str, Any]:
         """Choose for which sources a group is joined."""
         dice = self.dice
         specific = group.startswith(("232.", "ff35:"))
@@ -129,6 +130,7 @@ class Chooser:
         return {
             "group": group,
             "interface": interface,
+            "where": where,
             "sources": chosen if mode == "sources" else [],
             # One source is never excluded, so that something can arrive.
             "excluded": chosen[:1] if mode == "excluded" else [],
@@ -202,7 +204,7 @@ class Chooser:
             [ledger.port_name, one.group, one.interface, dice.choice(SOURCES[version(one.group)])]
             for ledger in model.ledgers.values()
             for one in ledger.memberships.values()
-            if model.interfaces[one.interface].works and dice.random() < part
+            if model.place(one.interface).works_for(one.group) and dice.random() < part
         ]
         return [step("send", targets=targets, count=max(1, count // len(targets)))] if targets else []
 
@@ -240,9 +242,13 @@ class Chooser:
             return step(dice.choice(["up", "up", "delete"]), interface=name)
         if not interface.has_carrier:
             return step("plug", interface=name)
-        actions = ["down", "flap", "delete", "recreate"]
+        if not interface.has_ipv6:
+            return step("ipv6_on", interface=name)
+        actions = ["down", "flap", "delete", "recreate", "ipv6_off", "route", "route"]
         if interface.kind != "tun":
             actions += ["unplug", "same_index"]
+        if len(model.interfaces) < 5 and dice.random() < 0.2:
+            return step("usurp", interface=name, name=f"u{next(self.names)}")
         return step(dice.choice(actions), interface=name)
 
     def noise(self, model: Model) -> list[Step]:

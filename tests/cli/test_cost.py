@@ -1,4 +1,4 @@
-"""The cost of starting the command line."""
+"""Test the cost of starting the command line."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ BASE = ["-c", "import socket, argparse, logging"]
 
 @pytest.mark.platform("linux", "darwin")
 @pytest.mark.parametrize(("words", "bound"), [(["NOOP"], 1.15), (["--help"], 1.5), (["help"], 1.5)], ids=str)
-def test_start_up_costs_little_more_than_the_imports_it_needs(
+def test_start_costs_little_more_than_its_standard_library_imports(
     words: list[str], bound: float, tmp_path: Path
 ) -> None:
     assert startup.ratio(["-m", "multicast", *words], BASE, bound, tmp_path) < bound

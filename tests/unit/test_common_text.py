@@ -52,7 +52,7 @@ def test_payload_of_each_data_type_returns_bytes(data: str | bytes, payload: byt
 
 
 @pytest.mark.parametrize("data", [5, None, [1, 2], [b"a"]])
-def test_other_kinds_are_refused(data: str) -> None:
+def test_payload_of_other_type_raises_type_error(data: str) -> None:
     with pytest.raises(TypeError, match="data must be text, bytes or a sequence of words, got "):
         text_module.payload_of(data)
 

@@ -165,7 +165,7 @@ def test_load_config_each_bad_value_warns_once(monkeypatch: pytest.MonkeyPatch) 
         "bind_addr": "224.0.0.1",
         "buffer_size": 1316,
     }
-    # MULTICAST_GROUPS has two bad entries, and each is left out with a warning of its own.
+    # MULTICAST_GROUPS has two bad entries. Each is skipped with its own warning.
     assert sorted(text.split()[0] for text in warned) == sorted(
         [*(f"MULTICAST_{name}" for name in VARIABLES), "MULTICAST_GROUPS"]
     )

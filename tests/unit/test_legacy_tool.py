@@ -95,7 +95,7 @@ def test_tool_parse_args_reads_port_groups_and_interface(tool: type[mtool]) -> N
     assert options.groups == ["239.1.1.1", "239.2.2.2"]
 
 
-def test_call_with_an_unused_keyword_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_tool_unused_keyword_is_logged_as_warning(caplog: pytest.LogCaptureFixture) -> None:
     tool = Counter()
     with caplog.at_level(logging.WARNING, "multicast"):
         tool._log_unused({"prot": 5, "colour": "red"})

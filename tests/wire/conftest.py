@@ -1,8 +1,12 @@
 """Provide the fixtures of the wire tests."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support import private_network
+from tests.support.hosts import Host
+from tests.wire import faults
 from tests.wire.exchange import LOOPBACK, Link
 
 LINKS = {
@@ -20,3 +24,11 @@ def link(request: pytest.FixtureRequest) -> Link:
     if found != LOOPBACK:
         private_network.need()
     return found
+
+
+@pytest.fixture
+def interface(hosts: list[Host]) -> Iterator[str]:
+    """An interface whose other end is on the first host; the test can remove it and make it again."""
+    faults.plug_in()
+    yield faults.INTERFACE
+    faults.sh(f"ip link del {faults.INTERFACE} 2>/dev/null || true")

@@ -12,13 +12,9 @@
 """
 
 import logging
-import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,73 +22,26 @@ import pytest
 
 from multicast import aio
 from multicast.sync import Receiver
-from tests.support import beacon, loops
+from tests.support import loops
 from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
+from tests.wire.faults import (
+    INTERFACE,
+    RESUMED,
+    drain,
+    hears_nothing,
+    plug_in,
+    resumes,
+    sh,
+    traffic,
+    unplug,
+)
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-INTERFACE = "mc0"
-RESUMED = 2.0
-"""Seconds within which delivery resumes once the fault is over."""
-
 GROUPS = ["239.9.9.9", "ff15::9:9", "ff02::9:9"]
 WAYS = {"name": INTERFACE, "address": "10.9.0.1", "all": "all", "several": [INTERFACE, "lo"]}
-
-
-def sh(command: str) -> None:
-    subprocess.run(["bash", "-ec", command], check=True)
-
-
-def plug_in() -> None:
-    """Make an interface whose other end is on a host."""
-    sh(f"""ip link add {INTERFACE} type veth peer name {INTERFACE} netns h1
-        ip addr add 10.9.0.1/24 dev {INTERFACE}; ip -6 addr add fd09::1/64 dev {INTERFACE} nodad
-        ip -n h1 addr add 10.9.0.2/24 dev {INTERFACE}; ip -n h1 -6 addr add fd09::2/64 dev {INTERFACE} nodad
-        ip link set {INTERFACE} up; ip -n h1 link set {INTERFACE} up""")
-
-
-def unplug() -> None:
-    sh(f"ip link del {INTERFACE}")
-
-
-@pytest.fixture
-def interface(hosts: list[Host]) -> Iterator[str]:
-    plug_in()
-    yield INTERFACE
-    sh(f"ip link del {INTERFACE} 2>/dev/null || true")
-
-
-@contextmanager
-def traffic(host: Host, group: str, port: int) -> Iterator[None]:
-    """Send datagrams to the group from the other end of the interface, whenever it exists."""
-    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
-    with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        try:
-            yield
-        finally:
-            process.stdin.close()
-            process.wait(PATIENCE)
-
-
-def hears_nothing(rx: Receiver) -> bool:
-    """Return whether delivery stops: 0.2 s pass without a datagram, while 200 per second are sent."""
-    for _ in range(1000):
-        try:
-            rx.recv(timeout=0.2)
-        except TimeoutError:
-            return True
-    return False
-
-
-def drain(rx: Receiver) -> None:
-    while True:
-        try:
-            rx.recv(timeout=0)
-        except TimeoutError:
-            return
 
 
 async def hears_nothing_in_a_task(rx: aio.Receiver) -> bool:
@@ -102,12 +51,6 @@ async def hears_nothing_in_a_task(rx: aio.Receiver) -> bool:
         except TimeoutError:
             return True
     return False
-
-
-def resumes(rx: Receiver) -> None:
-    begun = time.monotonic()
-    rx.recv(timeout=RESUMED)
-    assert time.monotonic() - begun < RESUMED
 
 
 def logged_for_interface(caplog: pytest.LogCaptureFixture) -> list[str]:

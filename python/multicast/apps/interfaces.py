@@ -20,6 +20,8 @@ from .routes import interface_for
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..types import Interface
+
 _PROC_NET = Path("/proc/net")
 # Groups that nobody uses, of the widest scope: which way do they leave?
 _PROBES = {"IPv4": "239.255.255.255", "IPv6": "ff0e::1"}
@@ -44,7 +46,9 @@ class InterfaceReport:
     is_loopback: bool
     """Whether it is the loopback interface."""
     unusable_reason: str | None
-    """Why it cannot be used for multicast; None if it can."""
+    """Why no group can be joined on it; None if it is usable."""
+    limitation: str | None
+    """A part of multicast that does not work on a usable interface, and the remedy; None if everything works."""
     groups: tuple[str, ...] | None
     """The groups that programs of this machine have joined on it; None if the system does not say."""
     default_for: tuple[str, ...]
@@ -85,6 +89,7 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
             is_multicast=one.is_multicast,
             is_loopback=one.is_loopback,
             unusable_reason=one.unusable_reason,
+            limitation=None if one.unusable_reason else _limitation(one),
             groups=None if groups is None else tuple(groups.get(one.index, ())),
             default_for=tuple(version for version, index in defaults.items() if index == one.index),
             igmp_version=versions.get(one.index),
@@ -93,6 +98,22 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
         for one in here
         if not wanted or one.name in wanted
     ]
+
+
+def _limitation(one: Interface) -> str | None:
+    """Return what does not work on the usable interface ``one``; None if everything does.
+
+    Linux looks up a route for each IPv6 datagram, even if the interface is given, and gives the loopback interface no
+    route for groups. Sending to IPv4 groups needs no route if the interface is given.
+    """
+    has_ipv6 = any(":" in address for address in one.addresses)
+    if sys.platform != "linux" or not has_ipv6 or interface_for(_PROBES["IPv6"], one.index) is not None:
+        return None
+    kind = "local" if one.is_loopback else "multicast"
+    return (
+        "IPv6 groups can be joined on it, but not sent to: it has no route for ff00::/8 "
+        f"(add one: sudo ip -6 route add {kind} ff00::/8 dev {one.name} table local)"
+    )
 
 
 def _memberships() -> tuple[dict[int, list[str]] | None, dict[int, int]]:

@@ -29,11 +29,12 @@ _RTMSG = struct.Struct("=BBBBBBBBI")
 _RTATTR = struct.Struct("=HH")
 
 
-def interface_for(group: str) -> int | None:
+def interface_for(group: str, by: int | None = None) -> int | None:
     """Return the index of the interface that the routes choose for ``group``; None if there is no route.
 
     Args:
         group: an IPv4 or IPv6 group address, without a zone.
+        by: the index of an interface, to ask only for a route by this interface (Linux; other systems ignore it).
 
     Raises:
         ValueError: ``group`` is not an address.
@@ -42,7 +43,7 @@ def interface_for(group: str) -> int | None:
     address = ipaddress.ip_address(group)
     try:
         if sys.platform == "linux":
-            return _ask_kernel(address)
+            return _ask_kernel(address, by)
         return _ask_socket(address)
     except OSError as error:
         if error.errno in _NO_ROUTE:
@@ -50,13 +51,14 @@ def interface_for(group: str) -> int | None:
         raise
 
 
-def _ask_kernel(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int | None:
+def _ask_kernel(address: ipaddress.IPv4Address | ipaddress.IPv6Address, by: int | None) -> int | None:
     """Ask Linux by netlink. The source address of a socket would not do: it may belong to another interface."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     route = _RTMSG.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     target = _RTATTR.pack(_RTATTR.size + len(address.packed), _RTA_DST) + address.packed
-    length = _NLMSGHDR.size + len(route) + len(target)
-    request = _NLMSGHDR.pack(length, _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + route + target
+    output = b"" if by is None else _RTATTR.pack(_RTATTR.size + 4, _RTA_OIF) + struct.pack("=I", by)
+    body = route + target + output
+    request = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:  # protocol 0 is NETLINK_ROUTE
         sock.send(request)
         answer = sock.recv(8192)

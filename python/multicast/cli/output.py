@@ -1,7 +1,7 @@
 """Standard output and standard error of the command line.
 
 Results go to standard output: as text, or with ``--json`` as one JSON object a line (NDJSON). Everything else goes to
-standard error. On a terminal, text is aligned and coloured; in a pipe it is plain, one record a line.
+standard error. On a terminal, text is aligned and colored; in a pipe it is plain, one record a line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Output:
         json: write records as JSON instead of text.
         quiet: write results only, and as little of them as the command can.
         verbose: write more about each result.
-        color: ``"always"``, ``"never"``, or ``"auto"`` for a terminal that can show colours, unless the environment
+        color: ``"always"``, ``"never"``, or ``"auto"`` for a terminal that can show colors, unless the environment
             variable ``NO_COLOR`` is set (https://no-color.org).
 
     Attributes:
@@ -130,7 +130,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
-        help="use colours (default: auto, on a terminal unless NO_COLOR is set)",
+        help="use colors (default: auto, on a terminal unless NO_COLOR is set)",
     )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, in short")

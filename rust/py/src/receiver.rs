@@ -160,7 +160,7 @@ impl Receiver {
         let Some(opened) = slf.get().opened.get() else { return Ok(format!("<{name}, not opened>")) };
         let state = match opened.backend.receiver() {
             _ if opened.backend.is_closed() => "closed".to_owned(),
-            Ok(receiver) => shortened(receiver.groups().into_iter().map(|membership| membership.group)),
+            Ok(receiver) => shortened(receiver.groups().iter().map(|membership| membership.group)),
             Err(_) => "inherited by a fork".to_owned(),
         };
         Ok(format!("<{name} on port {}: {state}>", opened.port))
@@ -200,7 +200,7 @@ impl Receiver {
     fn _joined(&self, py: Python<'_>) -> PyResult<Vec<MembershipFields>> {
         let opened = self.opened()?;
         let memberships = opened.backend.receiver().map_err(to_python)?.groups();
-        let fields = memberships.into_iter().map(|membership| {
+        let fields = memberships.iter().cloned().map(|membership| {
             let (sources, excluded) = sources_as_text(membership.sources);
             let index = membership.interface;
             let name = opened.interner.interface(py, index);
@@ -255,8 +255,9 @@ impl Receiver {
     /// Raises:
     ///     UnsupportedError: On Windows, if the groups need several sockets.
     ///     ClosedError: The receiver is closed.
-    fn fileno(&self) -> PyResult<i64> {
-        self.opened()?.backend.descriptor().map_err(to_python)
+    fn fileno(&self, py: Python<'_>) -> PyResult<i64> {
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.descriptor()).map_err(to_python)
     }
 
     /// Close the receiver and return a descriptor of its socket, bound and joined. You must close that descriptor.
@@ -264,8 +265,9 @@ impl Receiver {
     /// Raises:
     ///     ValueError: The groups need several sockets.
     ///     ClosedError: The receiver is closed.
-    fn detach(&self) -> PyResult<i64> {
-        self.opened()?.backend.detach().map(descriptor::owned).map_err(to_python)
+    fn detach(&self, py: Python<'_>) -> PyResult<i64> {
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.detach()).map(descriptor::owned).map_err(to_python)
     }
 
     /// Leave all groups and close the sockets. Blocked calls end with ClosedError; closing again does nothing.

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from multicast import Receiver
 from multicast.apps import interfaces as app
 from multicast.apps.routes import interface_for
 from tests.cli.running import MULTICAST, run
+from tests.support import machines
 from tests.support.programs import environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -68,6 +70,7 @@ def test_json_has_a_record_for_each_interface_and_a_summary() -> None:
             "loopback",
             "usable",
             "unusable_reason",
+            "limitation",
             "groups",
             "default_for",
             "igmp_version",
@@ -156,6 +159,44 @@ def test_exit_code_is_1_if_no_interface_is_usable() -> None:
         "d2 cannot be used: it is down",
         "1 interface, 0 usable for multicast",
     ]
+
+
+@pytest.mark.parametrize("kind", machines.KINDS)
+def test_stock_loopback_is_usable_and_its_limit_is_reported(kind: str) -> None:
+    with machines.running(kind) as machine:
+        done = machine.run(*MULTICAST, "interfaces", "--json", "lo")
+        lo, _ = (json.loads(line) for line in done.stdout.splitlines())
+        assert (lo["multicast"], lo["usable"], lo["unusable_reason"]) == (False, True, None)
+        assert lo["limitation"].startswith("IPv6 groups can be joined on it, but not sent to: ")
+        # It is true: both are joined, IPv4 is received, and IPv6 cannot be sent.
+        assert machine.run(sys.executable, "-c", TALK, "239.4.8.2").stdout == "received\n"
+        assert (
+            machine.run(sys.executable, "-c", TALK, "ff15::4:8:2").stdout == "joined, not sent: ENETUNREACH\n"
+        )
+        # The remedy that it names is one.
+        remedy = re.search(r"add one: sudo (.*)\)$", lo["limitation"])
+        assert remedy
+        assert machine.run(*remedy[1].split()).returncode == 0
+        try:
+            assert machine.run(sys.executable, "-c", TALK, "ff15::4:8:2").stdout == "received\n"
+            done = machine.run(*MULTICAST, "interfaces", "--json", "lo")
+            assert json.loads(done.stdout.splitlines()[0])["limitation"] is None
+        finally:
+            assert machine.run(*remedy[1].replace(" add ", " del ").split()).returncode == 0
+
+
+TALK = """
+import errno, sys
+import multicast
+group = sys.argv[1]
+with multicast.Receiver(group, 0, interface="lo") as rx, multicast.Sender(group, rx.port, interface="lo") as tx:
+    try:
+        tx.send(b"hello")
+    except OSError as error:
+        print("joined, not sent:", errno.errorcode[error.errno])
+    else:
+        print("received" if rx.recv(timeout=10).data == b"hello" else "something else")
+"""
 
 
 def test_pipe_gets_one_interface_a_line() -> None:
@@ -252,7 +293,7 @@ def test_route_of_a_word_that_is_no_address_is_an_error() -> None:
 
 
 def test_help_of_the_command_is_that_of_help(tool: Callable[[str], str]) -> None:
-    asked, told = run("help", "interfaces"), run("interfaces", "--help")
-    assert (asked.returncode, told.returncode) == (0, 0)
-    assert asked.stdout == told.stdout
+    asked, option = run("help", "interfaces"), run("interfaces", "--help")
+    assert (asked.returncode, option.returncode) == (0, 0)
+    assert asked.stdout == option.stdout
     assert asked.stdout.startswith(b"usage: multicast interfaces ")

@@ -52,6 +52,7 @@ def _record(one: app.InterfaceReport) -> dict[str, object]:
         "loopback": one.is_loopback,
         "usable": one.unusable_reason is None,
         "unusable_reason": one.unusable_reason,
+        "limitation": one.limitation,
         "groups": None if one.groups is None else list(one.groups),
         "default_for": list(one.default_for),
         "igmp_version": one.igmp_version,
@@ -102,6 +103,8 @@ def _remark(found: list[app.InterfaceReport], usable: int, out: Output) -> None:
     for one in found:
         if one.unusable_reason is not None:
             out.remark(f"{one.name} cannot be used: {one.unusable_reason}")
+        elif one.limitation is not None:
+            out.remark(f"{one.name} is limited: {one.limitation}")
     interfaces = "interface" if len(found) == 1 else "interfaces"
     out.remark(f"{len(found)} {interfaces}, {usable} usable for multicast")
 

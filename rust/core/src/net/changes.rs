@@ -21,11 +21,6 @@ pub(super) struct LinkChanges {
 }
 
 impl LinkChanges {
-    /// The changes to assume if nothing is known.
-    pub(super) fn everything() -> Self {
-        Self { all: true, ..Self::default() }
-    }
-
     /// Add later changes.
     pub(super) fn merge(&mut self, later: Self) {
         self.unready.extend(later.unready);
@@ -49,6 +44,11 @@ impl LinkChanges {
         });
         changes.all = !complete.map_err(|e| Error::system("watch the interfaces", e))?;
         Ok((any || changes.all).then_some(changes))
+    }
+
+    /// Whether this interface can have been deleted, so that another one has its index now.
+    pub(super) fn can_have_removed(&self, index: u32) -> bool {
+        self.all || self.removed.contains(&index)
     }
 
     /// Whether the kernel can have dropped this membership, even for a moment. An interface that was not ready before

@@ -19,6 +19,9 @@ pub struct GroupSpec {
     pub sources: Sources,
 }
 
+/// The shortest interval between rejoins. Faster ones would keep the network and the kernel busy with reports.
+const MIN_REJOIN: Duration = Duration::from_millis(10);
+
 /// How a receiver is opened.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
@@ -40,7 +43,7 @@ pub struct ReceiverConfig {
     pub ttl: bool,
     /// Let the kernel coalesce datagrams into one buffer, if it can.
     pub coalesce: bool,
-    /// Rejoin all groups at this interval, so that switches without a querier do not forget them.
+    /// Rejoin all groups at this interval, from 10 ms, so that switches without a querier do not forget them.
     pub rejoin: Option<Duration>,
 }
 
@@ -112,8 +115,9 @@ impl ReceiverConfig {
         if self.recv_buffer == Some(0) {
             return Err(Error::Invalid("recv_buffer must be at least 1 byte, got 0".into()));
         }
-        if self.rejoin == Some(Duration::ZERO) {
-            return Err(Error::Invalid("rejoin must be greater than 0 seconds, got 0".into()));
+        if let Some(period) = self.rejoin.filter(|period| *period < MIN_REJOIN) {
+            let (least, period) = (MIN_REJOIN.as_secs_f64(), period.as_secs_f64());
+            return Err(Error::Invalid(format!("rejoin must be at least {least} seconds, got {period}")));
         }
         if groups.is_empty() && self.bind.is_none() {
             return Err(missing_group_error());

@@ -10,6 +10,7 @@ use socket2::Socket;
 use super::changes::LinkChanges;
 use super::config::{GroupSpec, ReceiverConfig, missing_group_error};
 use super::events::Level;
+use super::heal::Healed;
 use super::journal::Journal;
 use super::links::choose;
 use super::membership::Memberships;
@@ -63,7 +64,8 @@ impl Control {
         let (v4, v6) = (first(true).is_some_and(is_single), first(false).is_some_and(is_single));
         memberships.join(groups, &mut sockets, |spec| if spec.group.is_ipv4() { v4 } else { v6 })?;
         Ok(Self {
-            next_rejoin: config.rejoin.map(|period| Instant::now() + period),
+            // A time too far away to be represented never comes.
+            next_rejoin: config.rejoin.and_then(|period| Instant::now().checked_add(period)),
             sockets,
             memberships,
             deferred_changes: None,
@@ -75,6 +77,8 @@ impl Control {
     /// Join more groups: all of them or none.
     pub(super) fn join(&mut self, groups: &[GroupSpec]) -> Result<()> {
         self.sockets.table()?;
+        // The join looks at the interfaces of now: changes that are still to be repaired must not be taken for known.
+        self.attend();
         self.memberships.join(groups, &mut self.sockets, |_| false)
     }
 
@@ -85,21 +89,29 @@ impl Control {
         [look, until(self.next_rejoin), until(self.retry_at)].into_iter().flatten().min()
     }
 
-    /// Replace what a forked process cannot share with its parent.
+    /// Replace what a forked process cannot share with its parent. The memberships belong to both, so what the parent had
+    /// to repair is left to it. What is different from the last look of the parent is repaired here too, because the
+    /// parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
         self.sockets.renew_after_fork()?;
         self.memberships.watch_again(&self.sockets)?;
-        self.deferred_changes.get_or_insert_default().merge(LinkChanges::everything());
+        self.deferred_changes = Some(LinkChanges::default());
+        self.retry_at = None;
+        self.next_rejoin = self.sockets.config.rejoin.map(|period| Instant::now() + period);
         Ok(())
     }
 
     /// Repair what the network did to the memberships, and rejoin them if that is due. A failure becomes an event, and
-    /// the repair is tried again later.
-    pub(super) fn attend(&mut self) {
+    /// the repair is tried again later. Returns whether the memberships can have changed.
+    pub(super) fn attend(&mut self) -> bool {
+        let mut repaired = false;
         match self.repair() {
-            Ok(()) => self.last_failure = None,
+            Ok(any) => {
+                repaired = any;
+                self.last_failure = None;
+            }
             // The receiver was closed in the meantime.
-            Err(Error::Closed(_)) => return,
+            Err(Error::Closed(_)) => return false,
             Err(e) => {
                 self.retry_at = Some(Instant::now() + RETRY);
                 let text = e.to_string();
@@ -112,22 +124,33 @@ impl Control {
         if let (Some(at), Some(period)) = (self.next_rejoin, self.sockets.config.rejoin) {
             let now = Instant::now();
             if at <= now {
-                self.next_rejoin = Some(now + period);
+                self.next_rejoin = next_on_grid(at, period, now);
                 self.memberships.rejoin_all();
             }
         }
+        repaired
     }
 
-    fn repair(&mut self) -> Result<()> {
+    /// Repair. Returns whether there was anything to look at.
+    fn repair(&mut self) -> Result<bool> {
         self.retry_at = None;
         if let Some(changes) = LinkChanges::read(&self.sockets.table()?.monitor)? {
             self.deferred_changes.get_or_insert_default().merge(changes);
         }
-        let Some(changes) = self.deferred_changes.take() else { return Ok(()) };
-        self.memberships.heal(&changes, &mut self.sockets).inspect_err(|_| {
-            // The monitor does not report these changes again.
-            self.deferred_changes = Some(changes);
-        })
+        let Some(changes) = self.deferred_changes.take() else { return Ok(false) };
+        match self.memberships.heal(&changes, &mut self.sockets) {
+            Ok(Healed::Completely) => Ok(true),
+            Ok(Healed::Partly) => {
+                self.deferred_changes = Some(LinkChanges::default());
+                self.retry_at = Some(Instant::now() + RETRY);
+                Ok(true)
+            }
+            Err(e) => {
+                // The monitor does not report these changes again.
+                self.deferred_changes = Some(changes);
+                Err(e)
+            }
+        }
     }
 
     /// Release everything.
@@ -135,6 +158,14 @@ impl Control {
         self.memberships.clear();
         self.sockets.clear();
     }
+}
+
+/// The first time after `now` that is a whole number of periods after `at`. A rejoin that comes late does not delay the
+/// next one, so that the rate is kept whatever reports the time.
+fn next_on_grid(at: Instant, period: Duration, now: Instant) -> Option<Instant> {
+    let missed = now.duration_since(at).as_nanos() / period.as_nanos();
+    let ahead = u32::try_from(missed + 1).ok().and_then(|periods| period.checked_mul(periods))?;
+    at.checked_add(ahead)
 }
 
 /// The configuration for an adopted socket. Its owner may read from it later, and may have given it a larger buffer.
@@ -161,4 +192,20 @@ fn bind_address(config: &ReceiverConfig, groups: &[GroupSpec]) -> Result<(IpAddr
     let single = rest.iter().all(|spec| spec.group == first.group);
     let to_group = single && sys::BINDS_TO_GROUP && config.strict;
     Ok((if to_group { first.group } else { wildcard(first.group) }, zone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_rejoin_stays_on_the_grid() {
+        let (at, period) = (Instant::now(), Duration::from_millis(100));
+        let next = |late: u64| next_on_grid(at, period, at + Duration::from_micros(late)).unwrap() - at;
+        assert_eq!(next(0), period);
+        assert_eq!(next(30), period);
+        assert_eq!(next(99_999), period);
+        assert_eq!(next(250_000), 3 * period);
+        assert_eq!(next_on_grid(at, Duration::MAX, at), None);
+    }
 }

@@ -1,18 +1,18 @@
 //! Reading datagrams from the sockets into memory, under a lock of its own.
 
 use std::io;
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
 use super::batch::Batch;
 use super::datagram::DatagramRef;
-use super::journal::Journal;
 use super::socket_set::SocketTable;
-use super::stats::ReceiverStats;
+use super::stats::{Counters, Received};
 use super::storage::{Pool, SLOTS, STRIDE, Storage};
-use crate::error::{Error, Result};
 use crate::pure::coalesce::split;
 use crate::sys::ReceiveQueue;
 
@@ -21,6 +21,9 @@ const MAX_CALLS: usize = 16;
 
 /// Slots of a kernel call after a pause in the traffic.
 const MIN_SLOT_COUNT: usize = 4;
+
+/// How long the datagrams of one fetch may last if they are handed out singly, and other sockets can have some too.
+const MAX_LEAD: Duration = Duration::from_millis(1);
 
 /// The least memory that a queued datagram takes, with the kernel's bookkeeping, on any system. In bytes.
 const MIN_QUEUED_BYTES: usize = 256;
@@ -31,12 +34,15 @@ pub(super) struct Fetch {
     pool: Pool,
     /// What was received and not yet taken: the remaining rows of a storage.
     pending: Option<(Arc<Storage>, Range<usize>)>,
-    /// Indexes of the sockets that had something to read when last asked. The last one is read next.
+    /// Indexes of the sockets that had something to read when last asked and were not read since. The last one is read
+    /// next. Each is read once; then all sockets are asked again, so that none of them waits for another to be empty.
     ready: Vec<usize>,
-    /// Slots of the next kernel call: twice as many as the last one filled. Preparing all slots for a single datagram
-    /// costs a tenth of its processing time.
-    next_slot_count: usize,
-    pub(super) stats: ReceiverStats,
+    /// Slots of the next kernel call on each socket: twice as many as the last one filled. Preparing all slots for a
+    /// single datagram costs a tenth of its processing time.
+    next_slot_counts: Vec<usize>,
+    /// When datagrams were last fetched to be handed out singly, and how many.
+    last_lead: Option<(Instant, usize)>,
+    counters: Arc<Counters>,
 }
 
 /// The result of one fill, apart from the datagrams.
@@ -49,14 +55,15 @@ pub(super) struct Filled {
 }
 
 impl Fetch {
-    pub(super) fn new(recv_buffer_requested: Option<usize>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
             queue: ReceiveQueue::new(SLOTS),
             pool: Pool::default(),
             pending: None,
             ready: Vec::new(),
-            next_slot_count: MIN_SLOT_COUNT,
-            stats: ReceiverStats { recv_buffer_requested, ..ReceiverStats::default() },
+            next_slot_counts: Vec::new(),
+            last_lead: None,
+            counters,
         }
     }
 
@@ -77,6 +84,7 @@ impl Fetch {
     /// Drop what was received and not yet taken.
     pub(super) fn clear(&mut self) {
         self.pending = None;
+        self.counters.set_pending(0);
         self.ready.clear();
     }
 
@@ -85,6 +93,7 @@ impl Fetch {
         let (storage, rows) = self.pending.take()?;
         let end = rows.end.min(rows.start.saturating_add(max));
         let batch = Batch::new(Arc::clone(&storage), rows.start..end);
+        self.counters.set_pending(rows.end - end);
         if end < rows.end {
             self.pending = Some((storage, end..rows.end));
         } else {
@@ -99,12 +108,33 @@ impl Fetch {
         let (storage, rows) = self.pending.as_mut()?;
         let taken = use_it(storage.row(rows.start));
         rows.start += 1;
+        self.counters.set_pending(rows.len());
         if rows.start == rows.end {
             if let Some((storage, _)) = self.pending.take() {
                 self.pool.keep(storage);
             }
         }
         Some(taken)
+    }
+
+    /// As [`Fetch::fill`], for datagrams that are handed out singly: a slow consumer of several sockets gets no more than
+    /// it uses up in a moment, so that a socket with few datagrams does not wait for many of another one.
+    pub(super) fn fill_for_singles(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
+        if table.sockets.len() < 2 {
+            return self.fill(table, limit, strict);
+        }
+        let now = Instant::now();
+        let limit = match self.last_lead {
+            Some((at, count)) if count > 0 => {
+                let nanos = (now - at).as_nanos().max(1);
+                let affordable = MAX_LEAD.as_nanos() * count as u128 / nanos;
+                usize::try_from(affordable).unwrap_or(limit).clamp(1, limit.max(1))
+            }
+            _ => limit,
+        };
+        let filled = self.fill(table, limit, strict);
+        self.last_lead = Some((now, self.pending()));
+        filled
     }
 
     /// Receive into an unused storage until it has `limit` datagrams, or nothing more can be read.
@@ -119,6 +149,7 @@ impl Fetch {
         };
         if storage.len() > 0 {
             let rows = 0..storage.len();
+            self.counters.set_pending(rows.len());
             self.pending = Some((storage, rows));
         } else {
             self.pool.keep(storage);
@@ -140,6 +171,7 @@ impl Fetch {
             _ => Ok(Filled::default()),
         };
         let rows = rows.start..storage.len();
+        self.counters.set_pending(rows.len());
         self.pending = Some((storage, rows));
         result
     }
@@ -155,43 +187,41 @@ impl Fetch {
     ) -> io::Result<Filled> {
         let alone = table.sockets.len() == 1;
         let mut filled = Filled::default();
-        let mut looked = false;
+        // Whether a socket can have more to read than it gave since the last look.
+        let mut has_more = true;
         // Bounded, so that a flood does not keep the lock from other threads.
         for _ in 0..MAX_CALLS {
-            if self.ready.is_empty() && !looked {
-                // Also if all sockets of an earlier look were empty: others can have something now.
-                looked = true;
+            if self.ready.is_empty() && mem::take(&mut has_more) {
                 filled.monitor_ready |= self.look(table)?;
             }
-            let Some(&next) = self.ready.last() else { break };
+            // Every socket that waits for its turn gets an equal share of the room.
+            let waiting = self.ready.len();
+            let Some(next) = self.ready.pop() else { break };
             if next >= table.sockets.len() {
-                self.ready.pop();
                 continue;
             }
-            let asked = self.next_slot_count.min(SLOTS - used).min(limit.saturating_sub(storage.len()).max(1));
+            let share = (SLOTS - used).min(limit - storage.len()).div_ceil(waiting);
+            let asked = self.next_slot_count(next).min(share);
             let count = self.read_socket(table, next, storage, (used, asked), strict)?;
-            used += count;
+            has_more |= count == asked;
             filled.drained |= alone && count < asked;
             if storage.len() == 0 {
-                used = 0;
                 continue;
             }
-            if count < asked || storage.len() >= limit {
+            used += count;
+            if storage.len() >= limit {
                 return Ok(filled);
             }
             if used == SLOTS {
                 // Packing short datagrams makes room for more.
                 used = storage.pack();
                 if used == SLOTS {
-                    return Ok(Filled { drained: false, ..filled });
+                    return Ok(filled);
                 }
             }
         }
-        if storage.len() > 0 {
-            return Ok(Filled { drained: false, ..filled });
-        }
         // A waiter on the descriptor of the set may have been woken by the monitor or the timer.
-        if let (Some(set), true) = (&table.set, alone && self.ready.is_empty()) {
+        if let (Some(set), true) = (&table.set, alone && storage.len() == 0 && self.ready.is_empty()) {
             filled.monitor_ready |= set.ready(&table.sockets, &mut self.ready)?;
         }
         Ok(filled)
@@ -212,8 +242,16 @@ impl Fetch {
         }
     }
 
+    /// Slots of the next kernel call on this socket.
+    fn next_slot_count(&mut self, index: usize) -> usize {
+        if self.next_slot_counts.len() <= index {
+            self.next_slot_counts.resize(index + 1, MIN_SLOT_COUNT);
+        }
+        self.next_slot_counts[index]
+    }
+
     /// Read the socket with this index by one kernel call, into `slots.1` slots from `slots.0` on. Returns how many were
-    /// filled. A socket that had less to read, or failed, is no longer ready.
+    /// filled.
     fn read_socket(
         &mut self,
         table: &SocketTable,
@@ -225,22 +263,19 @@ impl Fetch {
         let socket = &table.sockets[index];
         let mut rules = socket.rules()?;
         let (buffer, mut recorder) = storage.fill(slots.0, slots.1);
-        let stats = &mut self.stats;
-        let outcome = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
+        let mut new = Received::default();
+        let count = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
             if !rules.admit(&mut arrival, strict) {
-                stats.filtered += split(arrival.length, arrival.told.segment).count as u64;
+                new.filtered += split(arrival.length, arrival.told.segment).count as u64;
             } else if arrival.truncated {
-                stats.truncated += recorder.record(slot, &arrival) as u64;
+                new.truncated += recorder.record(slot, &arrival) as u64;
             } else {
-                stats.received += recorder.record(slot, &arrival) as u64;
-                stats.bytes_received += arrival.length as u64;
+                new.received += recorder.record(slot, &arrival) as u64;
+                new.bytes += arrival.length as u64;
             }
-        });
-        if !matches!(outcome, Ok(count) if count == slots.1) {
-            self.ready.pop();
-        }
-        let count = outcome?;
-        self.next_slot_count = (2 * count).clamp(MIN_SLOT_COUNT, SLOTS);
+        })?;
+        self.counters.add(&new);
+        self.next_slot_counts[index] = (2 * count).clamp(MIN_SLOT_COUNT, SLOTS);
         Ok(count)
     }
 
@@ -262,17 +297,5 @@ impl Fetch {
                 return Ok(());
             }
         }
-    }
-
-    /// Update the counters that others keep.
-    pub(super) fn update_stats(&mut self, table: &SocketTable, journal: &Journal) -> Result<()> {
-        let counts = journal.counts()?;
-        self.stats.rejoins = counts.rejoins;
-        self.stats.interface_events = counts.interface_events;
-        self.stats.outage = counts.outage();
-        (self.stats.kernel_drops, self.stats.recv_buffer_actual) =
-            table.count().map_err(|e| Error::system("read the drop counter", e))?;
-        self.stats.sockets = table.sockets.len();
-        Ok(())
     }
 }

@@ -3,11 +3,10 @@
 use std::mem;
 
 use super::changes::LinkChanges;
-use super::config::GroupSpec;
 use super::events::{Change, Level, Report};
 use super::journal::Journal;
 use super::links::{Chosen, Interface, Snapshot, find, snapshot};
-use super::membership::{ActiveMembership, JoinRequest, Memberships};
+use super::membership::{ActiveMembership, JoinRequest, Memberships, Surroundings};
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
@@ -16,9 +15,18 @@ use crate::sys::Routes;
 /// What one repair works with.
 struct Repair<'a> {
     before: Snapshot,
+    here: Surroundings,
     changes: &'a LinkChanges,
-    routes: Routes,
     report: Report,
+    /// A join failed for want of something that can become available without a change of the network.
+    incomplete: bool,
+}
+
+/// How far a repair got.
+pub(super) enum Healed {
+    Completely,
+    /// Some joins failed and are worth another try.
+    Partly,
 }
 
 impl Memberships {
@@ -35,9 +43,10 @@ impl Memberships {
 
     /// Compare the memberships with the interfaces that exist now, and repair them. `changes` lists the interfaces that
     /// were gone or not ready for a moment.
-    pub(super) fn heal(&mut self, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<()> {
-        let before = mem::replace(&mut self.links, snapshot()?);
-        let mut repair = Repair { before, changes, routes: Routes::open(), report: Report::default() };
+    pub(super) fn heal(&mut self, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<Healed> {
+        let here = Surroundings { links: snapshot()?, routes: Routes::open() };
+        let before = mem::replace(&mut self.links, here.links.clone());
+        let mut repair = Repair { before, here, changes, report: Report::default(), incomplete: false };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -48,29 +57,38 @@ impl Memberships {
         self.requests = requests;
         self.journal.report(repair.report);
         self.update_outage();
-        Ok(())
+        Ok(if repair.incomplete { Healed::Partly } else { Healed::Completely })
     }
 
+    /// Repair one request: drop what is gone, join what is selected now, and only then leave what is not selected any
+    /// more. What works is left only once something else works in its place.
     fn repair(&mut self, request: &mut JoinRequest, repair: &mut Repair<'_>, sockets: &mut SocketSet) -> Result<()> {
-        let selected = self.selected_interfaces(&request.spec, &repair.routes)?;
         for mut active in mem::take(&mut request.active) {
-            let Some(now) = self.links.get(&active.on.index) else {
+            if still_exists(&mut active, request, repair) {
+                request.active.push(active);
+            } else {
                 self.deactivate(&active);
                 repair.report.add(Change::Removed, &active.on.name);
-                continue;
-            };
-            // If the user's words select nothing at present, the interface that they selected before is kept.
-            if !(selected.is_empty() || selected.iter().any(|on| on.index == active.on.index)) {
+            }
+        }
+        let selected = selected_interfaces(request, &repair.here)?;
+        let existing = request.active.len();
+        for on in &selected {
+            self.join_selected(request, on, repair, sockets);
+        }
+        let mut new = request.active.split_off(existing);
+        let is_selected = |active: &ActiveMembership| selected.iter().any(|on| on.index == active.on.index);
+        let has_selected = !new.is_empty() || request.active.iter().any(is_selected);
+        for mut active in mem::take(&mut request.active) {
+            if has_selected && !is_selected(&active) {
                 self.deactivate(&active);
                 repair.report.add(Change::Deselected, &active.on.name);
                 continue;
             }
-            active.check(now, repair, &self.journal);
+            active.check(repair, &self.journal);
             request.active.push(active);
         }
-        for on in selected {
-            self.join_selected(request, on, repair, sockets);
-        }
+        request.active.append(&mut new);
         Ok(())
     }
 
@@ -78,47 +96,82 @@ impl Memberships {
     fn join_selected(
         &mut self,
         request: &mut JoinRequest,
-        on: Chosen,
+        on: &Chosen,
         repair: &mut Repair<'_>,
         sockets: &mut SocketSet,
     ) {
-        let Some(interface) = self.links.get(&on.index).filter(|interface| interface.unusable_reason().is_none())
-        else {
-            return;
-        };
         if request.left.contains(&on.name) || self.joined.contains(&(request.spec.group, on.index)) {
             return;
         }
-        let changed = repair.before.get(&on.index) != Some(interface);
-        let name = on.name.clone();
-        match self.activate(request, on, sockets, false) {
-            Ok(()) => {
-                self.journal.count(|counts| counts.rejoins += 1);
-                repair.report.add(Change::Up, &name);
-            }
-            // Reported once. The join is tried again after every change.
-            Err(Error::System { source, .. }) if changed => {
-                repair.report.add(Change::JoinFailed(cause(&source)), &name);
-            }
-            Err(_) => {}
+        let Some(interface) = repair.here.links.get(&on.index) else { return };
+        let failure = match interface.unusable_reason() {
+            // Of several or all interfaces, those that are not usable yet are not worth a warning.
+            Some(_) if !matches!(request.spec.interface, Interfaces::One(_)) => return,
+            Some(reason) => reason.to_owned(),
+            None => match self.activate(request, on.clone(), sockets, false) {
+                Ok(()) => {
+                    request.failures.remove(&on.name);
+                    self.journal.count(|counts| counts.rejoins += 1);
+                    repair.report.add(Change::Up, &on.name);
+                    return;
+                }
+                Err(Error::System { source, .. }) => {
+                    repair.incomplete = true;
+                    cause(&source)
+                }
+                Err(e) => e.to_string(),
+            },
+        };
+        // Each failure is reported once. The join is tried again after every change.
+        if request.failures.get(&on.name) != Some(&failure) {
+            repair.report.add(Change::JoinFailed(failure.clone()), &on.name);
+            request.failures.insert(on.name.clone(), failure);
         }
     }
+}
 
-    /// The interfaces that the user's words select now, usable or not.
-    fn selected_interfaces(&self, spec: &GroupSpec, routes: &Routes) -> Result<Vec<Chosen>> {
-        Ok(match &spec.interface {
-            Interfaces::One(InterfaceName::Default) => self.by_route(spec.group, routes)?.into_iter().collect(),
-            Interfaces::One(name) => find(name, &self.links).into_iter().collect(),
-            Interfaces::Several(names) => names.iter().filter_map(|name| find(name, &self.links)).collect(),
-            Interfaces::All => self.links.values().map(Chosen::from).collect(),
-        })
+/// Whether the interface of a membership is still the one that it was joined on. An index alone does not say so: the
+/// system can give it to another interface.
+fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &Repair<'_>) -> bool {
+    if active.on.index == 0 {
+        // The system chose, and did not say what.
+        return true;
     }
+    let Some(now) = repair.here.links.get(&active.on.index) else { return false };
+    if now.name == active.on.name {
+        return true;
+    }
+    if repair.changes.can_have_removed(now.index) {
+        return matches!(&request.spec.interface, Interfaces::One(InterfaceName::Address(a)) if now.addresses.contains(a));
+    }
+    // It was renamed.
+    active.on.name.clone_from(&now.name);
+    if let Some(name) = request.names.get_mut(&now.index) {
+        name.clone_from(&now.name);
+    }
+    true
+}
+
+/// The interfaces that the user's words select now, usable or not.
+fn selected_interfaces(request: &JoinRequest, here: &Surroundings) -> Result<Vec<Chosen>> {
+    let find = |name: &InterfaceName| {
+        let on = find(name, &here.links)?;
+        let is_other = matches!(name, InterfaceName::Index(index) if request.names.get(index) != Some(&on.name));
+        (!is_other).then_some(on)
+    };
+    Ok(match &request.spec.interface {
+        Interfaces::One(InterfaceName::Default) => here.by_route(request.spec.group)?.into_iter().collect(),
+        Interfaces::One(name) => find(name).into_iter().collect(),
+        Interfaces::Several(names) => names.iter().filter_map(find).collect(),
+        Interfaces::All => here.links.values().map(Chosen::from).collect(),
+    })
 }
 
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
-    fn check(&mut self, now: &Interface, repair: &mut Repair<'_>, journal: &Journal) {
-        let Repair { before, changes, report, .. } = repair;
+    fn check(&mut self, repair: &mut Repair<'_>, journal: &Journal) {
+        let Repair { before, here, changes, report, .. } = repair;
+        let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
         let before = before.get(&self.on.index);
         let was_ready = before.is_some_and(Interface::ready);

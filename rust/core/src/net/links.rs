@@ -32,10 +32,12 @@ pub struct Interface {
 
 impl Interface {
     /// Why no group can be received on it, or `None` if it is usable.
+    ///
+    /// The loopback interface of Linux has no MULTICAST flag, but groups can be joined on it all the same.
     pub fn unusable_reason(&self) -> Option<&'static str> {
         match self {
             Self { up: false, .. } => Some("it is down"),
-            Self { multicast: false, .. } => Some("it does not support multicast"),
+            Self { multicast: false, loopback: false, .. } => Some("it does not support multicast"),
             _ => None,
         }
     }

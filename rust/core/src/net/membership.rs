@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::slice;
 use std::sync::Arc;
 
 use super::config::GroupSpec;
@@ -34,6 +35,11 @@ pub(super) struct JoinRequest {
     pub(super) spec: GroupSpec,
     /// Names of the interfaces on which the user left it, of several or all.
     pub(super) left: Vec<String>,
+    /// The names of the interfaces that the user gave by index, when it was joined. The system can give an index to
+    /// another interface later.
+    pub(super) names: BTreeMap<u32, String>,
+    /// The last reported failures to join, by the name of the interface.
+    pub(super) failures: BTreeMap<String, String>,
     pub(super) active: Vec<ActiveMembership>,
     /// The user left it completely.
     over: bool,
@@ -46,6 +52,26 @@ struct Place<'a> {
 }
 
 impl JoinRequest {
+    fn new(spec: &GroupSpec, links: &Snapshot) -> Self {
+        let named = match &spec.interface {
+            Interfaces::One(name) => slice::from_ref(name),
+            Interfaces::Several(names) => names,
+            Interfaces::All => &[],
+        };
+        let name_of = |name: &InterfaceName| match name {
+            InterfaceName::Index(index) => links.get(index).map(|interface| (*index, interface.name.clone())),
+            _ => None,
+        };
+        Self {
+            spec: spec.clone(),
+            left: Vec::new(),
+            names: named.iter().filter_map(name_of).collect(),
+            failures: BTreeMap::new(),
+            active: Vec::new(),
+            over: false,
+        }
+    }
+
     /// Whether the place means the whole request: no interface, or the name that it was joined with.
     fn is_meant_by(&self, place: &Place<'_>) -> bool {
         *place.interface == InterfaceName::Default || self.spec.interface == Interfaces::One(place.interface.clone())
@@ -90,6 +116,47 @@ impl JoinRequest {
     }
 }
 
+/// The interfaces and the routes at one moment.
+pub(super) struct Surroundings {
+    pub(super) links: Snapshot,
+    pub(super) routes: Routes,
+}
+
+impl Surroundings {
+    /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
+    fn initial_interfaces(&self, spec: &GroupSpec, skipped: &mut Vec<(String, String)>) -> Result<Vec<Chosen>> {
+        let mut found = Vec::new();
+        let mut consider = |name: String, interface: Option<&Interface>| match interface
+            .map(|interface| (interface, interface.unusable_reason()))
+        {
+            Some((interface, None)) => found.push(Chosen::from(interface)),
+            Some((_, Some(reason))) => skipped.push((name, reason.to_owned())),
+            None => skipped.push((name, "there is no such interface".to_owned())),
+        };
+        match &spec.interface {
+            Interfaces::One(InterfaceName::Default) => {
+                found.push(self.by_route(spec.group)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
+            }
+            Interfaces::One(name) => found.push(find(name, &self.links).map_or_else(|| choose(name), Ok)?),
+            Interfaces::All => {
+                self.links.values().for_each(|interface| consider(interface.name.clone(), Some(interface)))
+            }
+            Interfaces::Several(names) => names.iter().for_each(|name| {
+                let interface = find(name, &self.links).and_then(|on| self.links.get(&on.index));
+                consider(interface.map_or_else(|| name.to_string(), |found| found.name.clone()), interface);
+            }),
+        }
+        Ok(found)
+    }
+
+    /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
+    pub(super) fn by_route(&self, group: IpAddr) -> Result<Option<Chosen>> {
+        let index =
+            self.routes.interface(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
+        Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
+    }
+}
+
 /// All join requests of a receiver.
 #[derive(Debug)]
 pub(super) struct Memberships {
@@ -120,14 +187,16 @@ impl Memberships {
         sockets: &mut SocketSet,
         is_single: impl Fn(&GroupSpec) -> bool,
     ) -> Result<()> {
-        self.links = snapshot()?;
-        let routes = Routes::open();
+        // `self.links` stays as it was at the last repair, so that the next repair sees every change.
+        let here = Surroundings { links: snapshot()?, routes: Routes::open() };
         let before = self.requests.len();
+        let mark = sockets.mark()?;
         for spec in specs {
-            if let Err(e) = self.join_one(spec, &routes, sockets, is_single(spec)) {
+            if let Err(e) = self.join_one(spec, &here, sockets, is_single(spec)) {
                 for request in self.requests.split_off(before) {
                     self.withdraw(&request);
                 }
+                sockets.roll_back(&mark)?;
                 return Err(e);
             }
         }
@@ -149,7 +218,7 @@ impl Memberships {
     fn join_one(
         &mut self,
         spec: &GroupSpec,
-        routes: &Routes,
+        here: &Surroundings,
         sockets: &mut SocketSet,
         bind_to_group: bool,
     ) -> Result<()> {
@@ -157,11 +226,11 @@ impl Memberships {
             watch_routes(sockets)?;
             self.watches_routes = true;
         }
-        let mut request = JoinRequest { spec: spec.clone(), left: Vec::new(), active: Vec::new(), over: false };
+        let mut request = JoinRequest::new(spec, &here.links);
         let mut skipped = Vec::new();
         let mut repeated = None;
         let must_succeed = matches!(spec.interface, Interfaces::One(_));
-        for on in self.initial_interfaces(spec, routes, &mut skipped)? {
+        for on in here.initial_interfaces(spec, &mut skipped)? {
             if self.joined.contains(&(spec.group, on.index)) {
                 repeated = Some(on.phrase());
                 continue;
@@ -181,64 +250,27 @@ impl Memberships {
                 None => no_interface(spec, &skipped),
             });
         }
-        self.report_unusable(&mut request, skipped);
+        self.report_unusable(&mut request, skipped, &here.links);
         self.requests.push(request);
         Ok(())
     }
 
     /// Report the interfaces where a new request is not joined, and those that are down.
-    fn report_unusable(&self, request: &mut JoinRequest, skipped: Vec<(String, String)>) {
+    fn report_unusable(&self, request: &mut JoinRequest, skipped: Vec<(String, String)>, links: &Snapshot) {
         let group = request.spec.group;
         for (name, reason) in skipped {
             // On most hosts the loopback interface does not support multicast, and groups are received without it.
-            let expected = self.links.values().any(|interface| interface.name == name && interface.loopback);
+            let expected = links.values().any(|interface| interface.name == name && interface.loopback);
             let level = if expected { Level::Debug } else { Level::Info };
             self.journal.push(level, format!("{group} is not joined on {name}: {reason}"));
         }
         for active in &mut request.active {
-            if self.links.get(&active.on.index).is_some_and(|on| !on.up) {
+            if links.get(&active.on.index).is_some_and(|on| !on.up) {
                 active.broken = true;
                 let text = format!("{} is down and does not receive {group}", active.on.name);
                 self.journal.push(Level::Warning, text);
             }
         }
-    }
-
-    /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
-    fn initial_interfaces(
-        &self,
-        spec: &GroupSpec,
-        routes: &Routes,
-        skipped: &mut Vec<(String, String)>,
-    ) -> Result<Vec<Chosen>> {
-        let mut found = Vec::new();
-        let mut consider = |name: String, interface: Option<&Interface>| match interface
-            .map(|interface| (interface, interface.unusable_reason()))
-        {
-            Some((interface, None)) => found.push(Chosen::from(interface)),
-            Some((_, Some(reason))) => skipped.push((name, reason.to_owned())),
-            None => skipped.push((name, "there is no such interface".to_owned())),
-        };
-        match &spec.interface {
-            Interfaces::One(InterfaceName::Default) => {
-                found.push(self.by_route(spec.group, routes)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
-            }
-            Interfaces::One(name) => found.push(find(name, &self.links).map_or_else(|| choose(name), Ok)?),
-            Interfaces::All => {
-                self.links.values().for_each(|interface| consider(interface.name.clone(), Some(interface)))
-            }
-            Interfaces::Several(names) => names.iter().for_each(|name| {
-                let interface = find(name, &self.links).and_then(|on| self.links.get(&on.index));
-                consider(interface.map_or_else(|| name.to_string(), |found| found.name.clone()), interface);
-            }),
-        }
-        Ok(found)
-    }
-
-    /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
-    pub(super) fn by_route(&self, group: IpAddr, routes: &Routes) -> Result<Option<Chosen>> {
-        let index = routes.interface(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
-        Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
     }
 
     /// Join a request on an interface.
@@ -277,14 +309,20 @@ impl Memberships {
         // An interface that is gone can still be left by the name that the group was joined with.
         let on = choose(interface);
         let place = Place { interface, index: on.as_ref().map(|on| on.index).ok() };
-        for group in groups {
-            if !self.requests.iter().any(|request| request.spec.group == *group && request.is_at(&place)) {
-                return Err(Error::Invalid(format!("cannot leave {group}{}: not joined", on?.phrase())));
-            }
+        let leaving: HashSet<IpAddr> = groups.iter().copied().collect();
+        let is_leaving = |request: &JoinRequest| leaving.contains(&request.spec.group);
+        let there: HashSet<IpAddr> = self
+            .requests
+            .iter()
+            .filter(|request| is_leaving(request) && request.is_at(&place))
+            .map(|request| request.spec.group)
+            .collect();
+        if let Some(missing) = groups.iter().find(|group| !there.contains(group)) {
+            return Err(Error::Invalid(format!("cannot leave {missing}{}: not joined", on?.phrase())));
         }
         let mut result = Ok(());
         let mut left = Vec::new();
-        for request in self.requests.iter_mut().filter(|request| groups.contains(&request.spec.group)) {
+        for request in self.requests.iter_mut().filter(|request| is_leaving(request)) {
             result = result.and(request.leave(&place, &mut left));
         }
         for pair in &left {

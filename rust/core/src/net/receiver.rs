@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
@@ -18,7 +19,7 @@ use super::fetch::{Fetch, Filled};
 use super::fork::ForkSafeMutex;
 use super::journal::Journal;
 use super::socket_set::{CurrentTable, SocketTable};
-use super::stats::ReceiverStats;
+use super::stats::{Counters, ReceiverStats, SocketFigures};
 use super::wake::Wake;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, check_group};
@@ -28,6 +29,9 @@ use crate::sys;
 /// A caller that never waits, because there is always something to receive, reads the monitor after this many fetches.
 const FETCHES_PER_LOOK: u32 = 256;
 
+/// A caller that polls reads the monitor after this time at the latest, or after the interval of the rejoins.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The longest wait while another thread repairs memberships.
 const REPAIR_TICK: Duration = Duration::from_millis(10);
 
@@ -36,8 +40,11 @@ const REPAIR_TICK: Duration = Duration::from_millis(10);
 /// Any thread can call any method at any time. Only [`Receiver::wait`] blocks.
 ///
 /// Locks, in the order in which a thread takes them: `control` (sockets and memberships; held while they are repaired)
-/// or `fetch` (datagrams; held for a few kernel calls), never both; then the table, the journal, and the rules of a
-/// socket, each held for a few instructions or one kernel call.
+/// or `fetch` (datagrams; held for a few kernel calls), never both; then the table, the groups, the figures, the journal,
+/// and the rules of a socket, each held for a few instructions or one kernel call.
+///
+/// These never wait for `control` or `fetch`, so that a thread can call them while it holds a global lock: `port`,
+/// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats` and `is_closed`.
 pub struct Receiver {
     port: u16,
     strict: bool,
@@ -45,10 +52,24 @@ pub struct Receiver {
     fetch: ForkSafeMutex<Fetch>,
     table: Arc<CurrentTable>,
     journal: Arc<Journal>,
+    counters: Arc<Counters>,
+    recv_buffer_requested: Option<usize>,
+    /// The active memberships after the last change.
+    groups: ForkSafeMutex<Arc<[Membership]>>,
+    /// What the kernel said about the sockets at the last look.
+    figures: ForkSafeMutex<SocketFigures>,
     /// The last kernel call on the only socket took everything.
     drained: AtomicBool,
     /// Fetches since the monitor was last read.
     fetches: AtomicU32,
+    /// The value of `fetches` when the counters were last read.
+    seen_fetches: AtomicU32,
+    /// How many threads wait.
+    waiting: AtomicU32,
+    /// When the monitor was last read, in nanoseconds since `opened`.
+    looked: AtomicU64,
+    look_interval: Duration,
+    opened: Instant,
 }
 
 impl fmt::Debug for Receiver {
@@ -73,15 +94,25 @@ impl Receiver {
         let journal = Arc::new(Journal::new()?);
         let control = Control::open(config, groups, socket, Arc::clone(&journal))?;
         let config = &control.sockets.config;
+        let counters = Arc::<Counters>::default();
         Ok(Self {
             port: config.port,
             strict,
-            fetch: ForkSafeMutex::new(Fetch::new(config.recv_buffer))?,
+            fetch: ForkSafeMutex::new(Fetch::new(Arc::clone(&counters)))?,
+            counters,
+            recv_buffer_requested: config.recv_buffer,
+            groups: ForkSafeMutex::new(control.memberships.iter().cloned().collect())?,
+            figures: ForkSafeMutex::new(SocketFigures::default())?,
+            look_interval: config.rejoin.map_or(LOOK_INTERVAL, |period| period.min(LOOK_INTERVAL)),
             table: control.sockets.current(),
             control: ForkSafeMutex::new(control)?,
             journal,
             drained: AtomicBool::new(true),
             fetches: AtomicU32::new(0),
+            seen_fetches: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            looked: AtomicU64::new(0),
+            opened: Instant::now(),
         })
     }
 
@@ -93,19 +124,33 @@ impl Receiver {
     /// Join more groups: all of them or none.
     pub fn join(&self, groups: &[GroupSpec]) -> Result<()> {
         groups.iter().try_for_each(GroupSpec::check)?;
-        self.open_control()?.join(groups)
+        let mut control = self.open_control()?;
+        let result = control.join(groups);
+        self.publish_groups(&control);
+        result
     }
 
     /// Leave groups on one interface, or everywhere for the default interface. If one of them is not joined there, none
     /// is left.
     pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName) -> Result<()> {
         groups.iter().try_for_each(|group| check_group(*group))?;
-        self.open_control()?.memberships.leave(groups, interface)
+        let mut control = self.open_control()?;
+        let result = control.memberships.leave(groups, interface);
+        self.publish_groups(&control);
+        result
     }
 
-    /// The active memberships.
-    pub fn groups(&self) -> Vec<Membership> {
-        self.control.lock().map_or_else(Vec::new, |control| control.memberships.iter().cloned().collect())
+    /// The active memberships after the last join, leave or repair that was completed.
+    pub fn groups(&self) -> Arc<[Membership]> {
+        self.groups.lock().map_or_else(|| Arc::from([]), |groups| Arc::clone(&groups))
+    }
+
+    fn publish_groups(&self, control: &Control) {
+        let current: Arc<[Membership]> = control.memberships.iter().cloned().collect();
+        // In a forked process that cannot get the lock, nobody can read it either.
+        let last = self.groups.lock().map(|mut groups| mem::replace(&mut *groups, current));
+        // Not under the lock: freeing thousands of memberships takes a while.
+        drop(last);
     }
 
     /// Whether there are events to take.
@@ -119,16 +164,18 @@ impl Receiver {
         self.journal.take_events()
     }
 
-    /// Take up to `max` datagrams of what was received before; `None` if there are none.
+    /// Take up to `max` datagrams of what was received before; `None` if there are none, or if another thread is
+    /// receiving: [`Receiver::take`] waits for that.
     pub fn take_pending(&self, max: usize) -> Result<Option<Batch>> {
-        Ok(self.fetch.lock_or_refuse()?.take_pending(max))
+        Ok(self.fetch.lock_if_free().and_then(|mut fetch| fetch.take_pending(max)))
     }
 
-    /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver. This
-    /// is the fast way to take one datagram at a time.
+    /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver. `None`
+    /// if there is none, or if another thread is receiving: [`Receiver::fetch`] waits for that. This is the fast way to
+    /// take one datagram at a time.
     #[inline]
     pub fn next_pending<T>(&self, use_it: impl FnOnce(DatagramRef<'_>) -> T) -> Result<Option<T>> {
-        Ok(self.fetch.lock_or_refuse()?.next_pending(use_it))
+        Ok(self.fetch.lock_if_free().and_then(|mut fetch| fetch.next_pending(use_it)))
     }
 
     /// Whether a caller that can wait should do so first: there was nothing to receive a moment ago, so that trying
@@ -141,8 +188,9 @@ impl Receiver {
     /// Receive up to `limit` datagrams of what is there now, unless something is left from before. Returns whether there
     /// is something to take.
     pub fn fetch(&self, limit: usize) -> Result<bool> {
+        let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
-        let attention_due = !fetch.has_pending() && self.fill(&mut fetch, limit)?;
+        let attention_due = !fetch.has_pending() && self.fill(&mut fetch, &table, limit, Fetch::fill_for_singles)?;
         let has_pending = fetch.has_pending();
         drop(fetch);
         if attention_due {
@@ -154,9 +202,9 @@ impl Receiver {
     /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them. Returns
     /// how many can be taken.
     pub fn gather(&self, limit: usize) -> Result<usize> {
+        let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
-        let attention_due = fetch.pending() < limit
-            && self.fill_by(&mut fetch, |fetch, table| fetch.extend(table, limit, self.strict))?;
+        let attention_due = fetch.pending() < limit && self.fill(&mut fetch, &table, limit, Fetch::extend)?;
         let pending = fetch.pending();
         drop(fetch);
         if attention_due {
@@ -167,11 +215,12 @@ impl Receiver {
 
     /// Take up to `max` datagrams; `None` if there are none now. Receives as [`Receiver::fetch`] does.
     pub fn take(&self, max: usize, limit: usize) -> Result<Option<Batch>> {
+        let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
         if let Some(batch) = fetch.take_pending(max) {
             return Ok(Some(batch));
         }
-        let attention_due = self.fill(&mut fetch, limit)?;
+        let attention_due = self.fill(&mut fetch, &table, limit, Fetch::fill)?;
         let batch = fetch.take_pending(max);
         drop(fetch);
         if attention_due {
@@ -181,21 +230,18 @@ impl Receiver {
     }
 
     /// Receive. Returns whether the memberships need attention, which the caller gives them without the lock.
-    fn fill(&self, fetch: &mut Fetch, limit: usize) -> Result<bool> {
-        self.fill_by(fetch, |fetch, table| fetch.fill(table, limit, self.strict))
-    }
-
-    fn fill_by(
+    fn fill(
         &self,
         fetch: &mut Fetch,
-        fill: impl FnOnce(&mut Fetch, &SocketTable) -> io::Result<Filled>,
+        table: &SocketTable,
+        limit: usize,
+        how: impl Fn(&mut Fetch, &SocketTable, usize, bool) -> io::Result<Filled>,
     ) -> Result<bool> {
-        let table = self.open_table()?;
-        let filled = fill(fetch, &table);
+        let filled = how(fetch, table, limit, self.strict);
         self.drained.store(matches!(&filled, Ok(filled) if filled.drained), Ordering::Relaxed);
         let fetches = self.fetches.fetch_add(1, Ordering::Relaxed);
         match filled {
-            Ok(filled) => Ok(filled.monitor_ready || fetches >= FETCHES_PER_LOOK),
+            Ok(filled) => Ok(filled.monitor_ready || fetches >= FETCHES_PER_LOOK || self.is_look_due()),
             Err(e) => {
                 // The next fetch looks for the cause.
                 self.fetches.store(FETCHES_PER_LOOK, Ordering::Relaxed);
@@ -204,18 +250,27 @@ impl Receiver {
         }
     }
 
+    fn is_look_due(&self) -> bool {
+        let looked = Duration::from_nanos(self.looked.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(looked) >= self.look_interval
+    }
+
     /// Repair what the network did to the memberships, and rejoin them if that is due. Does nothing if another thread
     /// is at it.
     fn attend(&self) {
         if let Some(mut control) = self.control.lock_if_free() {
             self.fetches.store(0, Ordering::Relaxed);
-            control.attend();
+            // Enough for 584 years.
+            self.looked.store(self.opened.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            if control.attend() {
+                self.publish_groups(&control);
+            }
         }
     }
 
     /// How many datagrams were received and not yet taken.
     pub fn pending(&self) -> usize {
-        self.fetch.lock().map_or(0, |fetch| fetch.pending())
+        self.counters.pending()
     }
 
     /// Sleep until there is something to take, or until the timeout. Returns at once if there is something.
@@ -223,9 +278,14 @@ impl Receiver {
         if self.fetch.lock_or_refuse()?.has_work() {
             return Ok(Wake::Ready);
         }
-        if self.open_table()?.waker.is_inherited() {
-            self.open_control()?.settle_after_fork()?;
-        }
+        self.open_table()?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let wake = self.wait_once(timeout);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        wake
+    }
+
+    fn wait_once(&self, timeout: Option<Duration>) -> Result<Wake> {
         let Some(due) = self.due() else {
             return self.wait_without_monitor(timeout);
         };
@@ -269,20 +329,44 @@ impl Receiver {
         }
     }
 
-    fn cannot_wait(&self, e: std::io::Error) -> Error {
+    fn cannot_wait(&self, e: io::Error) -> Error {
         Error::system(format!("wait on port {}", self.port), e)
     }
 
     /// The counters. After closing they stay as they were.
     pub fn stats(&self) -> Result<ReceiverStats> {
         if self.table.get()?.is_some() {
-            self.attend();
+            self.open_table()?;
+            if !self.is_read() {
+                self.attend();
+                self.seen_fetches.store(self.fetches.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
         }
-        let mut fetch = self.fetch.lock_or_refuse()?;
         if let Some(table) = self.table.get()? {
-            fetch.update_stats(&table, &self.journal)?;
+            let figures = table.figures().map_err(|e| Error::system("read the drop counter", e))?;
+            *self.figures.lock_or_refuse()? = figures;
         }
-        Ok(fetch.stats)
+        let SocketFigures { kernel_drops, recv_buffer, sockets } = *self.figures.lock_or_refuse()?;
+        let counts = self.journal.counts()?;
+        let mut stats = ReceiverStats {
+            kernel_drops,
+            recv_buffer_requested: self.recv_buffer_requested,
+            recv_buffer_actual: recv_buffer,
+            sockets,
+            rejoins: counts.rejoins,
+            interface_events: counts.interface_events,
+            outage: counts.outage(),
+            ..ReceiverStats::default()
+        };
+        self.counters.write(&mut stats);
+        Ok(stats)
+    }
+
+    /// Whether a thread waits, or has received since the counters were last read. Such a thread reads the monitor too,
+    /// and reading the counters does not have to take the time for a repair.
+    fn is_read(&self) -> bool {
+        let fetches = self.fetches.load(Ordering::Relaxed);
+        self.waiting.load(Ordering::Relaxed) > 0 || self.seen_fetches.swap(fetches, Ordering::Relaxed) != fetches
     }
 
     /// Call `use_it` with the first socket, for operations that this crate does not offer.
@@ -295,6 +379,10 @@ impl Receiver {
     /// A descriptor that is ready when [`Receiver::fetch`] has something to do, for any number of sockets. It stays the
     /// same until the receiver is closed. `None` if the system has no such thing.
     pub fn descriptor(&self) -> Result<Option<i64>> {
+        // Repairs keep the set: only its first use waits for the lock.
+        if let Some(set) = &self.open_table()?.set {
+            return Ok(set.descriptor());
+        }
         Ok(self.open_control()?.sockets.gather()?.descriptor())
     }
 
@@ -302,8 +390,8 @@ impl Receiver {
     /// this crate. What was received and not taken is lost.
     pub fn detach(&self) -> Result<Socket> {
         let duplicate = {
-            let coalesce = self.open_control()?.sockets.config.coalesce;
             let table = self.open_table()?;
+            let coalesce = self.open_control()?.sockets.config.coalesce;
             let [socket] = table.sockets.as_slice() else {
                 return Err(Error::Invalid(format!(
                     "cannot detach a receiver with {} sockets: its groups must fit on one socket",
@@ -326,13 +414,16 @@ impl Receiver {
     pub fn close(&self) {
         let Some(table) = self.table.close() else { return };
         table.waker.wake();
+        // Figures that cannot be read any more keep their last values.
+        if let (Ok(last), Some(mut figures)) = (table.figures(), self.figures.lock()) {
+            *figures = last;
+        }
         if let Some(mut fetch) = self.fetch.lock() {
-            // A counter that cannot be read any more keeps its last value.
-            let _ = fetch.update_stats(&table, &self.journal);
             fetch.clear();
         }
         if let Some(mut control) = self.control.lock() {
             control.clear();
+            self.publish_groups(&control);
         }
     }
 
@@ -341,8 +432,21 @@ impl Receiver {
         self.table.get().map_or(true, |table| table.is_none())
     }
 
+    /// The current table. A forked process first replaces what it must not share with its parent, so the caller must not
+    /// hold a lock.
     fn open_table(&self) -> Result<Arc<SocketTable>> {
-        self.table.get()?.ok_or_else(|| self.closed())
+        let table = self.table.get()?.ok_or_else(|| self.closed())?;
+        if !table.waker.is_inherited() {
+            return Ok(table);
+        }
+        let mut control = self.open_control()?;
+        // Another thread of this process can have done it in the meantime.
+        if control.sockets.table()?.waker.is_inherited() {
+            // The threads that waited are in the parent.
+            self.waiting.store(0, Ordering::Relaxed);
+            control.settle_after_fork()?;
+        }
+        Ok(Arc::clone(control.sockets.table()?))
     }
 
     fn open_control(&self) -> Result<MutexGuard<'_, Control>> {

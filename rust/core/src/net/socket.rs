@@ -49,6 +49,8 @@ pub(super) struct Rules {
     /// The group and the interface of every datagram, if there can be only one. The kernel then does not have to report
     /// them, which saves about 50 ns a datagram.
     sole: Option<(IpAddr, u32)>,
+    /// What `sole` was before the kernel had to report them. Datagrams that were queued then have no interface.
+    was_sole: Option<(IpAddr, u32)>,
 }
 
 impl Rules {
@@ -59,6 +61,12 @@ impl Rules {
         if let Some((group, interface)) = self.sole {
             (told.destination, told.interface) = (Some(group), interface);
             return true;
+        }
+        if told.interface == 0 {
+            if let Some((group, interface)) = self.was_sole {
+                (told.destination, told.interface) = (Some(group), interface);
+                return true;
+            }
         }
         let sender = arrival.sender.ip();
         !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender))
@@ -107,7 +115,9 @@ impl GroupSocket {
         }
         let is_bound = local.port() != 0;
         let bound = if is_bound { local.ip() } else { address };
-        let adopted = Self::configured(config, socket, bound, zone)?;
+        let drops = sys::kernel_drops(&socket).map_err(failed)?.map_or_else(DropTotal::default, DropTotal::starting_at);
+        let mut adopted = Self::configured(config, socket, bound, zone)?;
+        adopted.drops = ForkSafeMutex::new(drops)?;
         if !is_bound {
             adopted.bind(config, zone)?;
         }
@@ -198,6 +208,20 @@ impl GroupSocket {
         self.domain == domain_of(membership.group)
             && (self.bound.is_unspecified() || self.bound == membership.group)
             && self.zone.is_none_or(|zone| zone == membership.interface)
+    }
+
+    /// Whether the kernel could not keep this membership apart from one that the socket has. Linux finds the sources of
+    /// an IPv6 group by the group alone, whatever the interface.
+    pub(super) fn conflicts_with(&self, membership: &Membership) -> io::Result<bool> {
+        Ok(membership.group.is_ipv6() && !self.rules()?.filter.of_group(membership.group).is_empty())
+    }
+
+    /// Whether this membership and all others of its group on this socket have the same sources: then it does not
+    /// matter which of them the kernel finds.
+    pub(super) fn has_same_sources(&self, membership: &Membership) -> io::Result<bool> {
+        let rules = self.rules()?;
+        let mut others = rules.filter.of_group(membership.group).iter();
+        Ok(others.all(|other| other.sources == membership.sources))
     }
 
     /// Whether it refused one more group since a group was last left.
@@ -298,7 +322,8 @@ impl GroupSocket {
         if !self.reports_destination.load(Ordering::Relaxed) {
             sys::tell_destination(&self.socket, self.domain)?;
             self.reports_destination.store(true, Ordering::Relaxed);
-            self.rules()?.sole = None;
+            let mut rules = self.rules()?;
+            rules.was_sole = rules.sole.take();
         }
         Ok(())
     }

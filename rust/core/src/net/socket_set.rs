@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
 use super::socket::{GroupSocket, wildcard};
+use super::stats::SocketFigures;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::filter::{Membership, Sources};
@@ -29,17 +30,16 @@ pub(super) struct SocketTable {
 }
 
 impl SocketTable {
-    /// The datagrams that the kernel dropped, if the system counts them, and the smallest receive buffer in bytes.
-    pub(super) fn count(&self) -> io::Result<(Option<u64>, usize)> {
-        let mut drops = None;
-        let mut buffer = usize::MAX;
+    /// Ask the kernel about the sockets.
+    pub(super) fn figures(&self) -> io::Result<SocketFigures> {
+        let mut figures = SocketFigures { sockets: self.sockets.len(), recv_buffer: usize::MAX, kernel_drops: None };
         for socket in &self.sockets {
             if let Some(count) = socket.kernel_drops()? {
-                drops = Some(drops.unwrap_or(0) + count);
+                figures.kernel_drops = Some(figures.kernel_drops.unwrap_or(0) + count);
             }
-            buffer = buffer.min(socket.buffer()?);
+            figures.recv_buffer = figures.recv_buffer.min(socket.buffer()?);
         }
-        Ok((drops, buffer))
+        Ok(figures)
     }
 }
 
@@ -67,6 +67,13 @@ impl CurrentTable {
         }
         Ok(is_open)
     }
+}
+
+/// The sockets at one moment, to return to.
+pub(super) struct Mark {
+    sockets: usize,
+    has_set: bool,
+    holders: usize,
 }
 
 /// Opens sockets and keeps the current table up to date.
@@ -184,8 +191,18 @@ impl SocketSet {
         bind_to_group: bool,
     ) -> Result<Arc<GroupSocket>> {
         let mut full: Vec<(Arc<GroupSocket>, io::Error)> = Vec::new();
+        let may_open = self.config.share && self.config.bind.is_none();
+        let receives_all = sys::HEARS_ALL && !self.config.strict;
+        let mut conflict = false;
         let candidates = self.table()?.sockets.iter().chain(&self.holders);
         for socket in candidates.filter(|socket| socket.accepts(membership) && !socket.is_full()) {
+            if socket.conflicts_with(membership).map_err(|e| Error::system(what, e))? {
+                let same = socket.has_same_sources(membership).map_err(|e| Error::system(what, e))?;
+                if may_open || receives_all || !same {
+                    conflict = true;
+                    continue;
+                }
+            }
             match socket.join(membership) {
                 Ok(()) => return Ok(Arc::clone(socket)),
                 Err(e) if is_full(&e) => full.push((Arc::clone(socket), e)),
@@ -197,17 +214,21 @@ impl SocketSet {
             }
         }
         let config = &self.config;
-        let receives_all = sys::HEARS_ALL && !config.strict;
-        let socket = if receives_all && !full.is_empty() {
+        let socket = if receives_all && (conflict || !full.is_empty()) {
             let holder = GroupSocket::open_holder(membership.group)?;
             holder.join(membership).map_err(|e| cannot_join(what, e, membership))?;
             let holder = Arc::new(holder);
             self.holders.push(Arc::clone(&holder));
             holder
         } else {
-            let may_open = config.share && config.bind.is_none();
             if !may_open && !full.is_empty() {
                 return Err(cannot_join(what, full.swap_remove(0).1, membership));
+            }
+            if !may_open && conflict {
+                return Err(Error::Invalid(format!(
+                    "cannot {what}: this socket has the group on another interface for other sources (open the receiver \
+                     with share=True and without bind, so that it can use several sockets)"
+                )));
             }
             let to_group = bind_to_group && sys::BINDS_TO_GROUP && config.strict && config.share;
             let address = if to_group { membership.group } else { wildcard(membership.group) };
@@ -218,6 +239,28 @@ impl SocketSet {
         // Only now is it certain that the sockets were full, and not that the group has too many sources.
         full.iter().for_each(|(socket, _)| socket.set_full(true));
         Ok(socket)
+    }
+
+    /// Remember which sockets there are.
+    pub(super) fn mark(&self) -> Result<Mark> {
+        let table = self.table()?;
+        Ok(Mark { sockets: table.sockets.len(), has_set: table.set.is_some(), holders: self.holders.len() })
+    }
+
+    /// Close the sockets that were opened after the mark.
+    pub(super) fn roll_back(&mut self, mark: &Mark) -> Result<()> {
+        self.holders.truncate(mark.holders);
+        let old = Arc::clone(self.table()?);
+        if old.sockets.len() == mark.sockets {
+            return Ok(());
+        }
+        self.publish(SocketTable {
+            sockets: old.sockets[..mark.sockets].to_vec(),
+            // The system removes a closed socket from the set.
+            set: old.set.clone().filter(|_| mark.has_set),
+            monitor: Arc::clone(&old.monitor),
+            waker: Arc::clone(&old.waker),
+        })
     }
 
     /// Release all sockets. Readers and waiters keep theirs until they return.

@@ -1,5 +1,6 @@
 //! The counters of receivers, senders and rings.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What became of the datagrams that reached a receiver.
@@ -49,6 +50,65 @@ pub struct RingStats {
     pub high_water: usize,
 }
 
+/// What one reader at a time counts, and everybody reads without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    received: AtomicU64,
+    bytes_received: AtomicU64,
+    truncated: AtomicU64,
+    filtered: AtomicU64,
+    /// Datagrams that were received and not yet taken.
+    pending: AtomicUsize,
+}
+
+/// What one kernel call brought.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Received {
+    pub(super) received: u64,
+    pub(super) bytes: u64,
+    pub(super) truncated: u64,
+    pub(super) filtered: u64,
+}
+
+impl Counters {
+    /// Add what one kernel call brought. Only one thread at a time may call this.
+    pub(super) fn add(&self, new: &Received) {
+        // Cheaper than an atomic addition, which would lock the bus.
+        let add = |counter: &AtomicU64, more| counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        add(&self.received, new.received);
+        add(&self.bytes_received, new.bytes);
+        add(&self.truncated, new.truncated);
+        add(&self.filtered, new.filtered);
+    }
+
+    /// Say how many datagrams were received and not yet taken.
+    #[inline]
+    pub(super) fn set_pending(&self, pending: usize) {
+        self.pending.store(pending, Ordering::Relaxed);
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Write the counters into `stats`.
+    pub(super) fn write(&self, stats: &mut ReceiverStats) {
+        stats.received = self.received.load(Ordering::Relaxed);
+        stats.bytes_received = self.bytes_received.load(Ordering::Relaxed);
+        stats.truncated = self.truncated.load(Ordering::Relaxed);
+        stats.filtered = self.filtered.load(Ordering::Relaxed);
+    }
+}
+
+/// What the kernel says about the sockets of a receiver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SocketFigures {
+    pub(super) kernel_drops: Option<u64>,
+    /// In bytes, of the smallest socket.
+    pub(super) recv_buffer: usize,
+    pub(super) sockets: usize,
+}
+
 /// How often memberships changed, and how long groups were not received.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MembershipCounts {
@@ -79,7 +139,8 @@ impl MembershipCounts {
     }
 }
 
-/// The running total of a 32-bit drop counter of the kernel.
+/// The running total of a 32-bit drop counter of the kernel. It is right if fewer than 2^32 datagrams are dropped between
+/// two calls of [`DropTotal::update`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DropTotal {
     last: u32,
@@ -87,6 +148,11 @@ pub(super) struct DropTotal {
 }
 
 impl DropTotal {
+    /// Count what is dropped from now on; the counter has this value.
+    pub(super) fn starting_at(now: u32) -> Self {
+        Self { last: now, total: 0 }
+    }
+
     /// Add what the counter gained since the last call, and return the total.
     pub(super) fn update(&mut self, now: u32) -> u64 {
         self.total += u64::from(now.wrapping_sub(self.last));
@@ -104,6 +170,13 @@ mod tests {
         let mut total = DropTotal::default();
         assert_eq!(total.update(u32::MAX), u64::from(u32::MAX));
         assert_eq!(total.update(4), u64::from(u32::MAX) + 5);
+    }
+
+    #[test]
+    fn drop_total_of_an_adopted_socket_counts_later_drops_only() {
+        let mut total = DropTotal::starting_at(u32::MAX - 1);
+        assert_eq!(total.update(u32::MAX - 1), 0);
+        assert_eq!(total.update(3), 5);
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Filter {
         self.groups.get(&group).is_some_and(|joined| joined.iter().any(|m| m.interface == interface))
     }
 
+    /// The memberships of this group.
+    pub fn of_group(&self, group: IpAddr) -> &[Membership] {
+        self.groups.get(&group).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether to deliver a datagram to `destination` that arrived on `interface` (0 if unknown).
     #[inline]
     pub fn admit(&mut self, destination: IpAddr, interface: u32, sender: IpAddr) -> bool {

@@ -145,6 +145,7 @@ lint-python: build $(LINT)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
 	$(BIN)/pyright
+	$(BIN)/python -m scripts.docs.check_types
 
 .PHONY: lint-rust
 lint-rust: $(CREATED)

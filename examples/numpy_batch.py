@@ -21,7 +21,7 @@ def decode(batch: multicast.Batch) -> NDArray[np.void]:
     offsets, lengths = np.asarray(batch.offsets), np.asarray(batch.lengths)
     starts = offsets[lengths == RECORD.itemsize]
     # Datagrams are not adjacent in the buffer, so gather their bytes, one row each.
-    rows = np.asarray(batch.data)[starts[:, np.newaxis] + np.arange(RECORD.itemsize)]
+    rows: NDArray[np.uint8] = np.asarray(batch.data)[starts[:, np.newaxis] + np.arange(RECORD.itemsize)]
     records: NDArray[np.void] = rows.view(RECORD)[:, 0]
     return records
 

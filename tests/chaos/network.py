@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from tests.chaos import packets
@@ -201,7 +201,7 @@ class Network:
 
 
 @contextlib.contextmanager
-def running(label: str = "chaos") -> Iterator[Network]:
+def running(label: str = "chaos") -> Generator[Network, None, None]:
     """Provide a network without interfaces, and remove everything at the end."""
     far = SpareMachine(label, 0)
     # Sources need no route back, and addresses need no check for duplicates.

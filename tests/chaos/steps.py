@@ -22,7 +22,7 @@ class Step:
     """An action of the driver with its arguments."""
 
     action: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
         return f"{self.action}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
@@ -216,7 +216,7 @@ class Chooser:
             return []
         groups = [one.group for ledger in model.ledgers.values() for one in ledger.memberships.values()]
         groups += [self.new_group(dice.choice(self.versions), specific=False)]
-        targets = []
+        targets: list[list[str]] = []
         for ledger in model.ledgers.values():
             for group in dice.sample(groups, min(len(groups), 5)):
                 source = dice.choice(SOURCES[version(group)])
@@ -227,7 +227,7 @@ class Chooser:
 
     def fault(self, model: Model) -> list[Step]:
         """Disturb an interface, or end its disturbance, once or several times in a row."""
-        steps = []
+        steps: list[Step] = []
         for _ in range(self.dice.choice([1, 1, 2, 4])):
             name = self.dice.choice(list(model.interfaces))
             steps.append(self.one_fault(model, name))

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from tests.support.programs import Program, environment
 
@@ -24,7 +25,8 @@ def run(
     }
     if "input" in settings:
         del settings["stdin"]
-    return subprocess.run(
+    run = cast("Callable[..., subprocess.CompletedProcess[bytes]]", subprocess.run)
+    return run(
         [*map(os.fsencode, MULTICAST), *map(os.fsencode, words)],
         env=environment(**(env or {})),
         check=False,

@@ -119,7 +119,7 @@ def test_say_standard_input_arrives_unchanged(
         said = run("SAY", *at, "--group", GROUP, *how, input=payload, env={"MULTICAST_BUFFER_SIZE": "65507"})
         assert (said.returncode, said.stderr) == (0, b"")
         run("SAY", *at, "--group", GROUP, "-m", "the end")
-        pieces = []
+        pieces: list[bytes] = []
         while (piece := ear.recv(timeout=10).data) != b"the end":
             pieces.append(piece)
         assert b"".join(pieces) == payload

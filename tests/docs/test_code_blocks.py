@@ -105,7 +105,7 @@ def test_blocks_work_together(name: str, hosts: list[Host]) -> None:
     pair = PAIRS[name]
     expected = OUTPUTS.get(name)
     with contextlib.ExitStack() as stack:
-        waiting = []
+        waiting: list[tuple[Block, Program]] = []
         for block in pair[:-1]:
             program = stack.enter_context(start(block, hosts[0]))
             program.until_bound()

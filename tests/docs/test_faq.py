@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,7 @@ def say(text: bytes, port: int) -> None:
 
 
 @contextlib.contextmanager
-def listening(port: int = PORT) -> Iterator[socket.socket]:
+def listening(port: int = PORT) -> Generator[socket.socket, None, None]:
     """Open a plain socket of the standard library that has joined the group."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind((GROUP, port))

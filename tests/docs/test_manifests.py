@@ -1,6 +1,6 @@
 """Test that the container files in the documentation are valid and start the program with valid arguments."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with myst-parser; its stubs would be one package more
@@ -18,13 +18,14 @@ def of(language: str) -> list[Block]:
     return found
 
 
-def commands(data: Any) -> list[list[str]]:
+def commands(data: object) -> list[list[str]]:
     """Return every command line in ``data`` that a container would start."""
     if isinstance(data, dict):
-        own = [data[key] for key in ("command", "args") if key in data]
-        return own + [found for value in data.values() for found in commands(value)]
+        known = cast("dict[str, Any]", data)
+        own = [known[key] for key in ("command", "args") if key in known]
+        return own + [found for value in known.values() for found in commands(value)]
     if isinstance(data, list):
-        return [found for value in data for found in commands(value)]
+        return [found for value in cast("list[object]", data) for found in commands(value)]
     return []
 
 

@@ -57,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_link_is_dead(site: Path) -> None:
     pages = {path: Page(path) for path in site.rglob("*.html")}
     assert len(pages) > 20
-    dead = []
+    dead: list[str] = []
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from multicast import Sender
@@ -19,7 +19,7 @@ PATIENCE = 10.0
 class Keeping(socketserver.BaseRequestHandler):
     """Put each request into the queue ``kept`` of its server."""
 
-    server: "KeepingServer"
+    server: "KeepingServer"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def handle(self) -> None:
         self.server.kept.put((self.request, self.client_address))
@@ -38,7 +38,7 @@ class KeepingServer(McastServer):
 
 
 @contextlib.contextmanager
-def serving(server: McastServer, poll_interval: float = 0.02) -> Iterator[threading.Thread]:
+def serving(server: McastServer, poll_interval: float = 0.02) -> Generator[threading.Thread, None, None]:
     """Run ``server`` in a thread that has ended when the block ends."""
     thread = threading.Thread(target=server.serve_forever, args=(poll_interval,))
     thread.start()

@@ -167,7 +167,10 @@ def test_recv_replaced_hearstep_returning_nothing_is_a_failure(
     caplog: pytest.LogCaptureFixture,
     nothing: str | None,
 ) -> None:
-    monkeypatch.setattr(ear, "_hearstep", lambda *_: nothing)
+    def hear_nothing(*_: object) -> str | None:
+        return nothing
+
+    monkeypatch.setattr(ear, "_hearstep", hear_nothing)
     with caplog.at_level(logging.DEBUG, "multicast"):
         assert ear(group=GROUP, is_std=True) == (False, None)
     assert steps(caplog) == [("INFO", "RECV"), ("DEBUG", "Nothing Received.")]
@@ -177,7 +180,11 @@ def test_recv_defaults_are_the_constants_of_the_package(
     ear: recv.McastRECV, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(ear, "_hearstep", lambda *where: asked.append(where))
+
+    def record(*where: object) -> None:
+        asked.append(where)
+
+    monkeypatch.setattr(ear, "_hearstep", record)
     ear()
     assert asked == [(["224.0.0.1"], 59595, None, None)]
 

@@ -2,8 +2,9 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +24,8 @@ class Machine:
     def run(self, *argv: str, timeout: float = 20.0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run ``argv`` on this machine, wait until it ends, and return its output. ``timeout`` is in seconds."""
         settings: dict[str, Any] = {"capture_output": True, "text": True, **options}
-        return subprocess.run(self.command(*argv), check=False, timeout=timeout, **settings)
+        run = cast("Callable[..., subprocess.CompletedProcess[str]]", subprocess.run)
+        return run(self.command(*argv), check=False, timeout=timeout, **settings)
 
     def popen(self, *argv: str, **options: Any) -> "subprocess.Popen[str]":
         """Start ``argv`` on this machine with its output in pipes, as text. The caller waits for it."""

@@ -53,7 +53,7 @@ def _descriptors() -> frozenset[tuple[int, str]]:
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         return frozenset()
-    found = set()
+    found: set[tuple[int, str]] = set()
     for entry in folder.iterdir():
         # The listing includes the descriptor that read it, which is closed by now.
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def _native_threads() -> frozenset[str]:
     folder = Path("/proc/self/task")
     if not folder.is_dir():
         return frozenset()
-    found = set()
+    found: set[str] = set()
     for task in folder.iterdir():
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError):

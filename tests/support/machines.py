@@ -6,7 +6,7 @@ None of them has the MULTICAST flag or a route for IPv6 groups on its loopback i
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ _NUMBERS = itertools.count()
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Machine]:
+def running(kind: str) -> Generator[Machine, None, None]:
     """Provide a machine of this kind for the block."""
     if kind == ORDINARY:
         yield hosts.available()[0]
@@ -60,7 +60,7 @@ def running(kind: str) -> Iterator[Machine]:
 
 
 @contextmanager
-def _namespace(name: str) -> Iterator[None]:
+def _namespace(name: str) -> Generator[None, None, None]:
     _sh(f"ip netns add {name}; ip -n {name} link set lo up")
     try:
         yield

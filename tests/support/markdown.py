@@ -24,7 +24,7 @@ class Block:
     line: int
     language: str
     code: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict[str, str])
 
     def __str__(self) -> str:
         return f"{os.fspath(self.path.relative_to(ROOT))}:{self.options.get('name', self.line)}"
@@ -44,10 +44,10 @@ def runnable_blocks(path: Path) -> list[Block]:
 def blocks(path: Path) -> list[Block]:
     """Return all fenced blocks of document ``path``, in order."""
     text = path.read_text(encoding="utf-8")
-    found = []
+    found: list[Block] = []
     for match in _FENCE.finditer(text):
         language, *words = match["info"].split()
-        options = dict(word.partition("=")[::2] for word in words)
+        options = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         line = text.count("\n", 0, match.start()) + 1
         found.append(Block(path, line, language, textwrap.dedent(match["code"]), options))
     return found

@@ -70,7 +70,7 @@ def _bound_ports(pid: int) -> set[int]:
     except OSError:
         # The process has just ended, or the kernel has no IPv6. The caller tries again until its timeout.
         return set()
-    ports = set()
+    ports: set[int] = set()
     for line in (line for table in tables for line in table.splitlines()[1:]):
         fields = line.split()
         port = int(fields[1].rpartition(":")[2], 16)

@@ -62,7 +62,7 @@ def test_show_failed_write_raises_same_class_with_message(
 ) -> None:
     class Failing(io.StringIO):
         def flush(self) -> None:
-            raise kind({BrokenPipeError: 32, PermissionError: 13}[kind], "the reason")
+            raise kind(32 if kind is BrokenPipeError else 13, "the reason")
 
     monkeypatch.setattr(sys, "stdout", Failing())
     with pytest.raises(kind, match="cannot write standard output: the reason"):

@@ -131,6 +131,6 @@ def test_datagram_repr_of_long_payload_shows_64_bytes() -> None:
         ("truncated", 1, TypeError),
     ],
 )
-def test_datagram_wrong_type_or_range_raises(field: str, wrong: object, error: type[Exception]) -> None:
+def test_datagram_wrong_type_or_range_raises(field: str, wrong: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         Datagram(**(FIELDS | {field: wrong}))

@@ -73,7 +73,7 @@ def imports(source: str, package: str, *, at_run_time: bool = False) -> set[str]
 
 def modules_among(names: set[str]) -> set[str]:
     """Return the package's modules that imported ``names`` stand for; a value counts as the module it is in."""
-    found = set()
+    found: set[str] = set()
     for name in names:
         head, _, rest = name.partition(".")
         if head != "multicast":

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ GROUP = "239.1.2.3"
 
 
 @contextlib.contextmanager
-def no_descriptors_left() -> Iterator[None]:
+def no_descriptors_left() -> Generator[None, None, None]:
     """Allow no new descriptor: code that opens a socket before it checks its arguments gets EMFILE."""
     resource = pytest.importorskip(
         "resource", reason="needs a limit on descriptors, which Windows does not have"
@@ -33,7 +33,9 @@ def no_descriptors_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-REFUSED_BY_BOTH = [
+Arguments = tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]
+
+REFUSED_BY_BOTH: list[Arguments] = [
     (
         ("10.0.0.1", 5000),
         {},
@@ -130,7 +132,7 @@ REFUSED_BY_BOTH = [
     ((f"{GROUP}%eth0:5000",), {}, ValueError, "as in '239.1.2.3:5000%eth0'"),
 ]
 
-REFUSED_BY_RECEIVER = [
+REFUSED_BY_RECEIVER: list[Arguments] = [
     ((), {}, TypeError, "group"),
     (([], 5000), {}, ValueError, "group must name at least one group unless bind is given, got none"),
     ((None, 5000), {}, TypeError, "group must be an endpoint or several of them, got NoneType"),
@@ -209,7 +211,7 @@ REFUSED_BY_RECEIVER = [
     ((GROUP, 5000), {"ring_policy": 5}, ValueError, "'drop-newest' or 'block', got 5"),
 ]
 
-REFUSED_BY_SENDER = [
+REFUSED_BY_SENDER: list[Arguments] = [
     ((), {}, TypeError, "group"),
     (([GROUP], 5000), {}, TypeError, "got list"),
     (("239.1.2.0/30", 5000), {}, ValueError, "stands for several groups; a sender sends to one"),
@@ -414,8 +416,9 @@ class TestOpen:
         part: str,
     ) -> None:
         before = rx.groups, rx.stats()
+        arguments: dict[str, Any] = {"interface": loopback if group == GROUP else None, **options}
         with pytest.raises(error) as caught:
-            rx.join(group, **({"interface": loopback if group == GROUP else None} | options))
+            rx.join(group, **arguments)
         assert part in str(caught.value)
         assert (rx.groups, rx.stats()) == before
 

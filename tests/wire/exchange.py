@@ -1,7 +1,7 @@
 """Helpers of the wire tests: links to send over, and every way to send and to receive. No tests."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Link:
     @contextmanager
     def pair(
         self, tx_options: dict[str, Any] | None = None, **rx_options: Any
-    ) -> Iterator[tuple[Sender, Receiver]]:
+    ) -> Generator[tuple[Sender, Receiver], None, None]:
         """Open a sender and a receiver of the group on a free port."""
         with self.receiver(**rx_options) as rx, self.sender(rx.port, **(tx_options or {})) as tx:
             yield tx, rx

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _CLONE_NEWNET = 0x4000_0000
 
 
 @contextmanager
-def on(host: Machine) -> Iterator[None]:
+def on(host: Machine) -> Generator[None, None, None]:
     """Move this thread to ``host`` for the block: a socket opened in it stays on that host (setns(2)).
 
     Calls that look up interfaces by name or index, such as joining, must also run in the block.

@@ -168,7 +168,7 @@ class TestDetach:
             with socket.socket(fileno=rx.detach()) as plain:
                 plain.settimeout(PATIENCE)
                 tx.send(b"after")
-                lengths = set()
+                lengths: set[int] = set()
                 while (data := plain.recv(70_000)) != b"after":
                     lengths.add(len(data))
                 # Dropped or split, but never delivered as one datagram.

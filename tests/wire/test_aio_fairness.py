@@ -80,7 +80,7 @@ async def lateness(steps: Callable[[], int], busy: Awaitable[None]) -> list[floa
     the time of the timer, and to the average time of the steps done: on an idle machine, all three are the same.
     """
     task = asyncio.ensure_future(busy)
-    waits = []
+    waits: list[list[float]] = []
     end = monotonic() + SECONDS - 0.2
     while monotonic() < end:
         before = monotonic(), thread_time(), steps()

@@ -37,7 +37,7 @@ def numbered(count: int, start: int = 0) -> list[bytes]:
 
 
 async def by_iteration(rx: aio.Receiver, count: int) -> list[Datagram]:
-    found = []
+    found: list[Datagram] = []
     async for msg in rx:
         found.append(msg)
         if len(found) == count:
@@ -300,7 +300,7 @@ def test_aio_receiver_waiting_tasks_are_served_in_turn(run: Run) -> None:
 
         async with rx:
             with tx:
-                tasks = []
+                tasks: list[asyncio.Future[None]] = []
                 for number in range(10):
                     tasks.append(asyncio.ensure_future(take(number)))
                     await loops.turns()
@@ -388,7 +388,7 @@ def test_aio_receiver_close_discards_pending_datagrams() -> None:
 def test_aio_receiver_closed_in_its_loop_ends_the_loop() -> None:
     async def main() -> None:
         tx, rx = pair()
-        found = []
+        found: list[bytes] = []
 
         async def take() -> None:
             async for msg in rx:

@@ -186,8 +186,8 @@ def test_aio_sender_close_wakes_waiting_tasks(run: Run, slow_link: Link) -> None
             tasks = [asyncio.ensure_future(tx.send_many(numbered(1000, 1000))) for _ in range(3)]
             await asyncio.sleep(0.02)
             assert not any(task.done() for task in tasks)
+            thread = threading.Thread(target=tx.close)
             if close_elsewhere:
-                thread = threading.Thread(target=tx.close)
                 thread.start()
             else:
                 tx.close()

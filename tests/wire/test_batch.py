@@ -4,8 +4,9 @@ import gc
 import pickle
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ class TestMemory:
     """Test that views keep their contents while the receiver goes on, closes, or is gone."""
 
     @contextmanager
-    def flowing(self) -> Iterator[tuple[Sender, Receiver]]:
+    def flowing(self) -> Generator[tuple[Sender, Receiver], None, None]:
         with LOOPBACK.pair() as (tx, rx):
             yield tx, rx
 
@@ -245,7 +246,7 @@ class TestMemory:
 
     def test_memory_of_view_alone_is_kept(self) -> None:
         with self.flowing() as (tx, rx):
-            views = []
+            views: list[tuple[memoryview, Any, memoryview, int]] = []
             for number in range(10):
                 tx.send_many([bytes([number]) * 500] * 20)
                 batch = exactly(rx, 20)
@@ -258,7 +259,7 @@ class TestMemory:
 
     def test_memory_of_slice_alone_is_kept(self) -> None:
         with self.flowing() as (tx, rx):
-            parts = []
+            parts: list[Any] = []
             for number in range(10):
                 tx.send_many([bytes([number])] * 20)
                 parts.append(exactly(rx, 20)[5:6])
@@ -286,7 +287,7 @@ class TestMemory:
 
     def test_memory_not_held_is_reused(self) -> None:
         with self.flowing() as (tx, rx):
-            places = set()
+            places: set[int] = set()
             for _ in range(200):
                 tx.send_many(PAYLOADS)
                 places.add(np.asarray(exactly(rx, len(PAYLOADS)).data).ctypes.data)

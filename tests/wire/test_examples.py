@@ -184,7 +184,7 @@ def test_gap_detector_example_timeout_ends_it(group_port: str) -> None:
 
 def docstring_commands() -> list[tuple[str, str]]:
     """Return every command line in the docstrings of the examples, with the name of the example."""
-    found = []
+    found: list[tuple[str, str]] = []
     for path in sorted(EXAMPLES.glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         own = [line.strip() for line in text.splitlines() if line.startswith("    python3 ")]

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from multicast._core import Datagram
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
@@ -158,7 +159,7 @@ def test_receiver_not_strict_receives_any_group_once(joined: int) -> None:
 @pytest.mark.private_net
 def test_receiver_both_ip_versions_are_received() -> None:
     with Receiver(["239.9.8.7%lo", "ff15::9:8:7%lo"], 0) as rx:
-        heard = []
+        heard: list[Datagram] = []
         for group in ("239.9.8.7", "ff15::9:8:7"):
             with Sender(group, rx.port, interface="lo") as tx:
                 tx.send(group.encode())

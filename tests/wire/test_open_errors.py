@@ -11,7 +11,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ OPENS: dict[str, Callable[[], Any]] = {
 
 
 @contextlib.contextmanager
-def only_descriptors(count: int) -> Iterator[None]:
+def only_descriptors(count: int) -> Generator[None, None, None]:
     """Let this process open ``count`` more descriptors and no further one."""
     resource = pytest.importorskip(
         "resource", reason="needs a limit on descriptors, which Windows does not have"

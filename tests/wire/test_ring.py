@@ -205,7 +205,7 @@ def test_ring_datagram_wakes_an_event_loop() -> None:
                 tx.send(b"first")
                 assert (await first).data == b"first"
                 tx.send_many(numbered(3000))
-                heard = []
+                heard: list[bytes] = []
                 async for msg in rx:
                     heard.append(msg.data)
                     if len(heard) == 3000:
@@ -318,7 +318,7 @@ def test_ring_counters_without_ring_are_zero() -> None:
 
 
 def ring_threads() -> list[Path]:
-    found = []
+    found: list[Path] = []
     for task in Path("/proc/self/task").iterdir():
         # A thread may end between the listing and the reading.
         with contextlib.suppress(OSError):

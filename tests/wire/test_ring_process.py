@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[[Receiver], object]] = {
 
 
 @contextmanager
-def flood(tx: Sender) -> Iterator[None]:
+def flood(tx: Sender) -> Generator[None, None, None]:
     """Keep the thread of the ring busy, so that a fork can happen at any point of it."""
     stop = threading.Event()
 

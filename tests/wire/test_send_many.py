@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -189,7 +189,7 @@ def slow_interface() -> Iterator[str]:
 
 
 @contextmanager
-def stuck(interface: str) -> Iterator[Sender]:
+def stuck(interface: str) -> Generator[Sender, None, None]:
     """Open a sender whose send buffer is full."""
     with Sender("239.9.8.7", 5000, interface=interface, send_buffer=1, gso=False) as tx:
 

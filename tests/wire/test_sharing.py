@@ -56,7 +56,7 @@ def test_receiver_port_0_chooses_a_free_port(link: Link) -> None:
 def test_receiver_port_0_is_one_port_for_all_groups() -> None:
     groups = [f"239.9.8.{number}" for number in range(1, 60)]
     with Receiver(groups, 0, interface="127.0.0.1") as rx:
-        ports = set()
+        ports: set[str | None] = set()
         for group in (groups[0], groups[-1]):
             with Link(group, "127.0.0.1", 0).sender(rx.port) as tx:
                 tx.send(b"x")

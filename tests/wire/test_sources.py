@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -55,7 +55,9 @@ for number, group in enumerate(groups):
 
 
 @contextmanager
-def listening(host: Host, options: dict[str, object], marks: int) -> Iterator["subprocess.Popen[str]"]:
+def listening(
+    host: Host, options: dict[str, object], marks: int
+) -> Generator["subprocess.Popen[str]", None, None]:
     with host.popen(sys.executable, "-c", LISTEN, json.dumps(options), str(marks), str(PORT)) as process:
         try:
             assert process.stdout is not None
@@ -204,7 +206,8 @@ class Reports:
         """Return group, record type and sources of each record of the next packet."""
         line = self._lines.readline()
         assert line, "tshark has ended"
-        kinds, groups, counts, sources = (part.split(",") if part else [] for part in line.strip().split("|"))
+        parts: list[list[str]] = [part.split(",") if part else [] for part in line.strip().split("|")]
+        kinds, groups, counts, sources = parts
         left = iter(sources)
         return [
             (group, int(kind, 0), [next(left) for _ in range(int(count))])
@@ -220,7 +223,7 @@ class Reports:
 
 
 @contextmanager
-def held(host: Host, options: dict[str, object]) -> Iterator[None]:
+def held(host: Host, options: dict[str, object]) -> Generator[None, None, None]:
     with host.popen(sys.executable, "-c", HOLD, json.dumps(options), stdin=subprocess.PIPE) as process:
         try:
             yield

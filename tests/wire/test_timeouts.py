@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -83,7 +83,7 @@ class HandlerError(Exception):
 
 
 @contextmanager
-def handled(handler: Callable[..., object]) -> Iterator[None]:
+def handled(handler: Callable[..., object]) -> Generator[None, None, None]:
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         yield
@@ -92,7 +92,7 @@ def handled(handler: Callable[..., object]) -> Iterator[None]:
 
 
 @contextmanager
-def signals(count: int, apart: float) -> Iterator[None]:
+def signals(count: int, apart: float) -> Generator[None, None, None]:
     """Send this thread ``count`` signals, one every ``apart`` seconds."""
     me = threading.get_ident()
     stop = threading.Event()
@@ -118,7 +118,7 @@ class TestSignals:
     def test_receive_signal_handler_that_returns_does_not_end_the_wait(
         self, receive: Callable[[Receiver, float], object]
     ) -> None:
-        calls = []
+        calls: list[float] = []
         with LOOPBACK.receiver() as rx, handled(lambda *_: calls.append(time.monotonic())):
             started = time.monotonic()
             with signals(10, 0.02), pytest.raises(TimeoutError):

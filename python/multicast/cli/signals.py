@@ -8,13 +8,13 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import FrameType
     from typing import NoReturn
 
 
 @contextlib.contextmanager
-def ending_on_signals() -> Iterator[None]:
+def ending_on_signals() -> Generator[None, None, None]:
     """Let SIGINT and SIGTERM end the block with ``SystemExit(128 + number)``, the code that shells report."""
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:

@@ -135,7 +135,7 @@ pub(crate) fn _interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
             dict.set_item("is_up", interface.up)?;
             dict.set_item("is_multicast", interface.multicast)?;
             dict.set_item("is_loopback", interface.loopback)?;
-            dict.set_item("mtu", net::interface_mtu(&interface).map_err(to_python)?)?;
+            dict.set_item("mtu", interface.mtu)?;
             dict.set_item("unusable_reason", interface.unusable_reason())?;
             Ok(dict)
         })

@@ -94,7 +94,7 @@ impl Control {
     /// parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
         self.sockets.renew_after_fork()?;
-        self.memberships.watch_again(&self.sockets)?;
+        self.memberships.renew_after_fork(&self.sockets)?;
         self.deferred_changes = Some(LinkChanges::default());
         self.retry_at = None;
         self.next_rejoin = self.sockets.config.rejoin.map(|period| Instant::now() + period);

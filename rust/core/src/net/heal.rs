@@ -5,17 +5,17 @@ use std::mem;
 use super::changes::LinkChanges;
 use super::events::{Change, Level, Report};
 use super::journal::Journal;
-use super::links::{Chosen, Interface, Snapshot, find, snapshot};
+use super::links::{Chosen, Interface, find};
 use super::membership::{ActiveMembership, JoinRequest, Memberships, Surroundings};
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
-use crate::sys::Routes;
+use crate::pure::links::Links;
 
 /// What one repair works with.
-struct Repair<'a> {
-    before: Snapshot,
-    here: Surroundings,
+struct Repair<'a, 'n> {
+    before: Links,
+    here: Surroundings<'n>,
     changes: &'a LinkChanges,
     report: Report,
     /// A join failed for want of something that can become available without a change of the network.
@@ -44,7 +44,10 @@ impl Memberships {
     /// Compare the memberships with the interfaces that exist now, and repair them. `changes` lists the interfaces that
     /// were gone or not ready for a moment.
     pub(super) fn heal(&mut self, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<Healed> {
-        let here = Surroundings { links: snapshot()?, routes: Routes::open() };
+        self.look(|memberships, here| Ok(memberships.heal_at(here, changes, sockets)))
+    }
+
+    fn heal_at(&mut self, here: Surroundings<'_>, changes: &LinkChanges, sockets: &mut SocketSet) -> Healed {
         let before = mem::replace(&mut self.links, here.links.clone());
         let mut repair = Repair { before, here, changes, report: Report::default(), incomplete: false };
         let mut requests = mem::take(&mut self.requests);
@@ -57,12 +60,17 @@ impl Memberships {
         self.requests = requests;
         self.journal.report(repair.report);
         self.update_outage();
-        Ok(if repair.incomplete { Healed::Partly } else { Healed::Completely })
+        if repair.incomplete { Healed::Partly } else { Healed::Completely }
     }
 
     /// Repair one request: drop what is gone, join what is selected now, and only then leave what is not selected any
     /// more. What works is left only once something else works in its place.
-    fn repair(&mut self, request: &mut JoinRequest, repair: &mut Repair<'_>, sockets: &mut SocketSet) -> Result<()> {
+    fn repair(
+        &mut self,
+        request: &mut JoinRequest,
+        repair: &mut Repair<'_, '_>,
+        sockets: &mut SocketSet,
+    ) -> Result<()> {
         for mut active in mem::take(&mut request.active) {
             if still_exists(&mut active, request, repair) {
                 request.active.push(active);
@@ -85,7 +93,11 @@ impl Memberships {
                 repair.report.add(Change::Deselected, &active.on.name);
                 continue;
             }
-            active.check(repair, &self.journal);
+            if active.on.index != 0 {
+                active.check(repair, &self.journal);
+            } else if repair.before != repair.here.links {
+                active.follow_default(&self.journal, &mut repair.report);
+            }
             request.active.push(active);
         }
         request.active.append(&mut new);
@@ -97,7 +109,7 @@ impl Memberships {
         &mut self,
         request: &mut JoinRequest,
         on: &Chosen,
-        repair: &mut Repair<'_>,
+        repair: &mut Repair<'_, '_>,
         sockets: &mut SocketSet,
     ) {
         if request.left.contains(&on.name) || self.joined.contains(&(request.spec.group, on.index)) {
@@ -132,7 +144,7 @@ impl Memberships {
 
 /// Whether the interface of a membership is still the one that it was joined on. An index alone does not say so: the
 /// system can give it to another interface.
-fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &Repair<'_>) -> bool {
+fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &Repair<'_, '_>) -> bool {
     if active.on.index == 0 {
         // The system chose, and did not say what.
         return true;
@@ -153,7 +165,7 @@ fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair
 }
 
 /// The interfaces that the user's words select now, usable or not.
-fn selected_interfaces(request: &JoinRequest, here: &Surroundings) -> Result<Vec<Chosen>> {
+fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result<Vec<Chosen>> {
     let find = |name: &InterfaceName| {
         let on = find(name, &here.links)?;
         let is_other = matches!(name, InterfaceName::Index(index) if request.names.get(index) != Some(&on.name));
@@ -169,7 +181,7 @@ fn selected_interfaces(request: &JoinRequest, here: &Surroundings) -> Result<Vec
 
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
-    fn check(&mut self, repair: &mut Repair<'_>, journal: &Journal) {
+    fn check(&mut self, repair: &mut Repair<'_, '_>, journal: &Journal) {
         let Repair { before, here, changes, report, .. } = repair;
         let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
@@ -196,6 +208,15 @@ impl ActiveMembership {
             if self.rejoin(journal, report) {
                 report.add(Change::Up, &self.on.name);
             }
+        }
+    }
+
+    /// Follow the system to the interface that it selects now, which it does not name.
+    fn follow_default(&self, journal: &Journal, report: &mut Report) {
+        // An error means that it is still the same one, or that there is none: the next change tries again.
+        if self.socket.follow_default(&self.membership).is_ok() {
+            journal.count(|counts| counts.rejoins += 1);
+            report.add(Change::Up, "the default interface");
         }
     }
 

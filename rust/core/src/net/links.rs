@@ -1,34 +1,14 @@
 //! The interfaces of this host, and how a user's name for one becomes an index.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-
-use getifaddrs::{Address, InterfaceFlags};
 
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::InterfaceName;
-use crate::sys;
-
-/// One interface of this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Its index, from 1.
-    pub index: u32,
-    /// Its addresses, of both IP versions.
-    pub addresses: Vec<IpAddr>,
-    /// It is up.
-    pub up: bool,
-    /// It has a carrier.
-    pub running: bool,
-    /// The system allows multicast on it.
-    pub multicast: bool,
-    /// It is the loopback interface.
-    pub loopback: bool,
-}
+pub use crate::pure::links::Interface;
+use crate::pure::links::{Links, find_named};
+use crate::sys::{self, Network};
 
 impl Interface {
     /// Why no group can be received on it, or `None` if it is usable.
@@ -53,47 +33,19 @@ impl Interface {
     }
 }
 
-/// The interfaces at one moment, by index.
-pub(super) type Snapshot = BTreeMap<u32, Interface>;
-
-/// Return every interface of this host.
-pub(super) fn snapshot() -> Result<Snapshot> {
-    let entries = getifaddrs::getifaddrs().map_err(|e| Error::system("list the interfaces", e))?;
-    let mut found = Snapshot::new();
-    for entry in entries {
-        // An interface that was deleted in the meantime has no index.
-        let Some(index) = entry.index else { continue };
-        let interface = found.entry(index).or_insert_with(|| Interface {
-            name: entry.name.clone(),
-            index,
-            addresses: Vec::new(),
-            up: entry.flags.contains(InterfaceFlags::UP),
-            running: entry.flags.contains(InterfaceFlags::RUNNING),
-            multicast: entry.flags.contains(InterfaceFlags::MULTICAST),
-            loopback: entry.flags.contains(InterfaceFlags::LOOPBACK),
-        });
-        if let Address::V4(_) | Address::V6(_) = entry.address {
-            interface.addresses.extend(entry.address.ip_addr());
-        }
-    }
-    Ok(found)
-}
-
 /// Return every interface of this host, ordered by index.
 pub fn interfaces() -> Result<Vec<Interface>> {
     Ok(snapshot()?.into_values().collect())
 }
 
-/// Return the MTU of an interface in bytes; `None` if the interface is gone or has no limit.
-pub fn interface_mtu(interface: &Interface) -> Result<Option<u32>> {
-    sys::interface_mtu(&interface.name, interface.index)
-        .map(|mtu| mtu.filter(|&mtu| mtu != u32::MAX))
-        .map_err(|e| Error::system(format!("read the MTU of {}", interface.name), e))
+/// Return the interfaces of the calling thread's network namespace.
+pub(super) fn snapshot() -> Result<Links> {
+    Network::open().and_then(|mut network| network.links()).map_err(|e| Error::system("list the interfaces", e))
 }
 
 /// Return the name of the interface with this index; `None` if there is none.
 pub fn interface_name(index: u32) -> Option<String> {
-    getifaddrs::if_indextoname(index).ok()
+    sys::interface_name(index)
 }
 
 /// An interface that exists, or the system's choice (index 0).
@@ -101,6 +53,8 @@ pub fn interface_name(index: u32) -> Option<String> {
 pub(super) struct Chosen {
     pub(super) index: u32,
     pub(super) name: String,
+    /// The address that the user named it by, directly or by the address's label.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl Chosen {
@@ -112,34 +66,39 @@ impl Chosen {
 
 /// Find the interface that a user named. The default interface has index 0.
 pub(super) fn choose(name: &InterfaceName) -> Result<Chosen> {
-    match name {
-        InterfaceName::Default => Ok(Chosen { index: 0, name: String::new() }),
-        InterfaceName::Index(index) => match getifaddrs::if_indextoname(*index) {
-            Ok(name) => Ok(Chosen { index: *index, name }),
-            Err(_) => Err(unknown(name)),
-        },
-        InterfaceName::Name(text) => match getifaddrs::if_nametoindex(text) {
-            Ok(index) => Ok(Chosen { index, name: text.clone() }),
-            Err(_) => Err(unknown(name)),
-        },
-        InterfaceName::Address(_) => find(name, &snapshot()?).ok_or_else(|| unknown(name)),
+    let index = match name {
+        InterfaceName::Default => return Ok(Chosen { index: 0, name: String::new(), address: None }),
+        InterfaceName::Index(index) => Some(*index),
+        InterfaceName::Name(text) => sys::interface_index(text),
+        InterfaceName::Address(_) => None,
+    };
+    match index.and_then(|index| Some(Chosen { index, name: sys::interface_name(index)?, address: None })) {
+        Some(found) => Ok(found),
+        // A list of all of them takes longer, but has every name and address.
+        None => find(name, &snapshot()?).ok_or_else(|| unknown(name)),
     }
 }
 
 /// Find the interface that a user named in a snapshot. The default interface is not in it.
-pub(super) fn find(name: &InterfaceName, links: &Snapshot) -> Option<Chosen> {
-    let is_it = |interface: &&Interface| match name {
-        InterfaceName::Default => false,
-        InterfaceName::Index(index) => interface.index == *index,
-        InterfaceName::Name(name) => interface.name == *name,
-        InterfaceName::Address(address) => interface.addresses.contains(address),
+pub(super) fn find(name: &InterfaceName, links: &Links) -> Option<Chosen> {
+    let (interface, address) = match name {
+        InterfaceName::Default => return None,
+        InterfaceName::Index(index) => (links.get(index)?, None),
+        InterfaceName::Name(name) => {
+            let interface = find_named(links, name)?;
+            let labelled = interface.labels.iter().find(|(label, _)| label == name);
+            (interface, labelled.map(|(_, address)| *address))
+        }
+        InterfaceName::Address(address) => {
+            (links.values().find(|interface| interface.addresses.contains(address))?, Some(*address))
+        }
     };
-    links.values().find(is_it).map(Chosen::from)
+    Some(Chosen { address, ..Chosen::from(interface) })
 }
 
 impl From<&Interface> for Chosen {
     fn from(interface: &Interface) -> Self {
-        Self { index: interface.index, name: interface.name.clone() }
+        Self { index: interface.index, name: interface.name.clone(), address: None }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A join request is what the user asked to join. Its active memberships are the interfaces where it is joined now.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::slice;
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use super::config::GroupSpec;
 use super::events::Level;
 use super::journal::Journal;
-use super::links::{Chosen, Interface, Snapshot, choose, find, snapshot};
+use super::links::{Chosen, Interface, choose, find};
 use super::socket::GroupSocket;
 use super::socket_set::SocketSet;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
 use crate::pure::filter::Membership;
-use crate::sys::Routes;
+use crate::pure::links::Links;
+use crate::sys::Network;
 
 /// One group, joined on one interface.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ struct Place<'a> {
 }
 
 impl JoinRequest {
-    fn new(spec: &GroupSpec, links: &Snapshot) -> Self {
+    fn new(spec: &GroupSpec, links: &Links) -> Self {
         let named = match &spec.interface {
             Interfaces::One(name) => slice::from_ref(name),
             Interfaces::Several(names) => names,
@@ -117,12 +119,12 @@ impl JoinRequest {
 }
 
 /// The interfaces and the routes at one moment.
-pub(super) struct Surroundings {
-    pub(super) links: Snapshot,
-    pub(super) routes: Routes,
+pub(super) struct Surroundings<'a> {
+    pub(super) links: Links,
+    routes: RefCell<&'a mut Network>,
 }
 
-impl Surroundings {
+impl Surroundings<'_> {
     /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
     fn initial_interfaces(&self, spec: &GroupSpec, skipped: &mut Vec<(String, String)>) -> Result<Vec<Chosen>> {
         let mut found = Vec::new();
@@ -151,8 +153,8 @@ impl Surroundings {
 
     /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
     pub(super) fn by_route(&self, group: IpAddr) -> Result<Option<Chosen>> {
-        let index =
-            self.routes.interface(group).map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
+        let index = self.routes.borrow_mut().route(group);
+        let index = index.map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
         Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
     }
 }
@@ -164,7 +166,9 @@ pub(super) struct Memberships {
     /// The groups and interfaces of all active memberships.
     pub(super) joined: HashSet<(IpAddr, u32)>,
     /// The interfaces at the last look.
-    pub(super) links: Snapshot,
+    pub(super) links: Links,
+    /// The receiver's own view of its network namespace; `None` once closed.
+    network: Option<Network>,
     watches_routes: bool,
     pub(super) journal: Arc<Journal>,
 }
@@ -172,7 +176,24 @@ pub(super) struct Memberships {
 impl Memberships {
     /// Make an empty set. The monitor must exist already, so that no change is missed.
     pub(super) fn new(journal: Arc<Journal>) -> Result<Self> {
-        Ok(Self { requests: Vec::new(), joined: HashSet::new(), links: snapshot()?, watches_routes: false, journal })
+        let mut network = open_network()?;
+        Ok(Self {
+            requests: Vec::new(),
+            joined: HashSet::new(),
+            links: links(&mut network)?,
+            network: Some(network),
+            watches_routes: false,
+            journal,
+        })
+    }
+
+    /// Call `act` with the interfaces and the routes as they are now.
+    pub(super) fn look<T>(&mut self, act: impl FnOnce(&mut Self, Surroundings<'_>) -> Result<T>) -> Result<T> {
+        let mut network = self.network.take().ok_or_else(|| Error::Closed("the receiver is closed".into()))?;
+        let result =
+            links(&mut network).and_then(|links| act(self, Surroundings { links, routes: RefCell::new(&mut network) }));
+        self.network = Some(network);
+        result
     }
 
     /// All active memberships.
@@ -188,11 +209,20 @@ impl Memberships {
         is_single: impl Fn(&GroupSpec) -> bool,
     ) -> Result<()> {
         // `self.links` stays as it was at the last repair, so that the next repair sees every change.
-        let here = Surroundings { links: snapshot()?, routes: Routes::open() };
+        self.look(|memberships, here| memberships.join_all(specs, &here, sockets, is_single))
+    }
+
+    fn join_all(
+        &mut self,
+        specs: &[GroupSpec],
+        here: &Surroundings<'_>,
+        sockets: &mut SocketSet,
+        is_single: impl Fn(&GroupSpec) -> bool,
+    ) -> Result<()> {
         let before = self.requests.len();
         let mark = sockets.mark()?;
         for spec in specs {
-            if let Err(e) = self.join_one(spec, &here, sockets, is_single(spec)) {
+            if let Err(e) = self.join_one(spec, here, sockets, is_single(spec)) {
                 for request in self.requests.split_off(before) {
                     self.withdraw(&request);
                 }
@@ -218,7 +248,7 @@ impl Memberships {
     fn join_one(
         &mut self,
         spec: &GroupSpec,
-        here: &Surroundings,
+        here: &Surroundings<'_>,
         sockets: &mut SocketSet,
         bind_to_group: bool,
     ) -> Result<()> {
@@ -256,7 +286,7 @@ impl Memberships {
     }
 
     /// Report the interfaces where a new request is not joined, and those that are down.
-    fn report_unusable(&self, request: &mut JoinRequest, skipped: Vec<(String, String)>, links: &Snapshot) {
+    fn report_unusable(&self, request: &mut JoinRequest, skipped: Vec<(String, String)>, links: &Links) {
         let group = request.spec.group;
         for (name, reason) in skipped {
             // On most hosts the loopback interface does not support multicast, and groups are received without it.
@@ -333,13 +363,16 @@ impl Memberships {
         result
     }
 
-    /// Let a new monitor report what the old one did.
-    pub(super) fn watch_again(&self, sockets: &SocketSet) -> Result<()> {
+    /// Let a new monitor report what the old one did, and open a new view of the network namespace: a forked process
+    /// must not share either with its parent.
+    pub(super) fn renew_after_fork(&mut self, sockets: &SocketSet) -> Result<()> {
+        self.network = Some(open_network()?);
         if self.watches_routes { watch_routes(sockets) } else { Ok(()) }
     }
 
-    /// Forget everything.
+    /// Forget everything, and close the view of the network.
     pub(super) fn clear(&mut self) {
+        self.network = None;
         self.requests.clear();
         self.joined.clear();
         self.update_outage();
@@ -371,6 +404,14 @@ impl Memberships {
             self.journal.push(Level::Info, text);
         }
     }
+}
+
+fn open_network() -> Result<Network> {
+    Network::open().map_err(|e| Error::system("list the interfaces", e))
+}
+
+fn links(network: &mut Network) -> Result<Links> {
+    network.links().map_err(|e| Error::system("list the interfaces", e))
 }
 
 fn watch_routes(sockets: &SocketSet) -> Result<()> {

@@ -45,7 +45,7 @@ pub use batch::Batch;
 pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig};
 pub use datagram::{DatagramRef, Origin};
 pub use events::{Event, Level};
-pub use links::{Interface, interface_mtu, interface_name, interfaces};
+pub use links::{Interface, interface_name, interfaces};
 pub use receiver::Receiver;
 pub use ring::{RingReceiver, close_rings};
 pub use sender::Sender;

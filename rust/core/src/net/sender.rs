@@ -17,7 +17,7 @@ use super::stats::SenderStats;
 use super::wake::Wake;
 use crate::errno;
 use crate::error::{Error, Result};
-use crate::pure::address::{InterfaceName, max_payload};
+use crate::pure::address::max_payload;
 use crate::pure::pace::Pace;
 use crate::sys::{self, SendQueue, Waker};
 
@@ -71,7 +71,7 @@ impl Sender {
         };
         let socket = Socket::new(domain_of(config.group), Type::DGRAM, Some(Protocol::UDP))
             .map_err(failed("open a socket to send to"))?;
-        prepare(&socket, config, on.index).map_err(failed("set up a socket to send to"))?;
+        prepare(&socket, config, &on).map_err(failed("set up a socket to send to"))?;
         let waker = Waker::new().map_err(failed("open a wake-up descriptor to send to"))?;
         Ok(Self {
             longest: max_payload(config.group),
@@ -227,24 +227,21 @@ impl Sender {
 /// `poll` counts in milliseconds. The rest of a pause below this is slept; a close does not interrupt it.
 const FINE_PAUSE: Duration = Duration::from_millis(2);
 
-fn prepare(socket: &Socket, config: &SenderConfig, interface: u32) -> std::io::Result<()> {
+fn prepare(socket: &Socket, config: &SenderConfig, on: &Chosen) -> std::io::Result<()> {
     if let Some(octets) = config.send_buffer {
         socket.set_send_buffer_size(octets)?;
     }
     if config.group.is_ipv4() {
         socket.set_multicast_ttl_v4(config.ttl.into())?;
         socket.set_multicast_loop_v4(config.loopback)?;
-        match config.interface {
-            // An address selects the source address too, of several on the interface.
-            InterfaceName::Address(IpAddr::V4(address)) => socket.set_multicast_if_v4(&address)?,
-            _ if interface != 0 => sys::set_send_interface_v4(socket, interface)?,
-            _ => {}
+        if on.index != 0 {
+            sys::set_send_interface_v4(socket, on.index, on.address)?;
         }
     } else {
         socket.set_multicast_hops_v6(config.ttl.into())?;
         socket.set_multicast_loop_v6(config.loopback)?;
-        if interface != 0 {
-            socket.set_multicast_if_v6(interface)?;
+        if on.index != 0 {
+            socket.set_multicast_if_v6(on.index)?;
         }
     }
     #[cfg(windows)]

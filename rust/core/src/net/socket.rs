@@ -297,6 +297,12 @@ impl GroupSocket {
         self.join_in_kernel(membership)
     }
 
+    /// Join again on the interface that the system selects now, without leaving. The kernel refuses if that is still the
+    /// interface where it is joined.
+    pub(super) fn follow_default(&self, membership: &Membership) -> io::Result<()> {
+        self.join_in_kernel(membership)
+    }
+
     /// Leave, and ignore errors: the interface can be gone, but the kernel still holds the membership of the socket.
     pub(super) fn forget(&self, membership: &Membership) {
         self.leave_regardless(membership);

@@ -9,5 +9,6 @@ pub mod cmsg;
 pub mod coalesce;
 pub mod filter;
 pub mod invalid;
+pub mod links;
 pub mod netlink;
 pub mod pace;

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::bytes::bytes_at;
 
 const HEADER: usize = 16;
-const NLM_F_REQUEST: u16 = 1;
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLM_F_REQUEST: u16 = 1;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
@@ -101,21 +101,26 @@ pub fn route_request(destination: IpAddr, sequence: u32) -> Vec<u8> {
         IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
         IpAddr::V6(ip) => (AF_INET6, ip.octets().to_vec()),
     };
-    let attribute = 4 + address.len();
-    let length = HEADER + ROUTE_BODY + attribute;
-    let mut request = Vec::with_capacity(length);
+    let mut body = vec![0; ROUTE_BODY];
     // All sizes here are below 64.
-    request.extend((length as u32).to_ne_bytes());
-    request.extend(RTM_GETROUTE.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    request.extend(sequence.to_ne_bytes());
-    request.extend([0; 4]);
-    request.extend([family, (address.len() * 8) as u8]);
-    request.extend([0; ROUTE_BODY - 2]);
-    request.extend((attribute as u16).to_ne_bytes());
-    request.extend(RTA_DST.to_ne_bytes());
-    request.extend(address);
-    request
+    (body[0], body[1]) = (family, (address.len() * 8) as u8);
+    body.extend((4 + address.len() as u16).to_ne_bytes());
+    body.extend(RTA_DST.to_ne_bytes());
+    body.extend(address);
+    request(RTM_GETROUTE, NLM_F_REQUEST, sequence, &body)
+}
+
+/// Build a message. `body` is shorter than 4 GiB.
+pub(super) fn request(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let length = HEADER + body.len();
+    let mut message = Vec::with_capacity(length);
+    message.extend((length as u32).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 4]);
+    message.extend(body);
+    message
 }
 
 /// Find the reply to the request numbered `sequence` in a datagram.
@@ -134,14 +139,15 @@ pub fn route_answer(datagram: &[u8], sequence: u32) -> Option<Option<u32>> {
     }
 }
 
-struct Message<'a> {
-    kind: u16,
-    sequence: u32,
-    body: &'a [u8],
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) body: &'a [u8],
 }
 
 /// Iterator over the messages of a datagram. It ends at the first message that does not fit.
-struct Messages<'a>(&'a [u8]);
+pub(super) struct Messages<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
@@ -150,6 +156,7 @@ impl<'a> Iterator for Messages<'a> {
         let length = u32::from_ne_bytes(bytes_at(self.0, 0)?) as usize;
         let message = Message {
             kind: u16::from_ne_bytes(bytes_at(self.0, 4)?),
+            flags: u16::from_ne_bytes(bytes_at(self.0, 6)?),
             sequence: u32::from_ne_bytes(bytes_at(self.0, 8)?),
             body: self.0.get(HEADER..length)?,
         };
@@ -158,17 +165,27 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// The value of the first attribute of this kind.
-fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(bytes_at(rest, 0)?));
-        let kind = u16::from_ne_bytes(bytes_at(rest, 2)?);
-        let value = rest.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        rest = rest.get(length.next_multiple_of(4)..)?;
+/// Iterator over the kinds and values of attributes. It ends at the first attribute that does not fit.
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
+
+/// The bits of an attribute's kind that are not flags (`NLA_TYPE_MASK`).
+const KIND_MASK: u16 = 0x3fff;
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<(u16, &'a [u8])> {
+        let length = usize::from(u16::from_ne_bytes(bytes_at(self.0, 0)?));
+        let kind = u16::from_ne_bytes(bytes_at(self.0, 2)?) & KIND_MASK;
+        let value = self.0.get(4..length)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
     }
+}
+
+/// The value of the first attribute of this kind.
+fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    Attributes(attributes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -178,13 +195,7 @@ mod tests {
     const LINK_BODY: usize = 16;
 
     fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(0u16.to_ne_bytes());
-        bytes.extend(sequence.to_ne_bytes());
-        bytes.extend(0u32.to_ne_bytes());
-        bytes.extend(body);
-        bytes
+        request(kind, 0, sequence, body)
     }
 
     fn link(family: u8, index: u32, flags: u32) -> [u8; LINK_BODY] {

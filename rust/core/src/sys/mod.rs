@@ -7,7 +7,9 @@
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
 //! * `send`: [`SendQueue`] sends as much as the socket takes, without blocking;
 //! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
-//! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed; [`Routes`] tells which interface they choose;
+//! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;
+//! * `network`: [`Network`] lists the interfaces and looks routes up, in the network namespace where it was opened;
+//!   `ioctl` does what it can of that if a sandbox forbids netlink;
 //! * `waker`: [`Waker`], which another thread sets to end a wait;
 //! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
 //!   signal arrives or the time is over.

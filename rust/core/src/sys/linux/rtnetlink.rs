@@ -1,14 +1,13 @@
-//! The routing socket: what changes, and which interface the routes choose. The messages are read in `pure::netlink`.
+//! The routing socket that notifies of changes. `pure::netlink` reads the messages.
 
 use std::ffi::c_int;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
-use crate::pure::netlink::{NetlinkEvent, for_each_event, route_answer, route_request};
+use crate::pure::netlink::{NetlinkEvent, for_each_event};
 use crate::sys::polling::Polling;
 use crate::sys::unix::set_option;
 
@@ -19,9 +18,10 @@ const ROUTE_GROUPS: [u32; 2] = [7, 11];
 /// `NETLINK_ADD_MEMBERSHIP` of linux/netlink.h.
 const ADD_MEMBERSHIP: c_int = 1;
 /// The longest datagram that the kernel sends (linux/netlink.h, `NLMSG_GOODSIZE`).
-const MAX_DATAGRAM: usize = 32_768;
+pub(super) const MAX_DATAGRAM: usize = 32_768;
 
-fn open(groups: c_int) -> io::Result<Socket> {
+/// Opens a routing socket that receives the notifications of these groups.
+pub(super) fn open(groups: c_int) -> io::Result<Socket> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
     socket.set_nonblocking(true)?;
     let mut storage = SockAddrStorage::zeroed();
@@ -35,6 +35,11 @@ fn open(groups: c_int) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Whether the system is out of descriptors or memory. Any other reason not to open a routing socket is a sandbox.
+pub(super) fn is_scarcity(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// Reports changes: by the kernel's notifications, or by polling if the kernel refuses those.
 #[derive(Debug)]
 pub(crate) enum Monitor {
@@ -46,7 +51,7 @@ impl Monitor {
     pub(crate) fn new() -> io::Result<Self> {
         match open(GROUPS) {
             Ok(socket) => Ok(Self::Messages(socket)),
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Err(e),
+            Err(e) if is_scarcity(&e) => Err(e),
             // A sandbox.
             Err(_) => Ok(Self::Looks(Polling::default())),
         }
@@ -98,31 +103,6 @@ impl Monitor {
         match self {
             Self::Messages(socket) => Some(socket.as_raw_fd()),
             Self::Looks(_) => None,
-        }
-    }
-}
-
-/// Looks up the interface through which the system would send.
-#[derive(Debug)]
-pub(crate) struct Routes(Option<Socket>);
-
-impl Routes {
-    /// Opens a routing socket. If the kernel refuses it (a sandbox), no route is known.
-    pub(crate) fn open() -> Self {
-        Self(open(0).ok())
-    }
-
-    /// Returns the interface that the routes choose for a destination; `None` if there is no route, or none is known.
-    pub(crate) fn interface(&self, destination: IpAddr) -> io::Result<Option<u32>> {
-        let Some(socket) = &self.0 else { return Ok(None) };
-        let sequence = 1;
-        socket.send(&route_request(destination, sequence))?;
-        let mut buffer = [0; 4096];
-        // The kernel answers before `send` returns.
-        match (&mut &*socket).read(&mut buffer) {
-            Ok(length) => Ok(route_answer(&buffer[..length], sequence).flatten()),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(e) => Err(e),
         }
     }
 }

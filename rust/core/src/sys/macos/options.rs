@@ -1,12 +1,16 @@
 //! Socket options of macOS and FreeBSD that `socket2` lacks.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_ulong};
 use std::io;
 
-use socket2::{Domain, Socket};
+use socket2::{Domain, Socket, Type};
 
+use crate::pure::links::Links;
 use crate::sys::Wanted;
-use crate::sys::unix::set_option;
+use crate::sys::unix::{interface_request, set_option};
+
+/// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
+const SIOCGIFMTU: c_ulong = 0xc020_6933;
 
 /// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
@@ -58,4 +62,18 @@ pub(crate) fn usable_buffer(reported: usize) -> usize {
 /// Returns `None`: these systems do not count drops per socket.
 pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
     Ok(None)
+}
+
+/// Sets the MTU of each interface that still exists.
+pub(crate) fn fill_mtus(links: &mut Links) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    for interface in links.values_mut() {
+        match interface_request(&socket, SIOCGIFMTU, &interface.name) {
+            // SAFETY: the call has just written this field, a plain integer.
+            Ok(request) => interface.mtu = u32::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok(),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }

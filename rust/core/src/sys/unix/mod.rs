@@ -3,5 +3,5 @@
 mod options;
 mod wait;
 
-pub(crate) use options::{duplicate, interface_mtu, set_option, set_send_interface_v4};
+pub(crate) use options::{duplicate, interface_request, set_option, set_send_interface_v4};
 pub(crate) use wait::{wait_readable, wait_receiving, wait_writable};

@@ -1,17 +1,12 @@
-//! Socket options, descriptors, and the MTU of an interface.
+//! Socket options, descriptors, and questions about an interface.
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int, c_ulong};
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use socket2::{Domain, Socket, Type};
-
-/// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
-#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-const SIOCGIFMTU: std::ffi::c_ulong = 0xc020_6933;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::SIOCGIFMTU;
+use socket2::Socket;
 
 /// Sets one socket option of plain-data type.
 pub(crate) fn set_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
@@ -22,36 +17,36 @@ pub(crate) fn set_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, va
 }
 
 /// Sends IPv4 multicast through the interface with this index (`IP_MULTICAST_IF` takes an `ip_mreqn`: ip(7), ip(4)).
-/// With 0, the system chooses.
-pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32) -> io::Result<()> {
+/// `source` selects one of its IPv4 addresses as the source address.
+pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Option<IpAddr>) -> io::Result<()> {
+    let source = match source {
+        Some(IpAddr::V4(address)) => Some(address),
+        _ => None,
+    };
+    // macOS and FreeBSD look at the address only if there is no index.
+    let by_index = cfg!(any(target_os = "linux", target_os = "android")) || source.is_none();
     let request = libc::ip_mreqn {
         imr_multiaddr: libc::in_addr { s_addr: 0 },
-        imr_address: libc::in_addr { s_addr: 0 },
-        imr_ifindex: c_int::try_from(interface).map_err(io::Error::other)?,
+        imr_address: libc::in_addr { s_addr: source.map_or(0, |address| u32::from(address).to_be()) },
+        imr_ifindex: c_int::try_from(if by_index { interface } else { 0 }).map_err(io::Error::other)?,
     };
     set_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, request)
 }
 
-/// Returns the MTU of an interface, in bytes (netdevice(7)); `None` if the interface is gone.
-pub(crate) fn interface_mtu(name: &str, _index: u32) -> io::Result<Option<u32>> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+/// Asks an ioctl(2) about the interface with this name, in the network namespace of the socket (netdevice(7)).
+pub(crate) fn interface_request(socket: &Socket, question: c_ulong, name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: zero bytes are a valid ifreq (plain integers, and a pointer that is not followed).
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // The last byte stays zero and ends the name.
-    let room = request.ifr_name.len() - 1;
-    for (place, byte) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
-        *place = byte as std::ffi::c_char;
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENXIO));
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte as c_char;
     }
     // SAFETY: `request` is a live, exclusively borrowed ifreq with a terminated name; the call writes only to it.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGIFMTU as _, &raw mut request) };
-    if result == 0 {
-        // SAFETY: the call has just written this field, a plain integer.
-        return Ok(u32::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok());
-    }
-    match io::Error::last_os_error() {
-        e if matches!(e.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => Ok(None),
-        e => Err(e),
-    }
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), question as _, &raw mut request) };
+    if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Returns an own `Socket` for the descriptor `raw`; both share the kernel's socket.

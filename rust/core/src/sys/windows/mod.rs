@@ -6,10 +6,10 @@ mod recv;
 mod wait;
 
 pub(crate) use super::single_send::SendQueue;
-pub(crate) use super::unmonitored::{Monitor, Routes};
+pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface_name};
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
 pub(crate) use options::{
-    duplicate, force_receive_buffer, interface_mtu, kernel_drops, prepare_receiver, set_option, set_send_interface_v4,
+    duplicate, fill_mtus, force_receive_buffer, kernel_drops, prepare_receiver, set_option, set_send_interface_v4,
     stop_coalescing, tell_destination, usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;

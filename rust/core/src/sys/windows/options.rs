@@ -1,7 +1,8 @@
-//! Socket options that `socket2` lacks, handles, and the MTU of an interface.
+//! Socket options that `socket2` lacks, handles, and the MTUs of interfaces.
 
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::os::windows::io::{AsRawSocket, BorrowedSocket, RawSocket};
 use std::ptr;
 
@@ -10,6 +11,7 @@ use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, NO_ERROR};
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetIfEntry2, MIB_IF_ROW2};
 use windows_sys::Win32::Networking::WinSock as ws;
 
+use crate::pure::links::Links;
 use crate::sys::Wanted;
 
 /// Sets one socket option of plain-data type.
@@ -85,20 +87,27 @@ pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
 }
 
 /// Sends IPv4 multicast through the interface with this index: `IP_MULTICAST_IF` takes 0.x.x.x as an index, in network
-/// order.
-pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32) -> io::Result<()> {
-    set_option(socket, ws::IPPROTO_IP, ws::IP_MULTICAST_IF, interface.to_be())
+/// order. `source` selects one of its IPv4 addresses as the source address, which stands for the interface as well.
+pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Option<IpAddr>) -> io::Result<()> {
+    let value = match source {
+        Some(IpAddr::V4(address)) => u32::from(address),
+        _ => interface,
+    };
+    set_option(socket, ws::IPPROTO_IP, ws::IP_MULTICAST_IF, value.to_be())
 }
 
-/// Returns the MTU of an interface, in bytes; `None` if the interface is gone.
-pub(crate) fn interface_mtu(_name: &str, index: u32) -> io::Result<Option<u32>> {
-    let mut row = MIB_IF_ROW2 { InterfaceIndex: index, ..Default::default() };
-    // SAFETY: `row` is a live, exclusively borrowed MIB_IF_ROW2 with the index that selects the row.
-    match unsafe { GetIfEntry2(&raw mut row) } {
-        NO_ERROR => Ok(Some(row.Mtu)),
-        ERROR_FILE_NOT_FOUND => Ok(None),
-        code => Err(io::Error::from_raw_os_error(code as i32)),
+/// Sets the MTU of each interface that still exists. The loopback interface has no limit.
+pub(crate) fn fill_mtus(links: &mut Links) -> io::Result<()> {
+    for interface in links.values_mut() {
+        let mut row = MIB_IF_ROW2 { InterfaceIndex: interface.index, ..Default::default() };
+        // SAFETY: `row` is a live, exclusively borrowed MIB_IF_ROW2 with the index that selects the row.
+        match unsafe { GetIfEntry2(&raw mut row) } {
+            NO_ERROR => interface.mtu = (row.Mtu != u32::MAX).then_some(row.Mtu),
+            ERROR_FILE_NOT_FOUND => {}
+            code => return Err(io::Error::from_raw_os_error(code as i32)),
+        }
     }
+    Ok(())
 }
 
 /// Returns an own `Socket` for the handle `raw`; both share the kernel's socket.

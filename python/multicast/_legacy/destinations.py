@@ -51,7 +51,7 @@ class Destinations:
         self._interface, self._ttl, self._loopback = interface, ttl, loopback
         self._sockets: dict[tuple[bool, str | None], tuple[socket.socket, tuple[int, ...]]] = {}
         self._opened = contextlib.ExitStack()
-        ranges = [endpoints.expand(endpoints.parse(text)) for text in texts]
+        ranges = [endpoints.expand(endpoints.Endpoint.parse(text)) for text in texts]
         self.groups = list(dict.fromkeys(group for one in ranges for group in one))
         with contextlib.ExitStack() as opened:
             opened.push(self)

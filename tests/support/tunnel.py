@@ -5,7 +5,7 @@ import ipaddress
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _TUNSETIFF = 0x4004_54CA
@@ -46,7 +46,7 @@ def _checksum(data: bytes) -> int:
 
 
 @contextmanager
-def tunnel(name: str, *addresses: str) -> Iterator[Tunnel]:
+def tunnel(name: str, *addresses: str) -> Generator[Tunnel, None, None]:
     """Make a tun interface that is up and has ``addresses``, each with its prefix length; delete it at the end."""
     device = os.open("/dev/net/tun", os.O_RDWR)
     try:

@@ -103,7 +103,8 @@ def test_splitter_with_pauses_loses_nothing_and_keeps_binary_streams_aligned(
     data: bytes, size: int, pauses: list[bool]
 ) -> None:
     stream = b"\xff" + data
-    splitter, pieces, at, step = Splitter(size), [], 0, 0
+    splitter, at, step = Splitter(size), 0, 0
+    pieces: list[bytes] = []
     while at < len(stream):
         block = stream[at : at + splitter.room]
         pieces += splitter.feed(block)

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def sh(command: str) -> None:
 
 
 @contextmanager
-def prepared(command: str) -> Iterator[Callable[[], None]]:
+def prepared(command: str) -> Generator[Callable[[], None], None, None]:
     """Start a shell that runs ``command`` when the yielded function is called: that needs no descriptor any more."""
     with subprocess.Popen(["bash", "-ec", f"read; {command}"], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -52,7 +52,7 @@ class Splitter:
                 self._decoder.decode(block)
             except UnicodeDecodeError:
                 self._is_text = False
-        pieces = []
+        pieces: list[bytes] = []
         while len(self._held) >= self._limit:
             if self._cut_off:
                 self._cut = len(self._held) - self._cut_off

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_rejoin_repeated_reports_are_seen_by_tshark(
     waiting.until(enough, f"{wanted} reports; it printed {tshark.out}")
 
 
-REFRESHED = {
+REFRESHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "v4": ("239.9.6.5", CHANGE_TO_EXCLUDE, {}),
     "v4 exclude": ("239.9.6.5", CHANGE_TO_EXCLUDE, {"exclude": "10.0.0.77"}),
     "v4 source": ("232.9.6.5", CHANGE_TO_INCLUDE, {"source": "192.0.2.2"}),
@@ -185,7 +186,7 @@ REFRESHED = {
 
 @pytest.mark.parametrize(("group", "record", "choice"), REFRESHED.values(), ids=REFRESHED.keys())
 def test_rejoin_with_traffic_is_reported_to_tshark(
-    tool: Tool, stack: ExitStack, group: str, record: str, choice: dict[str, str]
+    tool: Tool, stack: ExitStack, group: str, record: str, choice: dict[str, Any]
 ) -> None:
     """The kernel reports a group whose membership has no gap, which the traffic would show."""
     what, fields = (

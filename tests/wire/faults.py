@@ -111,3 +111,9 @@ def no_new_descriptors() -> Generator[None, None, None]:
 def open_descriptors() -> int:
     """Return how many descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def looked(rx: Receiver) -> bool:
+    """Let the receiver look at the network, which asking for its counters does. Return True."""
+    rx.stats()
+    return True

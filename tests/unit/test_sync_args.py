@@ -351,7 +351,7 @@ class TestOpen:
         ):
             tx.send(bytes(65_508))
         with pytest.raises(ValueError, match="at most 65507 bytes"):
-            tx.send_many([b"good", bytes(65_508)])
+            tx.send_many([bytes(65_508), b"good"])
 
     @pytest.mark.parametrize(
         ("groups", "shown"),

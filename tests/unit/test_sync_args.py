@@ -338,7 +338,7 @@ class TestOpen:
         with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send(message)
         with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
-            tx.send_many([b"good", message, b"good"])
+            tx.send_many([message, b"good"])
 
     @pytest.mark.parametrize("messages", [b"bytes", "text", None, 5])
     def test_send_many_non_iterable_of_buffers_raises_type_error(self, tx: Sender, messages: Any) -> None:

@@ -81,13 +81,14 @@ def test_rate_is_held_without_bursts(send: Callable[[Receiver], None], busy: int
     # Not faster than the rate, and slower only by what the start takes and wake-ups are late: beside two threads that
     # compute, an event loop gets the interpreter 10 ms late each time.
     assert 0.93 * ideal < took < ideal + (1.0 if busy else 0.3)
-    # What a delay of 20 ms allows at twice the rate, and one timer's worth more.
+    # At twice the rate, 20 ms are 40 datagrams, after as many at once. Preemption between the clock and the system call
+    # can move some more together, but never the 250 of the longest delay that is made up for.
     window = 20_000_000
     first = 0
     for last, moment in enumerate(times):
         while moment - times[first] > window:
             first += 1
-        assert last - first < 90, "a burst"
+        assert last - first < 150, "a burst"
 
 
 def test_rate_after_idle_time_does_not_burst() -> None:

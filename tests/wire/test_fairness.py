@@ -7,7 +7,7 @@ socket must be served all the same. Nothing here depends on the speed of the mac
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @contextmanager
-def senders(case: Case, port: int) -> Iterator[tuple[Sender, Sender]]:
+def senders(case: Case, port: int) -> Generator[tuple[Sender, Sender], None, None]:
     """Open the senders of the busy group, with a backlog, and of the quiet group, with one datagram."""
     with (
         Sender(case.busy, port, interface="lo", gso=False) as busy,
@@ -110,7 +110,7 @@ def test_fairness_async_batches_beside_a_flood_contain_the_quiet_group(case: Cas
 
 
 @contextmanager
-def flood(case: Case, port: int) -> Iterator[None]:
+def flood(case: Case, port: int) -> Generator[None, None, None]:
     """Send to the busy group all the time, far faster than the consumers here receive."""
     stop = threading.Event()
 

@@ -2,7 +2,6 @@
 
 import array
 import itertools
-import re
 import signal
 import subprocess
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multicast.exceptions import ClosedError
+from multicast._core import ClosedError
 from multicast.sync import Sender
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly
@@ -112,7 +111,7 @@ def test_send_many_wrong_message_sends_what_came_before() -> None:
     ]
     with LOOPBACK.pair() as (tx, rx):
         for message, error, part in wrong:
-            with pytest.raises(error, match=re.escape(part)):
+            with pytest.raises(error, match=part):
                 tx.send_many([b"good", b"good", message, b"good"])
         assert [rx.recv(timeout=PATIENCE).data for _ in range(6)] == [b"good"] * 6
         assert tx.stats().sent == 6

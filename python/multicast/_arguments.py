@@ -159,17 +159,17 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
             continue
         if on is None:
             on = zone
-        elif on != zone and _interface_indexes(on).isdisjoint(_interface_indexes(zone)):
+        elif on != zone and interface_indexes(on).isdisjoint(interface_indexes(zone)):
             raise ValueError(
                 f"source {source} is on another interface than its group, which is joined on {on}"
             )
     return plain, on
 
 
-def _interface_indexes(interface: CoreInterfaces) -> set[int]:
+def interface_indexes(interface: CoreInterfaces) -> set[int]:
     """Return the indexes of the interfaces that an argument means at the moment."""
     if isinstance(interface, list):
-        return {index for one in interface for index in _interface_indexes(one)}
+        return {index for one in interface for index in interface_indexes(one)}
     return {
         here.index
         for here in list_interfaces()

@@ -163,7 +163,10 @@ def _warn(message: str) -> None:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, (int, str)):
+    if isinstance(value, int):
+        return int(value)
+    # int() also reads spaces, underscores and the digits of other scripts.
+    if isinstance(value, str) and value.isascii() and value.lstrip("+-").isdigit():
         return int(value)
     raise ValueError(f"value must be an integer, got {value!r}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import TYPE_CHECKING
 
 from .exceptions import ClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Literal, Protocol, TypeAlias
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
             """Return whether it is set."""
             ...
 
-    Stop: TypeAlias = Event | Callable[[], bool] | None
+    Stop: TypeAlias = Event | Callable[[], bool | Awaitable[bool]] | None
     OnError: TypeAlias = Literal["log", "raise"]
 
 _logger = logging.getLogger("multicast")
@@ -112,6 +113,11 @@ def run(
     timeout: float | None = None,
 ) -> int:
     """Call a function with each datagram; see `multicast.Receiver.run`."""
+    for argument, function in (("stop", stop), ("handler", handler)):
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{argument} must not be a coroutine function; run those with multicast.aio.Receiver"
+            )
     handler_loop = HandlerLoop(stop, on_error, timeout)
     while not handler_loop.stopped():
         try:
@@ -126,7 +132,7 @@ def run(
     return handler_loop.handled
 
 
-def _as_predicate(stop: Stop) -> Callable[[], bool]:
+def _as_predicate(stop: Stop) -> Callable[[], bool | Awaitable[bool]]:
     if stop is None:
         return _never
     if callable(stop):

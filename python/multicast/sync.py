@@ -234,14 +234,19 @@ class Receiver(Closing, _core.Receiver):
         on = _arguments.one_interface(interface if endpoint.interface is None else endpoint.interface)
         groups = [one.group for one in endpoints.expand(endpoint)]
         if endpoint.sources:
-            self._check_sources(groups, endpoint.sources)
+            self._check_sources(groups, endpoint.sources, on)
         self._leave_groups(groups, None if on == "all" else on)
 
-    def _check_sources(self, groups: Iterable[str], sources: Iterable[str]) -> None:
-        """Refuse groups that are joined, but not for these sources."""
+    def _check_sources(
+        self, groups: Iterable[str], sources: Iterable[str], on: _arguments.CoreInterface
+    ) -> None:
+        """Refuse groups that are joined on that interface, but not for these sources."""
         parse = endpoints.parse_address
         wanted, named = set(map(parse, groups)), set(map(parse, sources))
+        indexes = _arguments.interface_indexes("all" if on is None else on)
         for joined in self.groups:
+            if joined.interface_index is not None and joined.interface_index not in indexes:
+                continue
             if parse(joined.group) in wanted and set(map(parse, joined.sources)) != named:
                 actual = ", ".join(joined.sources) or "any source"
                 raise ValueError(

@@ -43,7 +43,9 @@ def test_env_validators_accept_exactly_their_range(
 
 
 @pytest.mark.parametrize("validate", [env.validate_port, env.validate_ttl, env.validate_buffer_size])
-@pytest.mark.parametrize("value", ["", "junk", "1.5", "0x10", None, 1.5, [], b"1"])
+@pytest.mark.parametrize(
+    "value", ["", "junk", "1.5", "0x10", " 59595 ", "59_595", "\u0661", None, 1.5, [], b"1"]
+)
 def test_env_validators_non_integer_raises_value_error(
     validate: Callable[[object], bool], value: object
 ) -> None:

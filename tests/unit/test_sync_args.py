@@ -338,7 +338,7 @@ class TestOpen:
         with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
             tx.send(message)
         with pytest.raises(TypeError, match=f"data must be bytes or another buffer, got {name}"):
-            tx.send_many([b"good", message, b"good"])
+            tx.send_many([message, b"good"])
 
     @pytest.mark.parametrize("messages", [b"bytes", "text", None, 5])
     def test_send_many_non_iterable_of_buffers_raises_type_error(self, tx: Sender, messages: Any) -> None:
@@ -351,7 +351,7 @@ class TestOpen:
         ):
             tx.send(bytes(65_508))
         with pytest.raises(ValueError, match="at most 65507 bytes"):
-            tx.send_many([b"good", bytes(65_508)])
+            tx.send_many([bytes(65_508), b"good"])
 
     @pytest.mark.parametrize(
         ("groups", "shown"),

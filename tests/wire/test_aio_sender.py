@@ -306,12 +306,11 @@ def test_aio_sender_rate_is_kept_without_blocking_the_loop(run: Run) -> None:
                 assert monotonic() - begin > 0.09
                 assert turns > 20
                 assert heard(rx, 100) == numbered(100)
-                begin = monotonic()
                 for message in numbered(20):
                     await tx.send(message)
-                assert monotonic() - begin > 0.015
+                assert monotonic() - begin > 0.11
                 with pytest.raises(TimeoutError):
-                    await tx.send_many(numbered(10), timeout=0)
+                    await tx.send_many(numbered(100), timeout=0)
                 task = asyncio.ensure_future(tx.send_many(numbered(10_000)))
                 await loops.turns(10)
                 tx.close()

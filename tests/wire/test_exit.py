@@ -90,6 +90,11 @@ else:
     tx = Sender(group, rx.port, **place)
     until_heard()
 """,
+    "referenced to the end": """
+import builtins
+builtins.kept = [rx, tx, sys.modules["multicast.sync"]]
+builtins.kept.append(builtins.kept)
+""",
     "exit in a handler": """
 tx.send(b"x")
 rx.run(lambda msg: sys.exit(7))

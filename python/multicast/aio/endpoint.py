@@ -8,6 +8,7 @@ seconds other tasks get their turn. The waiting itself is in ``readiness``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar
@@ -56,9 +57,8 @@ class AsyncEndpoint(Generic[Core]):
 
     _core: Core
 
-    def _start(self, core: Core, timeout_message: str, *, writing: bool) -> None:
+    def _start(self, core: Core, *, writing: bool) -> None:
         self._core = core
-        self._timeout_message = timeout_message
         self._ready = Readiness(core.fileno, writing=writing)
         # When to give way, and how many datagrams to handle before the next check of the clock.
         self._due = 0.0
@@ -89,8 +89,10 @@ class AsyncEndpoint(Generic[Core]):
         """
         loop = self._ready.loop_elsewhere()
         if loop is not None:
-            loop.call_soon_threadsafe(self.close)
-            return
+            # Fails if the loop was closed meanwhile; then nothing watches the descriptor.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.close)
+                return
         # Before the descriptor is closed, so that no event loop watches one that another socket has got.
         self._ready.close()
         self._core.close()
@@ -119,6 +121,10 @@ class AsyncEndpoint(Generic[Core]):
     def __repr__(self) -> str:
         """Return what it wraps."""
         return f"<multicast.aio {self._core!r}>"
+
+    def _failure(self) -> str:
+        """Return the first half of the message of a `TimeoutError`."""
+        raise NotImplementedError
 
     def _begin_slice(self) -> None:
         """Record that the event loop had a turn."""
@@ -157,7 +163,7 @@ class AsyncEndpoint(Generic[Core]):
             except TimeoutError:
                 remaining = deadline - monotonic()
             if remaining <= 0:
-                raise TimeoutError(f"{self._timeout_message} within {timeout:g} s")
+                raise TimeoutError(f"{self._failure()} within {timeout:g} s")
             await self._wait(remaining, again=again)
             again = True
 

@@ -61,7 +61,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         return self
 
     def _wrap(self, core: sync.Receiver) -> None:
-        self._start(core, f"nothing was received on port {core.port}", writing=False)
+        self._start(core, writing=False)
         # What an ``async for`` took from the core and has not handed out yet. Everything else takes from here first, so
         # that such a loop may be left at any time.
         self._rest = _NOTHING
@@ -211,7 +211,8 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
         Args:
             handler: Called with each datagram.
-            stop: A `threading.Event`, an `asyncio.Event`, or a function that returns true to end.
+            stop: A `threading.Event`, an `asyncio.Event`, or a function or coroutine function that returns true to
+                end.
             on_error: What to do after logging an exception of the handler: ``"log"`` goes on with the next datagram,
                 ``"raise"`` raises it.
             timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
@@ -224,7 +225,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             Exception: Any exception of the handler, if ``on_error="raise"``.
         """
         handler_loop = handlers.HandlerLoop(stop, on_error, timeout)
-        while not handler_loop.stopped():
+        while not await _result(handler_loop.stopped()):
             try:
                 msg = await self.recv(handler_loop.wait)
             except ClosedError:
@@ -233,10 +234,11 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
                 handler_loop.record_timeout()
                 continue
             with handler_loop.handling(msg):
-                result = handler(msg)
-                if inspect.isawaitable(result):
-                    await result
+                await _result(handler(msg))
         return handler_loop.handled
+
+    def _failure(self) -> str:
+        return f"nothing was received on port {self.port}"
 
     def _take(self) -> _core.Datagram:
         for msg in self._rest:
@@ -284,6 +286,11 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         # An ``async for`` that is running holds on to this iterator, so empty it too.
         self._rest._take(sys.maxsize)
         self._rest = _NOTHING
+
+
+async def _result(returned: object) -> object:
+    """Return what a function returned, or what the coroutine that it returned returns."""
+    return await returned if inspect.isawaitable(returned) else returned
 
 
 class _Batches:

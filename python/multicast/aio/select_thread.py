@@ -1,6 +1,6 @@
-"""A thread that waits on a descriptor for an event loop that cannot: Windows' proactor.
+"""A thread that waits on a descriptor for an event loop that cannot, such as the proactor of Windows.
 
-What is not here: who waits and why. One thread serves one endpoint, from its first wait until it is closed.
+One thread serves one endpoint, from its first wait until the endpoint is closed or collected.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import queue
 import selectors
 import socket
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,61 +19,86 @@ if TYPE_CHECKING:
 
 
 class SelectThread:
-    """Calls back in the event loop's thread, once for each time it was asked to watch.
+    """Calls back in the thread of the event loop, once each time it was asked to watch.
+
+    The thread keeps neither this object nor the owner of ``on_ready`` alive, so that a forgotten endpoint is collected.
 
     Args:
-        loop: the event loop.
-        on_ready: what to call in it when the descriptor is ready; then it is not watched any more.
-        writing: ready means that it can be written instead of read.
+        loop: The event loop.
+        on_ready: The method to call in it when the descriptor is ready. Then it is no longer watched.
+        writing: Whether ready means writable instead of readable.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], object], *, writing: bool
     ) -> None:
-        self._loop = loop
-        self._on_ready = on_ready
-        self._event = selectors.EVENT_WRITE if writing else selectors.EVENT_READ
-        # What to watch from now on, if anything; the bell tells that an order was put there.
+        # What to watch from now on, if anything. The bell reports that an order was put there.
         self._orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._closed = False
+        self._closed = threading.Event()
         self._bell, self._button = socket.socketpair()
         self._button.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="multicast-select", daemon=True)
+        event = selectors.EVENT_WRITE if writing else selectors.EVENT_READ
+        self._thread = threading.Thread(
+            target=_run,
+            args=(loop, weakref.WeakMethod(on_ready), event, self._orders, self._closed, self._bell),
+            name="multicast-select",
+            daemon=True,
+        )
         self._thread.start()
 
     def watch(self, descriptor: int | None) -> None:
-        """Watches this one, or none, instead of what was watched before.
+        """Watch this descriptor, or none, instead of the one before.
 
-        It stays open until another is watched, or this is closed.
+        It must stay open until another is watched, or this is closed.
         """
         self._orders.put(descriptor)
-        # A bell that cannot be rung any more has been rung often enough.
+        # If the buffer is full, the thread is about to look anyway.
         with contextlib.suppress(BlockingIOError):
             self._button.send(b"\0")
 
     def close(self) -> None:
-        """Ends the thread and waits for its end, which is at once."""
-        self._closed = True
+        """End the thread and wait for its end, which comes at once. Closing again does nothing."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
         self.watch(None)
-        self._thread.join()
-        self._bell.close()
+        # The thread itself can be the one that drops the last reference to an endpoint.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
         self._button.close()
 
-    def _run(self) -> None:
-        watched: int | None = None
-        while not self._closed:
+    def __del__(self) -> None:
+        """End the thread of an endpoint that was not closed."""
+        self.close()
+
+
+def _run(  # noqa: PLR0917 - the thread must not hold the object
+    loop: asyncio.AbstractEventLoop,
+    on_ready: weakref.WeakMethod[Callable[[], object]],
+    event: int,
+    orders: queue.SimpleQueue[int | None],
+    closed: threading.Event,
+    bell: socket.socket,
+) -> None:
+    watched: int | None = None
+    with bell:
+        while not closed.is_set():
             with selectors.DefaultSelector() as selector:
-                selector.register(self._bell, selectors.EVENT_READ)
+                selector.register(bell, selectors.EVENT_READ)
                 if watched is not None:
-                    selector.register(watched, self._event)
+                    selector.register(watched, event)
                 ready = {key.fd for key, _ in selector.select()}
-            if self._bell.fileno() in ready:
-                self._bell.recv(4096)
+            if bell.fileno() in ready:
+                bell.recv(4096)
                 with contextlib.suppress(queue.Empty):
                     while True:
-                        watched = self._orders.get_nowait()
-            else:
-                watched = None
-                # A closed loop has nobody left to tell.
+                        watched = orders.get_nowait()
+                continue
+            watched = None
+            method = on_ready()
+            if method is not None:
+                # A closed loop has no task to wake.
                 with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._on_ready)
+                    loop.call_soon_threadsafe(method)
+            # Keeps its object alive.
+            del method

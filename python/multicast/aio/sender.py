@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
+from collections import deque
 from collections.abc import AsyncIterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import sync
-from .endpoint import AsyncEndpoint, with_signature_of
+from .endpoint import AsyncEndpoint, deadline_after, with_signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Buffer
 
@@ -37,7 +40,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @with_signature_of(sync.Sender.__init__)
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._start(sync.Sender(*args, **options), "the send buffer stayed full", writing=True)
+        self._start(sync.Sender(*args, **options), writing=True)
+        self._paced = options.get("rate") is not None or options.get("bit_rate") is not None
+        # The tasks that send at the rate, in the order of their calls; the first one tries.
+        self._line: deque[asyncio.Future[None]] = deque()
 
     @property
     def group(self) -> str:
@@ -56,6 +62,9 @@ class Sender(AsyncEndpoint[sync.Sender]):
     async def send(self, data: Buffer, timeout: float | None = None) -> int:
         """Send one datagram. If this is cancelled or times out, it has not been sent.
 
+        With a ``rate``, this waits before it sends: a timestamp inside ``data`` is older than the datagram by that
+        wait.
+
         Args:
             data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
             timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without
@@ -70,7 +79,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
             ClosedError: The sender is closed, or was closed during the call.
             OSError: The system refused; ``errno`` says why.
         """
-        sent = await self._retry_until_ready(functools.partial(self._core.send, data, 0), timeout)
+        sent = await self._in_turn(functools.partial(self._core.send, data, 0), timeout)
         # There may be room for one more.
         self._ready.wake()
         return sent
@@ -81,7 +90,8 @@ class Sender(AsyncEndpoint[sync.Sender]):
         """Send many datagrams, in order, in as few system calls as possible.
 
         Messages are taken from the iterable as they are sent, some at a time; those of an asynchronous iterable are
-        sent one by one, as they come. If this is cancelled, times out or fails, ``stats().sent`` counts the messages
+        sent one by one, as they come. If the iterable raises an error or a message is wrong, the messages before are
+        sent, and the error is raised then. If this is cancelled or times out, ``stats().sent`` counts the messages
         that were sent, which are the first ones.
 
         Args:
@@ -93,7 +103,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
             The number of datagrams sent, which is all of them.
 
         Raises:
-            ValueError: A payload is too long for a datagram; some messages before it may not have been sent either.
+            ValueError: A payload is too long for a datagram.
             TimeoutError: The datagrams could not be sent in that time.
             ClosedError: The sender is closed, or was closed during the call.
             OSError: The system refused; ``errno`` says why.
@@ -104,14 +114,44 @@ class Sender(AsyncEndpoint[sync.Sender]):
                 await self.send(message, timeout)
                 total += 1
             return total
-        source = iter(messages)
-        while chunk := list(itertools.islice(source, self._next_step())):
+        source, failure = iter(messages), None
+        while failure is None:
+            chunk, failure = _take(source, self._next_step())
+            if not chunk:
+                break
             total += len(chunk)
             while chunk:
-                sent = await self._retry_until_ready(functools.partial(self._send_some, chunk), timeout)
+                sent = await self._in_turn(functools.partial(self._send_some, chunk), timeout)
                 del chunk[:sent]
         self._ready.wake()
+        if failure is not None:
+            raise failure
         return total
+
+    def _failure(self) -> str:
+        if self._core._pause:
+            return "the rate did not allow the next datagram"
+        return "the send buffer stayed full"
+
+    async def _in_turn(self, attempt: Callable[[], int], timeout: float | None) -> int:
+        """Try until it succeeds; with a rate, the tasks of this sender take turns."""
+        if not self._paced:
+            return await self._retry_until_ready(attempt, timeout)
+        deadline = deadline_after(timeout)
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            if self._line[0] is not turn:
+                await asyncio.wait((turn,), timeout=None if timeout is None else deadline - monotonic())
+            # A task whose time is over tries once, and raises the error.
+            return await self._retry_until_ready(attempt, timeout, deadline)
+        finally:
+            was_first = self._line[0] is turn
+            self._line.remove(turn)
+            if was_first and self._line:
+                following = self._line[0]
+                if not following.done() and not following.get_loop().is_closed():
+                    following.set_result(None)
 
     async def _wait(self, timeout: float, *, again: bool) -> None:
         pause = self._core._pause
@@ -133,3 +173,15 @@ class Sender(AsyncEndpoint[sync.Sender]):
                 raise
             # The next call meets the same obstacle.
             return sent
+
+
+def _take(source: Iterator[Buffer], limit: int) -> tuple[list[Buffer], Exception | None]:
+    """Return the next messages, and the error that ended them if one did."""
+    taken: list[Buffer] = []
+    try:
+        # Not by list(), which would lose what came before an error.
+        for message in itertools.islice(source, limit):
+            taken.append(message)  # noqa: PERF402
+    except Exception as error:  # noqa: BLE001 - raised again when the messages are sent
+        return taken, error
+    return taken, None

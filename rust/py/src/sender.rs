@@ -41,11 +41,15 @@ impl Sender {
 }
 
 impl OpenSender {
+    /// Reads a message, which must fit into a datagram.
+    fn message<'py>(&self, given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let message = message(given)?;
+        self.core.check_size(message.as_bytes().len()).map_err(to_python)?;
+        Ok(message)
+    }
+
     /// Sends all messages, waiting as often as the kernel's buffer is full.
     fn send_all(&self, py: Python<'_>, messages: &[Bound<'_, PyBytes>], seconds: Option<f64>) -> PyResult<()> {
-        for message in messages {
-            self.core.check_size(message.as_bytes().len()).map_err(to_python)?;
-        }
         let slices: Vec<IoSlice<'_>> = messages.iter().map(|message| IoSlice::new(message.as_bytes())).collect();
         let mut done = 0;
         while done < slices.len() {
@@ -57,7 +61,10 @@ impl OpenSender {
                 || self.core.send(rest).map(|sent| (sent > 0).then_some(sent)),
                 |limit| self.core.wait(Some(limit)),
                 |_| Ok(()),
-                || "the send buffer stayed full".to_owned(),
+                || match self.core.pause() {
+                    Some(_) => "the rate did not allow the next datagram".to_owned(),
+                    None => "the send buffer stayed full".to_owned(),
+                },
             )?;
             // Also if no call has to wait: an endless iterable must not keep Ctrl-C out.
             py.check_signals()?;
@@ -115,6 +122,8 @@ impl Sender {
 
     /// Send one datagram.
     ///
+    /// With a `rate`, the call waits before it sends: a timestamp inside `data` is older than the datagram by that wait.
+    ///
     /// Args:
     ///     data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
     ///     timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without a
@@ -130,16 +139,18 @@ impl Sender {
     ///     OSError: The system refused; `errno` says why.
     #[pyo3(signature = (data, timeout=None))]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
-        let message = message(data)?;
+        let opened = self.opened()?;
+        let message = opened.message(data)?;
         let length = message.as_bytes().len();
-        self.opened()?.send_all(py, &[message], timeout)?;
+        opened.send_all(py, &[message], timeout)?;
         Ok(length)
     }
 
     /// Send many datagrams, in order, in as few system calls as possible.
     ///
     /// Messages are taken from the iterable 1,024 at a time. The kernel coalesces consecutive messages of equal size
-    /// where it can.
+    /// where it can. If the iterable raises an error or a message is wrong, the messages before are sent, and the error
+    /// is raised then.
     ///
     /// Args:
     ///     messages: An iterable of payloads.
@@ -150,8 +161,7 @@ impl Sender {
     ///     The number of datagrams sent, which is all of them.
     ///
     /// Raises:
-    ///     ValueError: A payload is too long for a datagram. Up to 1,023 messages before it may not have been sent;
-    ///         `stats().sent` counts those that were.
+    ///     ValueError: A payload is too long for a datagram.
     ///     TimeoutError: The datagrams could not be sent in that time.
     ///     ClosedError: The sender is closed, or was closed during the call.
     ///     OSError: The system refused; `errno` says why.
@@ -161,9 +171,9 @@ impl Sender {
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut total = 0;
         for item in messages.try_iter()? {
-            match item {
-                Ok(item) => chunk.push(message(&item)?),
-                // The iterable has failed: send what it gave before.
+            match item.and_then(|item| opened.message(&item)) {
+                Ok(message) => chunk.push(message),
+                // The iterable has failed, or the message is wrong: send what came before.
                 Err(error) => return opened.send_all(py, &chunk, timeout).and(Err(error)),
             }
             if chunk.len() == CHUNK {

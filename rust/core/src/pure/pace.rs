@@ -30,45 +30,71 @@ impl Rate {
     }
 }
 
-/// How much a delayed sender can catch up at once. It does not make up for a longer delay.
-const CATCH_UP: Duration = Duration::from_millis(1);
+/// How far a sender may be behind its schedule and still make up for all of it. A longer delay is forgotten.
+const MAX_DELAY: Duration = Duration::from_millis(250);
+
+/// Time without a call after which the caller had nothing to send, rather than being delayed: what was not sent then is
+/// not made up for.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// What a sender may still catch up after it was idle: no more than timers are late anyway.
+const IDLE_CATCH_UP: Duration = Duration::from_millis(1);
+
+/// A delayed sender sends at twice its rate at most, measured over this time. Timers and schedulers are late by this
+/// much on a busy machine, so that a smaller value could not hold the rate.
+const BURST: Duration = Duration::from_millis(20);
 
 /// The schedule of a paced sender. Times count from an arbitrary moment and must never go back.
 #[derive(Debug)]
 pub struct Pace {
     rate: Rate,
+    /// When the next message is due at the rate.
     due: Duration,
+    /// When the next message is due at twice the rate, which bounds how fast a delayed sender catches up.
+    soonest: Duration,
+    /// When the caller last asked, if it did.
+    asked: Option<Duration>,
+    /// The caller has a message that was not allowed yet.
+    waiting: bool,
 }
 
 impl Pace {
     /// Make a schedule whose first message is due at once.
     pub fn new(rate: Rate) -> Self {
-        Self { rate, due: Duration::ZERO }
+        Self { rate, due: Duration::ZERO, soonest: Duration::ZERO, asked: None, waiting: false }
     }
 
     /// Return how many of the messages, from the first on, can be sent now.
     pub fn allow(&mut self, now: Duration, sizes: impl IntoIterator<Item = usize>) -> usize {
-        self.due = self.due.max(now.saturating_sub(CATCH_UP));
-        let mut due = self.due;
+        let is_idle = !self.waiting && self.asked.is_none_or(|asked| now.saturating_sub(asked) >= IDLE);
+        let catch_up = if is_idle { IDLE_CATCH_UP } else { MAX_DELAY };
+        self.due = self.due.max(now.saturating_sub(catch_up));
+        self.soonest = self.soonest.max(now.saturating_sub(BURST));
+        let (mut due, mut soonest) = (self.due, self.soonest);
         let mut count = 0;
         for size in sizes {
-            if due > now {
+            if due.max(soonest) > now {
                 break;
             }
-            due = due.saturating_add(self.rate.duration(size));
+            let duration = self.rate.duration(size);
+            due = due.saturating_add(duration);
+            soonest = soonest.saturating_add(duration / 2);
             count += 1;
         }
+        (self.asked, self.waiting) = (Some(now), count == 0);
         count
     }
 
     /// Record a message that was sent.
     pub fn sent(&mut self, bytes: usize) {
-        self.due = self.due.saturating_add(self.rate.duration(bytes));
+        let duration = self.rate.duration(bytes);
+        self.due = self.due.saturating_add(duration);
+        self.soonest = self.soonest.saturating_add(duration / 2);
     }
 
     /// The time until the next message can be sent.
     pub fn wait(&self, now: Duration) -> Duration {
-        self.due.saturating_sub(now)
+        self.due.max(self.soonest).saturating_sub(now)
     }
 }
 
@@ -99,6 +125,37 @@ mod tests {
             let total = run(&mut pace, (0..=count).map(|n| step * n), 100);
             assert!((49_900..=50_101).contains(&total), "{total} in steps of {step:?}");
         }
+    }
+
+    #[test]
+    fn pace_with_late_steps_keeps_the_rate_over_a_second() {
+        // As a scheduler wakes a thread on a busy machine: each time some milliseconds after what it asked for.
+        for late in [2, 7, 20] {
+            for rate in [500.0, 20_000.0] {
+                let mut pace = Pace::new(Rate::Datagrams(rate));
+                let (mut now, mut total) = (Duration::ZERO, 0);
+                while now <= MS * 1000 {
+                    total += run(&mut pace, [now], 100);
+                    now += pace.wait(now) + MS * late;
+                }
+                let expected = (rate * 0.97) as usize..=(rate * 1.01) as usize + 1;
+                assert!(expected.contains(&total), "{total} of {rate} with steps that are {late} ms late");
+            }
+        }
+    }
+
+    #[test]
+    fn pace_after_a_delay_catches_up_at_twice_the_rate() {
+        let mut pace = Pace::new(Rate::Datagrams(1000.0));
+        let steps = |from: u32, to: u32| (from..to).map(|n| MS * n);
+        assert_eq!(run(&mut pace, steps(0, 100), 1), 100);
+        assert_eq!(pace.allow(MS * 100, [1]), 1);
+        pace.sent(1);
+        assert_eq!(pace.allow(MS * 100, [1]), 0);
+        // 150 ms late: at once what 20 ms at twice the rate allow, then two each millisecond, until all is made up for.
+        assert_eq!(run(&mut pace, [MS * 250], 1), 41);
+        assert_eq!(run(&mut pace, steps(251, 260), 1), 18);
+        assert_eq!(run(&mut pace, steps(260, 1000), 1), 1000 - 101 - 41 - 18);
     }
 
     #[test]

@@ -1,0 +1,159 @@
+"""Test that ``rate`` is held on average, without bursts, also by a delayed sender. All times have upper bounds."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from multicast import aio
+from multicast.sync import Receiver
+from tests.wire.exchange import LOOPBACK, PATIENCE
+
+RATE = 1000
+COUNT = 700
+MESSAGES = [b"%d" % number for number in range(COUNT)]
+
+
+@contextmanager
+def busy_threads(count: int) -> Iterator[None]:
+    """Compete for the interpreter, so that every wake-up is late."""
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            sum(range(2000))
+
+    threads = [threading.Thread(target=spin) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def sync_singly(rx: Receiver) -> None:
+    with LOOPBACK.sender(rx.port, rate=RATE) as tx:
+        for message in MESSAGES:
+            tx.send(message)
+
+
+def sync_many(rx: Receiver) -> None:
+    with LOOPBACK.sender(rx.port, rate=RATE) as tx:
+        assert tx.send_many(MESSAGES) == COUNT
+
+
+def aio_singly(rx: Receiver) -> None:
+    async def main() -> None:
+        async with aio.Sender(LOOPBACK.group, rx.port, interface=LOOPBACK.interface, rate=RATE) as tx:
+            for message in MESSAGES:
+                await tx.send(message)
+
+    asyncio.run(main())
+
+
+def aio_many(rx: Receiver) -> None:
+    async def main() -> None:
+        async with aio.Sender(LOOPBACK.group, rx.port, interface=LOOPBACK.interface, rate=RATE) as tx:
+            assert await tx.send_many(MESSAGES) == COUNT
+
+    asyncio.run(main())
+
+
+WAYS = [sync_singly, sync_many, aio_singly, aio_many]
+
+
+@pytest.mark.parametrize("busy", [0, 2], ids=["idle", "busy"])
+@pytest.mark.parametrize("send", WAYS)
+def test_rate_is_held_without_bursts(send: Callable[[Receiver], None], busy: int) -> None:
+    with LOOPBACK.receiver() as rx:
+        with busy_threads(busy):
+            start = time.monotonic()
+            send(rx)
+            took = time.monotonic() - start
+        times = [rx.recv(timeout=PATIENCE).timestamp_ns or 0 for _ in MESSAGES]
+    ideal = COUNT / RATE
+    # Not faster than the rate, and slower only by what the start takes and wake-ups are late: beside two threads that
+    # compute, an event loop gets the interpreter 10 ms late each time.
+    assert 0.93 * ideal < took < ideal + (1.0 if busy else 0.3)
+    # At twice the rate, 20 ms are 40 datagrams, after as many at once. Preemption between the clock and the system call
+    # can move some more together, but never the 250 of the longest delay that is made up for.
+    window = 20_000_000
+    first = 0
+    for last, moment in enumerate(times):
+        while moment - times[first] > window:
+            first += 1
+        assert last - first < 150, "a burst"
+
+
+def test_rate_after_idle_time_does_not_burst() -> None:
+    with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port, rate=100) as tx:
+        tx.send(b"first")
+        threading.Event().wait(0.5)
+        start = time.monotonic()
+        tx.send_many([b"x"] * 11)
+        # 50 datagrams fitted into the time before: they are not made up for.
+        assert 0.08 < time.monotonic() - start < 0.6
+
+
+def test_rate_timeout_names_the_rate() -> None:
+    with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port, rate=1) as tx:
+        tx.send(b"x")
+        with pytest.raises(TimeoutError, match=r"the rate did not allow the next datagram within 0\.01 s"):
+            tx.send(b"x", timeout=0.01)
+
+
+def test_aio_rate_timeout_names_the_rate() -> None:
+    async def main() -> None:
+        with LOOPBACK.receiver() as rx:
+            async with aio.Sender(LOOPBACK.group, rx.port, interface=LOOPBACK.interface, rate=1) as tx:
+                await tx.send(b"x")
+                for timeout in (0, 0.01):
+                    with pytest.raises(TimeoutError, match="the rate did not allow the next datagram within"):
+                        await tx.send(b"x", timeout=timeout)
+
+    asyncio.run(main())
+
+
+def test_aio_rate_is_shared_evenly_by_tasks() -> None:
+    async def main() -> None:
+        with LOOPBACK.receiver() as rx:
+            async with aio.Sender(LOOPBACK.group, rx.port, interface=LOOPBACK.interface, rate=RATE) as tx:
+
+                async def feed(name: bytes) -> None:
+                    while True:
+                        await tx.send(name)
+
+                tasks = [asyncio.ensure_future(feed(name)) for name in (b"a", b"b", b"c")]
+                heard = [await asyncio.to_thread(rx.recv, PATIENCE) for _ in range(300)]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                counts = {name: sum(msg.data == name for msg in heard) for name in (b"a", b"b", b"c")}
+                assert max(counts.values()) - min(counts.values()) <= 3, counts
+
+    asyncio.run(main())
+
+
+def test_aio_rate_cancelled_or_late_task_gives_its_turn_on() -> None:
+    async def main() -> None:
+        with LOOPBACK.receiver() as rx:
+            async with aio.Sender(LOOPBACK.group, rx.port, interface=LOOPBACK.interface, rate=20) as tx:
+                await tx.send(b"first")
+                cancelled = asyncio.ensure_future(tx.send(b"cancelled"))
+                late = asyncio.ensure_future(tx.send(b"late", timeout=0.001))
+                last = asyncio.ensure_future(tx.send(b"last"))
+                await asyncio.sleep(0)
+                cancelled.cancel()
+                results = await asyncio.wait_for(
+                    asyncio.gather(cancelled, late, last, return_exceptions=True), PATIENCE
+                )
+                assert [type(result) for result in results] == [asyncio.CancelledError, TimeoutError, int]
+            assert [rx.recv(timeout=PATIENCE).data for _ in range(2)] == [b"first", b"last"]
+
+    asyncio.run(main())

@@ -116,7 +116,7 @@ test-rust:
 # pytest enters a private network by itself.
 .PHONY: test-python
 test-python: build $(SUITE)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m scripts.dev.run_tests $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: build $(SUITE)
@@ -145,6 +145,7 @@ lint-python: build $(LINT)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
 	$(BIN)/pyright
+	$(BIN)/python -m scripts.docs.check_types
 	$(BIN)/python -m scripts.docs.check_types
 
 .PHONY: lint-rust

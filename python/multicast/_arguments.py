@@ -125,7 +125,8 @@ def _endpoint_list(group: object) -> list[Endpoint]:
     # Bytes would iterate as numbers.
     if isinstance(group, (bytes, bytearray)) or not isinstance(group, Iterable):
         raise TypeError(f"group must be an endpoint or several of them, got {type(group).__name__}")
-    return [endpoints.from_argument(one) for one in group]
+    several: Iterable[object] = group
+    return [endpoints.from_argument(one) for one in several]
 
 
 def addresses(name: str, given: object) -> list[str]:
@@ -151,7 +152,7 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
 
     The kernel takes the interface once, with the group. A zone of a source can only name the same interface.
     """
-    plain = []
+    plain: list[str] = []
     for source in sources:
         address, _, zone = source.partition("%")
         plain.append(address)
@@ -169,7 +170,7 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
 def _interface_indexes(interface: CoreInterfaces) -> set[int]:
     """Return the indexes of the interfaces that an argument means at the moment."""
     if isinstance(interface, list):
-        return set().union(*map(_interface_indexes, interface))
+        return set[int]().union(*map(_interface_indexes, interface))
     return {
         here.index
         for here in list_interfaces()

@@ -43,7 +43,7 @@ def test_datagram_unknown_fields_are_none() -> None:
 
 
 def test_datagram_largest_numbers_are_kept() -> None:
-    largest = {"interface_index": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
+    largest: dict[str, Any] = {"interface_index": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
     datagram = Datagram(**(FIELDS | largest))
     assert {name: getattr(datagram, name) for name in largest} == largest
 
@@ -110,12 +110,12 @@ def test_datagram_repr_evaluates_to_equal_datagram(fields: dict[str, Any]) -> No
 
 
 def test_datagram_repr_of_long_payload_shows_64_bytes() -> None:
-    datagram = Datagram(**(FIELDS | {"data": b"x" * 64 + b"secret"}))
+    short: dict[str, Any] = FIELDS | {"data": b"x" * 64}
+    long: dict[str, Any] = FIELDS | {"data": b"x" * 64 + b"secret"}
+    datagram = Datagram(**long)
     assert f"data={b'x' * 64!r}... (70 bytes), sender=" in repr(datagram)
     assert "secret" not in repr(datagram)
-    assert repr(Datagram(**(FIELDS | {"data": b"x" * 64}))).startswith(
-        f"Datagram(data={b'x' * 64!r}, sender="
-    )
+    assert repr(Datagram(**short)).startswith(f"Datagram(data={b'x' * 64!r}, sender=")
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def resumes(rx: Receiver) -> None:
 
 def joined_on(rx: Receiver) -> list[int | None]:
     """Return the index of the interface of each membership."""
-    return [getattr(one, "interface_index", one.interface) for one in rx.groups]
+    return [one.interface_index for one in rx.groups]
 
 
 @contextmanager

@@ -194,7 +194,7 @@ def docstring_commands() -> list[tuple[str, str]]:
 
 
 # Before Python 3.11, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
-BAD_ENDS = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
+BAD_ENDS: set[str] = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
 
 
 @pytest.mark.platform("linux")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def taken_until_quiet(take: Callable[[], list[bytes]], busy: Sender, limit: int)
 
 @pytest.mark.parametrize("ring", [None, BATCH], ids=["direct", "ring"])
 def test_fairness_batches_beside_a_flood_contain_the_quiet_group(case: Case, ring: int | None) -> None:
-    options = {} if ring is None else {"ring": ring, "ring_policy": "block"}
+    options: dict[str, Any] = {} if ring is None else {"ring": ring, "ring_policy": "block"}
     with (
         Receiver(case.groups, 0, interface="lo", gro=False, **options) as rx,
         senders(case, rx.port) as (busy, _),

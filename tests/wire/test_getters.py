@@ -1,4 +1,4 @@
-"""Test that getters never wait for another thread that receives, or that repairs memberships after a change of the network."""
+"""Test that getters never wait for another thread that receives or repairs memberships."""
 
 import subprocess
 import threading
@@ -26,8 +26,8 @@ GETTERS: dict[str, Callable[[Receiver], object]] = {
     "fileno": lambda rx: rx.fileno(),
 }
 LIMIT = 0.02
-"""Seconds that a getter may take. A repair of 2,000 groups takes several times as long; on an idle machine a getter takes
-less than a millisecond, and what is longer is Python's work on 2,000 results."""
+"""Seconds that a getter may take. A repair of 2,000 groups takes several times as long; on an idle machine a getter
+takes less than a millisecond, and what is longer is Python's work on 2,000 results."""
 
 
 def sh(command: str) -> None:
@@ -80,8 +80,8 @@ def third_longest(durations: list[float]) -> float:
 
 
 def healed(rx: Receiver, rounds: int, use: Callable[[], object]) -> list[float]:
-    """Take the link down and up ``rounds`` times, and call ``use`` until all is repaired. Return how long the calls took."""
-    durations = []
+    """Take the link down and up ``rounds`` times, calling ``use`` until all is repaired; return its durations."""
+    durations: list[float] = []
     for number in range(1, rounds + 1):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
         deadline = time.monotonic() + PATIENCE

@@ -99,7 +99,7 @@ def test_healing_without_hardware_address_stays_joined(change: str) -> None:
             sh("ip addr replace 10.9.7.8/24 dev tun7")
             tun.deliver(source, group, rx.port, b"after")
             assert rx.recv(timeout=PATIENCE).data == b"after"
-            assert rx.stats().interrupted == 0.0
+            assert rx.stats().outage_seconds == 0.0
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -2,6 +2,7 @@
 
 import array
 import itertools
+import re
 import signal
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from multicast.sync import Sender
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly
@@ -101,13 +102,17 @@ def test_send_many_generator_may_use_the_sender() -> None:
 
 def test_send_many_one_wrong_message_sends_nothing() -> None:
     wrong: list[tuple[Any, type[Exception], str]] = [
-        ("text", TypeError, "a message is bytes or another buffer, not str"),
-        (None, TypeError, "a message is bytes or another buffer, not NoneType"),
-        (bytes(65_508), ValueError, "got 65508 bytes"),
+        (
+            "text",
+            TypeError,
+            "data must be bytes or another buffer, got str; encode text first: data.encode()",
+        ),
+        (None, TypeError, "data must be bytes or another buffer, got NoneType"),
+        (bytes(65_508), ValueError, "65508 octets is longer than a datagram"),
     ]
     with LOOPBACK.pair() as (tx, rx):
         for message, error, part in wrong:
-            with pytest.raises(error, match=part):
+            with pytest.raises(error, match=re.escape(part)):
                 tx.send_many([b"good", b"good", message, b"good"])
         assert tx.stats().sent == 0
         with pytest.raises(TimeoutError):

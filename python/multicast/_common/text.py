@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
         def read(self, size: int, /) -> bytes:
             """Return up to ``size`` bytes; no bytes mean the end of the stream."""
+            ...  # noqa: PIE790 - pyright wants a body
 
 
 def decode_for_display(payload: bytes) -> str:

@@ -8,6 +8,8 @@
 #
 #   make test-fast         run the unit tests and a few tests on the network, in under a minute
 #   make test              run all tests, Rust and Python        (PYTEST_ARGS="-k name" selects Python tests)
+#   make chaos             change the network at random and check every datagram against a model, for 60 s
+#                          (CHAOS_SECONDS=..., CHAOS_SEED=... and CHAOS_RUNS=1 to reproduce, CHAOS_ARGS="--reduce")
 #   make coverage          run the Python tests and report the lines that they do not reach
 #   make test-concurrency  check the background receiver's ring with loom and ThreadSanitizer
 #   make test-sanitizers   run the tests of batches and payloads with AddressSanitizer and valgrind
@@ -42,6 +44,10 @@ SHELL := bash
 PYTHON ?= python3
 CARGO ?= cargo
 PYTEST_ARGS ?=
+CHAOS_SECONDS ?= 60
+CHAOS_SEED ?=
+CHAOS_RUNS ?=
+CHAOS_ARGS ?=
 BENCH_ARGS ?=
 BENCH_RESULTS ?= bench/results/latest.json
 MATRIX_ARGS ?=
@@ -117,6 +123,11 @@ test-rust:
 .PHONY: test-python
 test-python: build $(SUITE)
 	$(BIN)/python -m scripts.dev.run_tests $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: build
+	$(NETNS) --stock $(BIN)/python -m tests.chaos --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED)) \
+	  $(addprefix --runs ,$(CHAOS_RUNS)) $(CHAOS_ARGS)
 
 .PHONY: test-fast
 test-fast: build $(SUITE)

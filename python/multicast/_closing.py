@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         @property
         def closed(self) -> bool:
             """Whether it is closed."""
-            ...  # noqa: PIE790 - pyright wants a body
+            ...
 
         def close(self) -> None:
             """Close it."""

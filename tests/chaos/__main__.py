@@ -104,7 +104,13 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="end after so many runs")
     parser.add_argument("--steps", type=int, default=LENGTH, help=f"choices in a run (default: {LENGTH})")
     parser.add_argument("--kinds", nargs="+", choices=consumers.KINDS, help="the receivers (default: all)")
-    parser.add_argument("--without", nargs="+", metavar="ACTION", help="actions to leave out, such as fork")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        metavar="NAME",
+        help="actions and options to leave out, such as fork and rejoin=",
+    )
+    parser.add_argument("--versions", nargs="+", type=int, choices=[4, 6], help="IP versions (default: any)")
     parser.add_argument("--reduce", action="store_true", help="find the fewest steps that show a fault")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the steps of a file")
     parser.add_argument(
@@ -125,7 +131,9 @@ def main() -> int:
     end = time.monotonic() + options.seconds
     seed = options.seed if options.seed is not None else int(time.time())
     while time.monotonic() < end and totals.runs != options.runs:
-        driver, steps, fault = run(Chooser(seed, options.kinds, options.without), options.steps)
+        driver, steps, fault = run(
+            Chooser(seed, options.kinds, options.versions, options.without), options.steps
+        )
         totals.add(driver, len(steps))
         if fault is not None:
             report(driver, fault, seed, options.file, reduce(steps) if options.reduce else steps)

@@ -97,8 +97,9 @@ class InterfaceSteps(World):
     def ipv6_off(self, interface: str) -> bool:
         """Make the MTU too small for IPv6 (RFC 8200 section 5): the kernel leaves all IPv6 groups there."""
         state = self.model.interfaces[interface]
-        if not self._disturb(interface, state.exists and state.has_ipv6):
+        if not state.exists or not state.has_ipv6:
             return False
+        self.model.disturb(interface, only_ipv6=True)
         state.has_ipv6 = False
         self.network.shell.run(f"ip link set {interface} mtu 1000")
         return True

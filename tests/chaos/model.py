@@ -127,6 +127,8 @@ class Ledger:
         self.port_name = name
         """The receiver that opened the port first: several may share it."""
         self.memberships: dict[tuple[str, str], Membership] = {}
+        self.fading: set[tuple[str, str]] = set()
+        """Memberships that the receiver is about to give up, because the routes lead elsewhere now."""
         self.expected: dict[int, Verdict] = {}
         self.missing: dict[int, Datagram] = {}
         """Datagrams that must arrive and have not yet."""
@@ -145,6 +147,8 @@ class Ledger:
     def verdict(self, datagram: Datagram, interface: Interface) -> Verdict:
         """Return what is expected of a datagram that is sent now."""
         membership = self.memberships.get((datagram.group, datagram.interface))
+        if membership is None and (datagram.group, datagram.interface) in self.fading:
+            return Verdict.MAY
         if membership is None or not membership.accepts(datagram.source):
             return Verdict.MUST_NOT
         return Verdict.MUST if membership.settled and interface.works_for(datagram.group) else Verdict.MAY
@@ -155,10 +159,11 @@ class Ledger:
             self.required += 1
             self.missing[datagram.number] = datagram
 
-    def excuse(self, interface: str | None = None) -> None:
+    def excuse(self, interface: str | None = None, *, only_ipv6: bool = False) -> None:
         """Let datagrams that are on the way, by this interface or any, be lost without a count."""
         for number, datagram in list(self.missing.items()):
-            if interface in (None, datagram.interface):
+            is_concerned = ":" in datagram.group or not only_ipv6
+            if is_concerned and interface in (None, datagram.interface):
                 del self.missing[number]
                 self.required -= 1
                 self.expected[number] = Verdict.MAY
@@ -259,16 +264,17 @@ class Model:
             if self.faults:
                 raise self.faults[0]
 
-    def disturb(self, interface: str) -> None:
+    def disturb(self, interface: str, *, only_ipv6: bool = False) -> None:
         """Record that an interface is about to be disturbed.
 
         Its memberships are unsettled until a probe arrives. Datagrams that are on the way by it may be lost.
         """
         with self.lock:
             for membership in self.on(interface):
-                membership.settled = False
+                if ":" in membership.group or not only_ipv6:
+                    membership.settled = False
             for ledger in self.ledgers.values():
-                ledger.excuse(interface)
+                ledger.excuse(interface, only_ipv6=only_ipv6)
 
     def follow_route(self, interface: str) -> None:
         """Record that the routes of IPv4 groups lead to another interface from now on."""
@@ -278,6 +284,7 @@ class Model:
                 for key, membership in list(ledger.memberships.items()):
                     if membership.where == ROUTE and membership.interface != interface:
                         ledger.excuse(membership.interface)
+                        ledger.fading.add(key)
                         del ledger.memberships[key]
                         moved = membership.moved_to(interface)
                         ledger.memberships[moved.key] = moved

@@ -56,14 +56,21 @@ def accepted_source(membership: Membership) -> str:
 class Chooser:
     """Chooses the steps of one run."""
 
-    def __init__(self, seed: int, kinds: list[str] | None = None, without: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        kinds: list[str] | None = None,
+        versions: list[int] | None = None,
+        without: list[str] | None = None,
+    ) -> None:
         self.dice = random.Random(seed)
         self.kinds = kinds or list(consumers.KINDS)
         self.without = without or []
         self.interfaces = self.dice.randint(1, 3)
         self.receivers = self.dice.randint(1, MAX_RECEIVERS)
         self.most_groups = self.dice.choice([1, 5, MAX_GROUPS, MAX_GROUPS])
-        self.versions = self.dice.choice([[4], [6], [4, 6], [4, 6]])
+        chosen = self.dice.choice([[4], [6], [4, 6], [4, 6]])
+        self.versions = versions or chosen
         self.names = itertools.count()
         self.groups = itertools.count(1)
 
@@ -149,6 +156,7 @@ class Chooser:
             options["recv_buffer"] = 65_536
         if dice.random() < 0.2:
             options["gro"] = False
+        options = {name: value for name, value in options.items() if f"{name}=" not in self.without}
         count = dice.randint(1, self.most_groups)
         memberships = [self.new_membership(model, None) for _ in range(count)]
         others = list(model.ledgers)

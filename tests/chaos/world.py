@@ -139,6 +139,7 @@ class World:
             with self.model.lock:
                 self.model.arrival.wait(PROBE_SECONDS)
             self.model.check()
+        self._await_fading(begun)
         if first:
             self.healing.append(time.monotonic() - begun)
             self.note(f"  settled after {self.healing[-1]:.3f} s")
@@ -155,6 +156,19 @@ class World:
                 else:
                     waiting.append((ledger, membership))
             return waiting
+
+    def _await_fading(self, begun: float) -> None:
+        """Wait until the receivers have given up what the routes no longer lead to."""
+        for name, consumer in self.consumers.items():
+            ledger = self.model.ledgers[name]
+            fading = {(group, self.model.place(one).index) for group, one in ledger.fading}
+            fading -= {(group, self.model.place(one).index) for group, one in ledger.memberships}
+            while fading & {(one.group, one.interface_index or 0) for one in consumer.rx.groups}:
+                if time.monotonic() - begun > HEALING_SECONDS:
+                    raise FaultError(f"{name} still has {sorted(fading)}, to which no route leads")
+                with self.model.lock:
+                    self.model.arrival.wait(PROBE_SECONDS)
+            ledger.fading.clear()
 
     def _check_groups(self) -> None:
         indexes = {one.index for one in self.model.interfaces.values() if one.works and one.has_ipv6}
@@ -192,12 +206,16 @@ class World:
             ) from error
 
     def finish(self, receiver: str) -> None:
-        self.consumers.pop(receiver).close()
+        """Close a receiver, and add what it did to the totals."""
+        consumer = self.consumers.pop(receiver)
+        counted = consumer.counted()
+        consumer.close()
         with self.model.lock:
             ledger = self.model.ledgers.pop(receiver)
         self.sent += ledger.required
         self.received += ledger.required - len(ledger.missing)
-        self.counted += len(ledger.missing)
+        # The counters also count datagrams that did not have to arrive.
+        self.counted += min(counted, len(ledger.missing))
 
     def end(self) -> None:
         """Close the receivers, after the last checks."""

@@ -83,7 +83,7 @@ class Output:
             for column, name in enumerate(head)
         ]
         if sum(widths) + 2 * (len(widths) - 1) <= terminal_columns():
-            lines: list[str] = [self._bold(_aligned(head, widths))]
+            lines = [self._bold(_aligned(head, widths))]
             for row in printable:
                 for number in range(max(1, *map(len, row))):
                     cells = [cell[number] if number < len(cell) else "" for cell in row]

@@ -88,7 +88,7 @@ def timed(use: Callable[[], object]) -> float:
 
 def healed(rx: Receiver, rounds: int, use: Callable[[], object]) -> list[float]:
     """Take the link down and up ``rounds`` times. Return how long the calls of ``use`` took during the repairs."""
-    durations = []
+    durations: list[float] = []
     for number in range(1, rounds + 1):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
         deadline = time.monotonic() + PATIENCE

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,7 +186,7 @@ REFRESHED = {
 
 @pytest.mark.parametrize(("group", "record", "choice"), REFRESHED.values(), ids=REFRESHED.keys())
 def test_rejoin_with_traffic_is_reported_to_tshark(
-    tool: Tool, stack: ExitStack, group: str, record: str, choice: dict[str, str]
+    tool: Tool, stack: ExitStack, group: str, record: str, choice: dict[str, Any]
 ) -> None:
     """The kernel reports a group whose membership has no gap, which the traffic would show."""
     what, fields = (

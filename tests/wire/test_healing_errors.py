@@ -69,11 +69,11 @@ def test_join_without_free_descriptors_is_tried_again(
         try:
             with no_new_descriptors():
                 plug_in_now()
-                until(lambda: rx.stats() and "open files" in caplog.text, "the failure to be logged")
+                until(lambda: (rx.stats(), "open files" in caplog.text)[1], "the failure to be logged")
                 tx.send(b"still here")
                 assert rx.recv(timeout=PATIENCE).data == b"still here"
                 assert len(rx.groups) == 20
-            until(lambda: rx.stats() and len(rx.groups) == 40, "the groups to be joined")
+            until(lambda: (rx.stats(), len(rx.groups))[1] == 40, "the groups to be joined")
         finally:
             sh(f"ip link del {INTERFACE} 2>/dev/null || true")
 

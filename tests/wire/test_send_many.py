@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multicast._core import ClosedError
+from multicast.exceptions import ClosedError
 from multicast.sync import Sender
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly
@@ -203,6 +203,7 @@ def stuck(interface: str) -> Generator[Sender, None, None]:
         yield tx
 
 
+@pytest.mark.alone
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 class TestFullSendBuffer:

@@ -32,12 +32,12 @@ def copy_blocks(folder: Path) -> list[Path]:
 
 def main() -> int:
     """Check all blocks; return the exit code."""
-    mypy, pyright = (os.fspath(Path(sys.executable).with_name(tool)) for tool in ("mypy", "pyright"))
+    tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         files = [os.fspath(file) for file in copy_blocks(Path(folder))]
-        commands = [
-            [mypy, "--strict", "--no-error-summary", "--config-file=", *files],
-            [pyright, "--pythonpath", sys.executable, *files],
+        commands: list[list[str | Path]] = [
+            [tools / "mypy", "--strict", "--no-error-summary", "--config-file=", *files],
+            [tools / "pyright", "--pythonpath", sys.executable, *files],
         ]
         codes = [subprocess.run(command, cwd=folder, check=False).returncode for command in commands]
     return max(codes)

@@ -3,6 +3,7 @@
 import itertools
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_datagram_has_sender_group_and_interface(link: Link, take: Take, several
 @pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
 @pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
 def test_datagram_queued_before_a_second_membership_has_its_interface(group: str, ring: int | None) -> None:
-    with Receiver(group, 0, interface="lo", ring=ring) as rx, Sender(group, rx.port, interface="lo") as tx:
+    options: dict[str, Any] = {} if ring is None else {"ring": ring}
+    with Receiver(group, 0, interface="lo", **options) as rx, Sender(group, rx.port, interface="lo") as tx:
         tx.send(b"before")
         rx.join(group, "veth0")
         tx.send(b"after")

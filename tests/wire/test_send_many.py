@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multicast.exceptions import ClosedError
+from multicast import ClosedError
 from multicast.sync import Sender
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly

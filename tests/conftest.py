@@ -24,6 +24,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for ``-n auto``: no workers if they had to share the machine's own network."""
+    return len(os.sched_getaffinity(0)) if private_network.is_private() else 0
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     """Give each worker of pytest-xdist a private network, where it meets no other worker's datagrams."""
     if private_network.is_private():

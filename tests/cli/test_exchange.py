@@ -59,6 +59,7 @@ def test_hear_prints_each_message_immediately(at: list[str], loopback: str) -> N
             assert listener.line() == line
 
 
+@pytest.mark.alone
 def test_hear_1000_messages_per_second_are_all_printed(at: list[str], loopback: str) -> None:
     with (
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,

@@ -12,7 +12,7 @@ from multicast.sync import Receiver, Sender
 from tests.support.waiting import until
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
 
 INTERFACE = "mc1"
 GROUPS = 2000

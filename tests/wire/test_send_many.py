@@ -203,6 +203,7 @@ def stuck(interface: str) -> Generator[Sender, None, None]:
         yield tx
 
 
+@pytest.mark.alone
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 class TestFullSendBuffer:

@@ -83,7 +83,7 @@ class McastSAY(mtool):
             dest="data",
             action="store_const",
             const=_STANDARD_INPUT,
-            help="send standard input, in pieces of the buffer size",
+            help="send standard input as it arrives, in pieces of at most the buffer size",
         )
 
     def doStep(
@@ -106,8 +106,9 @@ class McastSAY(mtool):
                 group, unless ``groups`` names some.
             port: UDP port, 1-65535. None is the default port.
             ttl: hops, 0-255. None is the default.
-            data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent in
-                pieces of the buffer size that do not end inside a character.
+            data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent as
+                it arrives, in pieces of at most the buffer size. Text is cut between characters, and a stream that is
+                not UTF-8 at multiples of the buffer size.
             groups: more groups to send the same to.
             iface: name, index or address of the interface to send by. None lets the system's routes decide.
             loopback: deliver the message to listeners on this machine (on Windows the receiver decides).
@@ -135,7 +136,7 @@ class McastSAY(mtool):
     @staticmethod
     def _say(destinations: Destinations, data: str | bytes | Sequence[str]) -> None:
         if data == _STANDARD_INPUT:
-            for piece in split(console.standard_input().read, _MCAST_DEFAULT_BUFFER_SIZE):
+            for piece in split(console.StandardInput().read, _MCAST_DEFAULT_BUFFER_SIZE):
                 for one in destinations.groups:
                     destinations.send(one, piece)
             return

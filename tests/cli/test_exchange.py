@@ -145,6 +145,32 @@ def test_say_standard_input_arrives_unchanged(
         assert [len(piece) for piece in pieces] == sizes
 
 
+@pytest.mark.parametrize("blocking", [True, False])
+def test_say_pipe_sends_what_arrives_at_once(blocking: bool, at: list[str], loopback: str) -> None:
+    """``tail -f log | SAY --pipe`` is live, and a non-blocking standard input loses nothing."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, blocking)
+    with (
+        Receiver(GROUP, int(at[1]), interface=loopback) as ear,
+        subprocess.Popen(
+            [*MULTICAST, "SAY", *at, "--group", GROUP, "--pipe"], stdin=reading, stderr=subprocess.PIPE
+        ) as say,
+    ):
+        os.close(reading)
+        for line in (b"one\n", b"two\n", "three, a line that is longer: é\n".encode()):
+            os.write(writing, line)
+            assert ear.recv(timeout=10).data == line
+            assert say.poll() is None
+        long = b"x" * 50_000
+        os.write(writing, long)
+        os.close(writing)
+        received = b""
+        while len(received) < len(long):
+            received += ear.recv(timeout=10).data
+        assert received == long
+        assert (say.wait(10), say.communicate()[1]) == (0, b"")
+
+
 def test_say_pipe_binary_stream_arrives_in_pieces_of_the_buffer_size(at: list[str], loopback: str) -> None:
     """Seven packets of a transport stream are 1,316 bytes; what looks like a character must not move the cut."""
     packets = [b"G" + bytes([number]) * 186 + b"\xc3" for number in range(7 * 20)]

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+# Seconds. Long enough for a program that writes a larger stream, short enough for a person who watches.
+_PATIENCE = 0.1
+
+
 class Splitter:
     """Cut a stream into pieces of at most ``size`` bytes.
 
@@ -34,6 +38,11 @@ class Splitter:
         """How many bytes to feed at most, from 1."""
         # One byte at a time completes a character that is cut off.
         return max(1, self._limit - len(self._held))
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes are held that do not fill a piece."""
+        return bool(self._held)
 
     @property
     def _limit(self) -> int:
@@ -78,14 +87,23 @@ class Splitter:
         return piece
 
 
-def split(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+def split(read: Callable[[int, float | None], bytes | None], size: int) -> Iterator[bytes]:
     """Yield a stream in pieces of at most ``size`` bytes, as `Splitter` cuts it.
 
+    A piece that is not full is yielded when nothing more arrives for 0.1 s, so a slow stream is live.
+
     Args:
-        read: returns at most the given number of bytes; no bytes mean the end of the stream.
+        read: gets a number of bytes and a number of seconds (None: no limit), and returns at most so many bytes; no
+            bytes at the end of the stream; or None if there are none in that time.
         size: the most bytes of a piece, from 1.
     """
     splitter = Splitter(size)
-    while block := read(splitter.room):
-        yield from splitter.feed(block)
+    patience: float | None = None
+    while (block := read(splitter.room, patience)) != b"":
+        if block is None:
+            yield from splitter.pause()
+            patience = None
+        else:
+            yield from splitter.feed(block)
+            patience = _PATIENCE if splitter.holds else None
     yield from splitter.finish()

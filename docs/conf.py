@@ -3,7 +3,6 @@
 DOCS_BUILD_REF is the branch, tag or commit that links to sources lead to (default: `stable`).
 """
 
-import builtins
 import importlib
 import inspect
 import operator
@@ -11,10 +10,8 @@ import os
 import re
 from pathlib import Path
 
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-from sphinx.transforms.post_transforms import SphinxPostTransform
 
 import multicast
 
@@ -142,21 +139,8 @@ def simplify_types(app: Sphinx, *event: object) -> tuple[str | None, str | None]
     return simple(signature), simple(result)
 
 
-class PlainBuiltins(SphinxPostTransform):
-    """Unlinks the names of built-in types, which would link to attributes with the same name."""
-
-    default_priority = 5  # before references are resolved
-
-    def run(self, **kwargs: object) -> None:  # noqa: ARG002 - the signature is Sphinx's
-        """Replace each such link by its text."""
-        for node in list(self.document.findall(addnodes.pending_xref)):
-            if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
-                node.replace_self(node.children)
-
-
 def setup(app: Sphinx) -> None:
     """Register the hooks above."""
-    app.add_post_transform(PlainBuiltins)
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
     app.connect("autodoc-process-signature", simplify_types)

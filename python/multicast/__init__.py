@@ -109,6 +109,9 @@ _LATER = {
     "skt": "skt",
 }
 
+# 2.1.1 has this attribute.
+__module__ = __name__
+
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 

@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, SupportsFloat, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Final, SupportsFloat, SupportsIndex, TypeVar, cast
 
 from . import _core, endpoints
 from .endpoints import ADDRESS_TYPES, Endpoint
@@ -125,7 +125,7 @@ def _endpoint_list(group: object) -> list[Endpoint]:
     # Bytes would iterate as numbers.
     if isinstance(group, (bytes, bytearray)) or not isinstance(group, Iterable):
         raise TypeError(f"group must be an endpoint or several of them, got {type(group).__name__}")
-    return [endpoints.from_argument(one) for one in group]
+    return [endpoints.from_argument(one) for one in cast("Iterable[object]", group)]
 
 
 def addresses(name: str, given: object) -> list[str]:
@@ -134,7 +134,7 @@ def addresses(name: str, given: object) -> list[str]:
     if isinstance(given, (str, *ADDRESS_TYPES)):
         several = [given]
     elif isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
-        several = given
+        several = cast("Iterable[object]", given)
     else:
         raise TypeError(f"{name} must be an address or several of them, got {type(given).__name__}")
     return [_address(name, one) for one in several]
@@ -151,7 +151,7 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
 
     The kernel takes the interface once, with the group. A zone of a source can only name the same interface.
     """
-    plain = []
+    plain: list[str] = []
     for source in sources:
         address, _, zone = source.partition("%")
         plain.append(address)
@@ -169,7 +169,7 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
 def _interface_indexes(interface: CoreInterfaces) -> set[int]:
     """Return the indexes of the interfaces that an argument means at the moment."""
     if isinstance(interface, list):
-        return set().union(*map(_interface_indexes, interface))
+        return {index for one in interface for index in _interface_indexes(one)}
     return {
         here.index
         for here in list_interfaces()

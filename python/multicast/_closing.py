@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         @property
         def closed(self) -> bool:
             """Whether it is closed."""
+            ...
 
         def close(self) -> None:
             """Close it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import operator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -95,13 +95,14 @@ def from_argument(given: object) -> Endpoint:
     """
     if isinstance(given, Endpoint):
         return given
-    if isinstance(given, tuple) and is_group_and_port(given):
-        endpoint = from_argument(given[0])
+    if pair := _group_and_port(given):
+        group, port = pair
+        endpoint = from_argument(group)
         if endpoint.port is not None:
             raise ValueError(f"{given!r} has the port twice")
-        if isinstance(given[1], bool):
+        if isinstance(port, bool):
             raise TypeError("port must be an integer from 0 to 65535, got bool")
-        return replace(endpoint, port=operator.index(given[1]))
+        return replace(endpoint, port=operator.index(port))
     if isinstance(given, ipaddress.IPv6Address):
         return Endpoint(str(given).partition("%")[0], None, given.scope_id)
     return Endpoint.parse(str(given) if isinstance(given, _GROUP_TYPES) else given)  # type: ignore[arg-type]
@@ -109,12 +110,16 @@ def from_argument(given: object) -> Endpoint:
 
 def is_one(given: object) -> bool:
     """Tell whether an argument is one endpoint, and not several."""
-    return isinstance(given, (str, Endpoint, *_GROUP_TYPES)) or is_group_and_port(given)
+    return isinstance(given, (str, Endpoint, *_GROUP_TYPES)) or _group_and_port(given) is not None
 
 
-def is_group_and_port(given: object) -> bool:
-    """Tell whether an argument is a (group, port) tuple."""
-    return isinstance(given, tuple) and len(given) == 2 and hasattr(type(given[1]), "__index__")
+def _group_and_port(given: object) -> tuple[object, SupportsIndex] | None:
+    """Return an argument that is a (group, port) tuple; None if it is not."""
+    if isinstance(given, tuple):
+        parts = cast("tuple[object, ...]", given)
+        if len(parts) == 2 and isinstance(parts[1], SupportsIndex):
+            return parts[0], parts[1]
+    return None
 
 
 def expand(endpoint: Endpoint) -> list[Endpoint]:

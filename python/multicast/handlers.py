@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
         def is_set(self) -> bool:
             """Return whether it is set."""
+            ...
 
     Stop: TypeAlias = Event | Callable[[], bool] | None
     OnError: TypeAlias = Literal["log", "raise"]

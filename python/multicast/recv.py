@@ -197,7 +197,7 @@ class McastRECV(mtool):
         if not wanted and group is None:
             wanted = list(_MCAST_DEFAULT_GROUPS)
         port = _MCAST_DEFAULT_PORT if port is None else port
-        module_logger.info("RECV")
+        module_logger.debug("RECV")
         # Programs replace `_hearstep` by functions of four arguments, so options left at their default are not passed.
         choices: dict[str, Any] = {} if timeout == _DEFAULT_TIMEOUT else {"timeout": timeout}
         choices |= {name: value for name, value in (("source", source), ("exclude", exclude)) if value}

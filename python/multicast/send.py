@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ from ._common.constants import (
     _MCAST_DEFAULT_PORT,
     _MCAST_DEFAULT_TTL,
 )
-from ._common.text import chunks, payload_of
+from ._common.splitter import split
+from ._common.text import payload_of
 from ._legacy.join_options import as_list
 from ._legacy.tool import mtool
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from .sync import Sender
+    from ._legacy.destinations import Destinations
 
 __all__ = ["McastSAY"]
 
@@ -119,40 +119,30 @@ class McastSAY(mtool):
             TypeError: An argument is of the wrong type. Nothing was sent.
         """
         self._log_unused(extra)
-        # These import the compiled core, which an import of the package does not need.
-        from . import endpoints  # noqa: PLC0415
-        from .sync import Sender  # noqa: PLC0415
+        from ._legacy.destinations import Destinations  # noqa: PLC0415 - imports the compiled core
 
-        port = _MCAST_DEFAULT_PORT if port is None else port
         texts = [*([] if group is None else [group]), *as_list(groups)] or [_MCAST_DEFAULT_GROUP]
-        targets = [str(one) for text in texts for one in endpoints.expand(endpoints.Endpoint.parse(text))]
-        with contextlib.ExitStack() as opened:
-            # Open all before sending anything, so that an invalid group among valid ones leaves nothing half done.
-            senders = [
-                opened.enter_context(
-                    Sender(
-                        one,
-                        port,
-                        interface=iface,
-                        ttl=_MCAST_DEFAULT_TTL if ttl is None else ttl,
-                        loopback=loopback,
-                    )
-                )
-                for one in dict.fromkeys(targets)
-            ]
-            self._say(senders, data)
+        with Destinations(
+            texts,
+            _MCAST_DEFAULT_PORT if port is None else port,
+            interface=iface,
+            ttl=_MCAST_DEFAULT_TTL if ttl is None else ttl,
+            loopback=loopback,
+        ) as destinations:
+            self._say(destinations, data)
         return True, None
 
     @staticmethod
-    def _say(senders: list[Sender], data: str | bytes | Sequence[str]) -> None:
+    def _say(destinations: Destinations, data: str | bytes | Sequence[str]) -> None:
         if data == _STANDARD_INPUT:
-            for piece in chunks(console.standard_input(), _MCAST_DEFAULT_BUFFER_SIZE):
-                for sender in senders:
-                    sender.send(piece)
+            for piece in split(console.standard_input().read, _MCAST_DEFAULT_BUFFER_SIZE):
+                for one in destinations.groups:
+                    destinations.send(one, piece)
             return
-        for sender in senders:
+        for one in destinations.groups:
             message = data
             if message == _DEFAULT_MESSAGE:
-                message = _DEFAULT_MESSAGE.format(name=__package__, group=sender.group, port=sender.port)
-            sent = sender.send(payload_of(message))
-            module_logger.debug("Sent %d bytes to %s, port %d.", sent, sender.group, sender.port)
+                message = _DEFAULT_MESSAGE.format(name=__package__, group=one.group, port=destinations.port)
+            payload = payload_of(message)
+            destinations.send(one, payload)
+            module_logger.debug("Sent %d bytes to %s, port %d.", len(payload), one.group, destinations.port)

@@ -91,9 +91,12 @@ def _wrapped_usage(usage: str) -> list[str]:
     parts = re.findall(r"\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]|\S+", usage)
     lines = [""]
     for part in parts:
-        if len(lines[-1]) + len(part) > _USAGE_WIDTH:
-            lines.append("   ")
-        lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
+        # A long choice of options is broken before each of them.
+        choices = part.split(" | ") if len(part) > _USAGE_WIDTH else [part]
+        for choice in [choices[0], *(f"| {other}" for other in choices[1:])]:
+            if len(lines[-1]) + len(choice) > _USAGE_WIDTH:
+                lines.append("   ")
+            lines[-1] = f"{lines[-1]} {choice}" if lines[-1] else choice
     return lines
 
 

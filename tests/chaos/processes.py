@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def use_in_child(core: Any, call: str) -> None:
 
 
 @contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
+def no_descriptors() -> Generator[None, None, None]:
     """Let this process open no descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}

@@ -5,7 +5,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from tests.chaos import consumers
@@ -39,7 +39,7 @@ class World:
         self.trace.append(f"{time.monotonic() - self._begun:8.3f} {text}")
 
     @contextlib.contextmanager
-    def traffic(self) -> Iterator[None]:
+    def traffic(self) -> Generator[None, None, None]:
         """Send to all settled memberships during the block: they must not lose anything by what happens there."""
         ended = threading.Event()
         dice = random.Random(len(self.trace))

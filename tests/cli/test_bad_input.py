@@ -78,9 +78,9 @@ TABLE: list[tuple[str, int, str]] = [
     ("SAY --group 10.0.0.1@232.1.2.3 -m x", USAGE, "must not name a source (this machine is the source)"),
     ("RECV --group 239.1.2.3:5000", USAGE, "must not contain a port (use --port)"),
     ("SAY --group [ff15::1]:59595 -m x", USAGE, "must not contain a port (use --port)"),
-    ("RECV --group 239.1.2.3%", USAGE, "has an empty or a second zone"),
+    ("RECV --group 239.1.2.3%", USAGE, "has an empty or a second interface"),
     ("RECV --group 239.1.2.3%0", USAGE, f"{NO_INDEX} '0'"),
-    ("RECV --group 239.1.2.3/24", USAGE, "that is 239.1.2.0/24"),
+    ("RECV --group 239.1.2.3/24", USAGE, "write 239.1.2.0/24"),
     ("RECV --group 239.1.2.3+0", USAGE, "stands for 0 groups"),
     ("RECV --group 239.255.255.255+2", USAGE, f"{NO_GROUP} '239.255.255.255+2'"),
     ("RECV --group 10.0.0.0/24", USAGE, f"{NO_GROUP} '10.0.0.0/24'"),
@@ -128,17 +128,25 @@ TABLE: list[tuple[str, int, str]] = [
 
 
 def check(done: "subprocess.CompletedProcess[bytes]", code: int, part: str) -> str:
-    """Assert the exit code and one line on standard error that contains ``part``. Return the line."""
+    """Assert the exit code and one line on standard error that contains ``part``. Return the line.
+
+    Before the line about a usage error stands the usage of the command.
+    """
     err = done.stderr.decode()
     assert (done.returncode, done.stdout) == (code, b""), err
-    assert part in err
-    assert err.count("\n") == 1, "there must be one line"
     assert err.endswith("\n")
-    assert err.startswith("multicast")
-    assert "Traceback" not in err
+    *usage, line = err.splitlines()
+    assert part in line
+    assert line.startswith("multicast")
     # The hint is in brackets at the end.
-    assert err.endswith(")\n")
-    return err
+    assert line.endswith(")")
+    if ": error: " in line:
+        assert code == USAGE
+        assert usage[0].startswith("usage: multicast")
+        assert all(more.startswith("     ") for more in usage[1:])
+    else:
+        assert usage == [], "there must be one line"
+    return line
 
 
 @pytest.fixture
@@ -165,6 +173,10 @@ def test_command_bad_argument_prints_one_line_and_sends_nothing(
 ) -> None:
     check(run(*words.split()), code, part)
     assert_nothing_sent(ear)
+
+
+def test_options_and_command_in_one_word_are_a_usage_error() -> None:
+    check(run("--daemon HEAR", "--help"), USAGE, "invalid choice: '--daemon HEAR'")
 
 
 def test_program_without_command_prints_an_overview() -> None:

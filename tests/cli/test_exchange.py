@@ -89,6 +89,24 @@ def test_recv_every_given_group_is_received(where: list[str], at: list[str]) -> 
             assert listener.out == f"to {group}\n"
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_addresses_in_matching_quotes_are_the_addresses(quote: str, at: list[str], loopback: str) -> None:
+    """Shells that do not know single quotes, such as that of Windows, pass them on."""
+
+    def quoted(text: str) -> str:
+        return f"{quote}{text}{quote}"
+
+    at = ["--port", at[1], "--iface", quoted(loopback)]
+    where = ["--group", quoted(GROUP), "--groups", quoted(OTHER), "--source", quoted(loopback)]
+    with start("RECV", *at, *where, "--use-std", "--timeout", "10") as listener:
+        listener.until_joined(GROUP, OTHER)
+        said = run("SAY", *at, "--group", quoted(OTHER), "-m", quoted("hello"))
+        assert (said.returncode, said.stderr) == (0, b"")
+        assert listener.finish() == 0, listener.err
+        # The message is no address.
+        assert listener.out == f"{quoted('hello')}\n"
+
+
 def test_say_groups_receive_one_copy_each(at: list[str], loopback: str) -> None:
     with Receiver([GROUP, OTHER], int(at[1]), interface=loopback) as ear:
         assert run("SAY", *at, "--groups", GROUP, OTHER, "-m", "x").returncode == 0
@@ -125,6 +143,16 @@ def test_say_standard_input_arrives_unchanged(
         assert b"".join(pieces) == payload
         # Each character has two bytes, so the last of the 65,507 bytes moves to the next datagram.
         assert [len(piece) for piece in pieces] == sizes
+
+
+def test_say_pipe_binary_stream_arrives_in_pieces_of_the_buffer_size(at: list[str], loopback: str) -> None:
+    """Seven packets of a transport stream are 1,316 bytes; what looks like a character must not move the cut."""
+    packets = [b"G" + bytes([number]) * 186 + b"\xc3" for number in range(7 * 20)]
+    units = [b"".join(packets[at : at + 7]) for at in range(0, len(packets), 7)]
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        said = run("SAY", *at, "--group", GROUP, "--pipe", input=b"".join(units))
+        assert (said.returncode, said.stderr) == (0, b"")
+        assert [ear.recv(timeout=10).data for _ in units] == units
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Test every kind of group between hosts: IPv6, source-specific, ranges, zones, all interfaces."""
 
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +9,7 @@ from multicast import Receiver
 from tests.cli.running import MULTICAST, run
 from tests.support import waiting
 from tests.support.hosts import Host, available
-from tests.support.programs import Program
+from tests.support.programs import Program, environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -125,6 +126,29 @@ def test_say_range_sends_to_every_group(range_: str, free_port: int) -> None:
         done = run("SAY", "--group", range_, "--port", str(free_port), "--iface", "lo", "-m", "to all")
         assert (done.returncode, done.stderr) == (0, b"")
         assert [ear.recv(timeout=10).group for _ in range(4)] == [one.group for one in ear.groups]
+
+
+@pytest.mark.parametrize("how", ["message", "pipe"])
+def test_say_to_512_groups_needs_few_descriptors(how: str, free_port: int) -> None:
+    ranges = ["239.4.128.0/24", "ff15::4:6:0/120"]
+    say = ["SAY", "--groups", *ranges, "--port", str(free_port), "--iface", "lo"]
+    say += ["--pipe"] if how == "pipe" else ["-m", "to all"]
+    with Receiver(ranges, free_port, interface="lo") as ear:
+        done = subprocess.run(
+            ["bash", "-c", 'ulimit -n 32; exec "$@"', "bash", *MULTICAST, *say],
+            input=b"to all",
+            env=environment(),
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        received = [ear.recv(timeout=10) for _ in range(512)]
+    assert {msg.data for msg in received} == {b"to all"}
+    assert [msg.group for msg in received if ":" not in str(msg.group)] == [
+        f"239.4.128.{n}" for n in range(256)
+    ]
+    assert len({msg.group for msg in received}) == 512
 
 
 @pytest.mark.parametrize("group", ["239.4.6.12/31", "ff15::4:c+2"])

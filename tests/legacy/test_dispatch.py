@@ -1,5 +1,7 @@
 """Test the documented names of ``multicast.__main__``."""
 
+from typing import Any
+
 import pytest
 
 import multicast
@@ -22,7 +24,6 @@ def test_use_tool_by_name_returns_its_result() -> None:
     assert entry.McastDispatch().useTool("NOOP") == (True, None)
     assert entry.McastDispatch.useTool("NOOP") == (True, None)
     assert entry.McastDispatch().useTool("NOSUCH") == (False, None)
-    assert entry.McastDispatch()(["NOOP", "--use-std"]) == (True, None)
 
 
 @pytest.mark.parametrize("command", ["RECV", "HEAR"])
@@ -52,9 +53,60 @@ def test_main_say_returns_success(free_port: int, loopback: str) -> None:
     assert entry.main(words) == (0, (True, None))
 
 
-def test_main_usage_error_returns_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["NOSUCH"]) == (2, (False, None))
-    assert "invalid choice: 'NOSUCH'" in capsys.readouterr().err
+def test_dispatch_do_step_returns_the_same_as_main() -> None:
+    assert entry.McastDispatch().doStep(["NOOP"]) == (0, (True, None))
+    assert entry.McastDispatch()("NOOP", "--use-std") == (0, (True, None))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: CMD"),
+        (["NOSUCH"], "argument CMD: invalid choice: 'NOSUCH'"),
+        (["HEAR", "--port", "test"], "argument --port: must be a UDP port from 1 to 65535, got 'test'"),
+        (["SAY", "--message"], "argument -m/--message: expected at least one argument"),
+        (["NOOP", "--nosuch"], "unrecognized arguments: --nosuch"),
+        (["help", "NOSUCH"], "argument COMMAND: invalid choice: 'NOSUCH'"),
+        (["interfaces", "-q", "-v"], "argument -v/--verbose: not allowed with argument -q/--quiet"),
+    ],
+)
+@pytest.mark.parametrize("call", [entry.main, entry.McastDispatch()])
+def test_main_usage_error_raises_system_exit_after_usage_and_message(
+    call: Any, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call(words)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, *_, last = captured.err.splitlines()
+    assert first.startswith("usage: multicast")
+    assert f"error: {message}" in last
+    assert captured.err.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--daemon", "NOOP", ["--debug"]),
+        (["--daemon"], ("NOOP", ["--debug"])),
+        ([["--daemon", ("NOOP",)], "--debug"],),
+    ],
+)
+def test_main_words_may_be_nested(words: Any) -> None:
+    assert entry.main(*words) == (0, (True, None))
+
+
+def test_main_nested_words_are_those_of_the_command(free_port: int, loopback: str) -> None:
+    where = ["--port", str(free_port), "--group", "239.4.5.1", "--iface", loopback]
+    with multicast.Receiver("239.4.5.1", free_port, interface=loopback) as ear:
+        assert entry.main("SAY", where, ["--message", ["Hello", "World"]]) == (0, (True, None))
+        assert ear.recv(timeout=10).data == b"Hello World"
+
+
+def test_main_word_that_is_not_text_raises_type_error() -> None:
+    with pytest.raises(TypeError, match="words of a command line must be str, got 5000"):
+        entry.main("SAY", "--port", 5000)
 
 
 def test_main_help_and_version_return_success(capsys: pytest.CaptureFixture[str]) -> None:

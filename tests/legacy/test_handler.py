@@ -208,6 +208,26 @@ def test_handle_error_without_stop_calls_the_base_class(
         assert str(CLIENT) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["STOP", "please STOP now", b"STOP", bytearray(b"STOP")])
+def test_handle_error_with_stop_as_text_or_bytes_shuts_down(
+    loopback: str, text: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        # No exception is being handled.
+        server.handle_error((text, server.socket), CLIENT)
+        assert "STOP from 192.0.2.99:5000" in caplog.text
+        server.serve_forever()
+
+
+@pytest.mark.parametrize("text", ["stop", "", b"stop"])
+def test_handle_error_without_stop_as_text_or_bytes_calls_the_base_class(
+    loopback: str, text: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
+        server.handle_error((text, server.socket), CLIENT)
+        assert str(CLIENT) in capsys.readouterr().err
+
+
 def test_handle_error_with_stop_calls_shutdown(loopback: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server:
         calls: list[bool] = []

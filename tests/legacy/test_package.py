@@ -100,6 +100,11 @@ def test_package_version_is_that_of_the_distribution() -> None:
     assert multicast.__version__ == version("multicast")
 
 
+def test_package_names_itself() -> None:
+    assert multicast.__module__ == "multicast"
+    assert multicast.__package__ == "multicast"
+
+
 def test_package_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Reciever'"):  # codespell:ignore
         getattr(multicast, "Reciever")  # codespell:ignore # noqa: B009 - a type checker would refuse the plain form

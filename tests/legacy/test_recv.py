@@ -157,7 +157,7 @@ def test_recv_replaced_hearstep_result_is_printed_and_logged(
         assert ear(groups=[OTHER], port=5, iface="eth0", group=GROUP, is_std=True) == (True, "from elsewhere")
     assert asked == [([OTHER], 5, "eth0", GROUP)]
     assert capsys.readouterr().out == "from elsewhere\n"
-    assert steps(caplog) == [("INFO", "RECV"), ("DEBUG", "Will Print to Console."), ("INFO", "Success")]
+    assert steps(caplog) == [("DEBUG", "RECV"), ("DEBUG", "Will Print to Console."), ("INFO", "Success")]
 
 
 @pytest.mark.parametrize("nothing", ["", None])
@@ -173,7 +173,7 @@ def test_recv_replaced_hearstep_returning_nothing_is_a_failure(
     monkeypatch.setattr(ear, "_hearstep", hear_nothing)
     with caplog.at_level(logging.DEBUG, "multicast"):
         assert ear(group=GROUP, is_std=True) == (False, None)
-    assert steps(caplog) == [("INFO", "RECV"), ("DEBUG", "Nothing Received.")]
+    assert steps(caplog) == [("DEBUG", "RECV"), ("DEBUG", "Nothing Received.")]
 
 
 def test_recv_defaults_are_the_constants_of_the_package(

@@ -72,6 +72,25 @@ def test_say_several_groups_receive_one_copy_each(say: send.McastSAY, ear: Recei
     assert [(heard(ear).group, heard(ear).group), heard(ear).data] == [(GROUP, OTHER), b"y"]
 
 
+@pytest.mark.private_net
+def test_say_groups_of_both_ip_versions_go_by_the_interface_of_each(
+    say: send.McastSAY, free_port: int
+) -> None:
+    ours = (GROUP, "ff15::4:1:1")
+    with (
+        Receiver([f"{group}%lo" for group in ours], free_port) as lo,
+        Receiver([f"{group}%veth0" for group in ours], free_port) as veth0,
+    ):
+        say(
+            groups=[f"{group}%{name}" for group in ours for name in ("lo", "veth0")], port=free_port, data="x"
+        )
+        for ear in (lo, veth0):
+            assert {heard(ear).group, heard(ear).group} == set(ours)
+            # Of IPv6, Linux also hands over the copy that came by the other interface; it is filtered.
+            with pytest.raises(TimeoutError):
+                ear.recv(timeout=0)
+
+
 def test_say_standard_input_is_split_between_characters(
     say: send.McastSAY, ear: Receiver, loopback: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

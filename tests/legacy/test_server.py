@@ -284,6 +284,15 @@ def test_server_bind_later_then_serves(options: dict[str, Any]) -> None:
             assert server.payloads(1) == [b"hello"]
 
 
+def test_server_without_handler_and_binding_can_be_closed() -> None:
+    server = McastServer((GROUP, 50000), None, False)  # type: ignore[arg-type]
+    assert server.socket.getsockname() == ("0.0.0.0", 0)
+    assert server.server_address == (GROUP, 50000)
+    assert select.select([server], [], [], 0)[0] in ([], [server])
+    server.server_close()
+    assert server.fileno() == -1
+
+
 def test_server_close_twice_is_accepted(options: dict[str, Any]) -> None:
     server = KeepingServer((GROUP, 0), Keeping, **options)
     server.server_close()

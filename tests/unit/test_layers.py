@@ -14,13 +14,20 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
     {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env", "_closing"},
-    {"_core", "_common.text", "_common.console", "_common.constants", "_common.argument_types"},
+    {
+        "_core",
+        "_common.text",
+        "_common.splitter",
+        "_common.console",
+        "_common.constants",
+        "_common.argument_types",
+    },
     {"_arguments", "handlers", "_legacy.replies", "_legacy.tool", "aio.select_thread"},
     {"sync", "skt", "aio.readiness", "_legacy.join_options", "_legacy.options"},
     {"aio.endpoint"},
     {"aio.receiver", "aio.sender"},
-    {"aio", "_legacy.server", "recv", "send"},
-    {"hear"},
+    {"aio", "_legacy.server", "recv", "_legacy.destinations"},
+    {"hear", "send"},
     {"apps.routes"},
     {"apps.interfaces"},
     {"_legacy.tasks"},

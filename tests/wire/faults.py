@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def unplug() -> None:
 
 
 @contextmanager
-def traffic(host: Host, group: str, port: int) -> Iterator[None]:
+def traffic(host: Host, group: str, port: int) -> Generator[None, None, None]:
     """Send datagrams to the group from the other end of the interface, whenever it exists."""
     program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
     with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
@@ -91,11 +91,11 @@ def resumes(rx: Receiver) -> None:
 
 def joined_on(rx: Receiver) -> list[int | None]:
     """Return the index of the interface of each membership."""
-    return [getattr(one, "interface_index", one.interface) for one in rx.groups]
+    return [one.interface_index for one in rx.groups]
 
 
 @contextmanager
-def no_new_descriptors() -> Iterator[None]:
+def no_new_descriptors() -> Generator[None, None, None]:
     """Make every attempt of this process to open a descriptor fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The limit is on the number of a descriptor: this finds the lowest free one.

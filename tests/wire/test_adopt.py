@@ -1,5 +1,6 @@
 """Test ``adopt``, which takes over a socket, and ``detach``, which gives it away."""
 
+import contextlib
 import errno
 import select
 import socket
@@ -53,6 +54,35 @@ class TestAdopt:
         before = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         with Receiver.adopt(plain, link.group, 0, interface=link.interface, recv_buffer=20_000):
             assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == before
+
+    @pytest.mark.platform("linux")
+    @pytest.mark.parametrize("ring", [None, 1000], ids=["direct", "ring"])
+    def test_adopt_drops_before_the_adoption_are_not_counted(
+        self, link: Link, plain: socket.socket, ring: int | None
+    ) -> None:
+        home = "::1" if ":" in link.group else "127.0.0.1"
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.bind(("", 0))
+        place = (home, plain.getsockname()[1])
+        plain.setblocking(False)
+        with socket.socket(plain.family, socket.SOCK_DGRAM) as other:
+            for _ in range(200):
+                other.sendto(bytes(100), place)
+            with contextlib.suppress(BlockingIOError):
+                while plain.recv(100):
+                    pass
+            with Receiver.adopt(
+                plain, link.group, interface=link.interface, strict=False, recv_buffer=None, ring=ring
+            ) as rx:
+                assert rx.stats().kernel_drops == 0
+                if ring is None:
+                    for _ in range(200):
+                        other.sendto(bytes(100), place)
+                    received = 0
+                    with contextlib.suppress(TimeoutError):
+                        while True:
+                            received += len(rx.recv_batch(timeout=0))
+                    assert rx.stats().kernel_drops == 200 - received > 0
 
     def test_adopt_bound_socket_keeps_its_port(self, link: Link, plain: socket.socket) -> None:
         plain.bind(("", 0))

@@ -107,12 +107,12 @@ CASES = [
     join([FREE, "240.0.0.0"], VETH, why=r"group must be a multicast address .*, got 240.0.0.0"),
     join("239.255.255.255+2", VETH, why=r"group must be a multicast address .*, got 240.0.0.0"),
     join("239.9.5.0/24", "lo", why="cannot join 239.9.5.2 on lo: already joined"),
-    join("239.9.5.99/24", VETH, why=r"that is 239\.9\.5\.0/24"),
+    join("239.9.5.99/24", VETH, why=r"write 239\.9\.5\.0/24"),
     join(f"{FREE}:1", VETH, why="the port is given twice"),
     # zones and interfaces
     join("ff02::9:5", why="interface must be given for the link-local group ff02::9:5, as in ff02::9:5%eth0"),
     join("ff01::9:5", why="interface must be given for the link-local group ff01::9:5, as in ff01::9:5%eth0"),
-    join("ff02::9:5%", why="an empty or a second zone"),
+    join("ff02::9:5%", why="an empty or a second interface"),
     join("ff02::9:5%0", why="interface must be an index from 1 to 2147483647, got 0"),
     join("ff02::9:5%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"),
     join(f"{FREE}%9999", number=errno.ENODEV, why=f"cannot use interface 9999: No such device {HERE}"),
@@ -154,15 +154,15 @@ CASES = [
         FREE6,
         "lo",
         source=f"fe80::1%{VETH}",
-        why=f"the source fe80::1%{VETH} is on {VETH}, and its group joined on lo",
+        why=f"source fe80::1%{VETH} is on another interface than its group, which is joined on lo",
     ),
     join(
         FREE6, source="fe80::1%nosuch0", number=errno.ENODEV, why=f"cannot use nosuch0: No such device {HERE}"
     ),
     join(
-        FREE, VETH, source="192.0.2.1", exclude="192.0.2.2", why="for some sources or without some, not both"
+        FREE, VETH, source="192.0.2.1", exclude="192.0.2.2", why="source and exclude must not both be given"
     ),
-    join(f"192.0.2.1@{FREE}", VETH, exclude="192.0.2.2", why="for some sources or without some, not both"),
+    join(f"192.0.2.1@{FREE}", VETH, exclude="192.0.2.2", why="source and exclude must not both be given"),
     join(
         "232.9.5.99",
         VETH,

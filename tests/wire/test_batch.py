@@ -1,5 +1,6 @@
 """Test ``Batch``: a sequence of datagrams, and columns over memory that does not change while it is in use."""
 
+import contextlib
 import gc
 import pickle
 import random
@@ -336,3 +337,18 @@ class TestMemory:
             thread.join()
         assert sorted(number for mine in taken for number in mine) == list(range(200))
         assert all(mine == sorted(mine) for mine in taken)
+
+
+@pytest.mark.parametrize("senders", [1, 2, 5])
+def test_batch_sender_ids_match_the_senders(senders: int) -> None:
+    with contextlib.ExitStack() as stack:
+        rx = stack.enter_context(LOOPBACK.receiver())
+        each = [stack.enter_context(LOOPBACK.sender(rx.port)) for _ in range(senders)]
+        order = [0, 0, 1, 0, 4, 4, 2, 1, 3, 0, 1, 1]
+        for number in order:
+            each[number % senders].send(bytes([number % senders]))
+        batch = rx.recv_batch(timeout=PATIENCE)
+        assert len(batch) == len(order)
+        assert [batch.senders[place] for place in batch.sender_ids] == [msg.sender for msg in batch]
+        assert len(batch.senders) == len({number % senders for number in order})
+        assert set(batch.group_ids) == {0}

@@ -7,9 +7,10 @@ socket must be served all the same. Nothing here depends on the speed of the mac
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @contextmanager
-def senders(case: Case, port: int) -> Iterator[tuple[Sender, Sender]]:
+def senders(case: Case, port: int) -> Generator[tuple[Sender, Sender], None, None]:
     """Open the senders of the busy group, with a backlog, and of the quiet group, with one datagram."""
     with (
         Sender(case.busy, port, interface="lo", gso=False) as busy,
@@ -76,7 +77,7 @@ def taken_until_quiet(take: Callable[[], list[bytes]], busy: Sender, limit: int)
 
 @pytest.mark.parametrize("ring", [None, BATCH], ids=["direct", "ring"])
 def test_fairness_batches_beside_a_flood_contain_the_quiet_group(case: Case, ring: int | None) -> None:
-    options = {} if ring is None else {"ring": ring, "ring_policy": "block"}
+    options: dict[str, Any] = {} if ring is None else {"ring": ring, "ring_policy": "block"}
     with (
         Receiver(case.groups, 0, interface="lo", gro=False, **options) as rx,
         senders(case, rx.port) as (busy, _),
@@ -110,7 +111,7 @@ def test_fairness_async_batches_beside_a_flood_contain_the_quiet_group(case: Cas
 
 
 @contextmanager
-def flood(case: Case, port: int) -> Iterator[None]:
+def flood(case: Case, port: int) -> Generator[None, None, None]:
     """Send to the busy group all the time, far faster than the consumers here receive."""
     stop = threading.Event()
 

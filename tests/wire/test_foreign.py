@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,3 +172,38 @@ def test_rejoin_repeated_reports_are_seen_by_tshark(
         return sum(f"{CHANGE_TO_EXCLUDE}\t{group}" in line for line in tshark.out.splitlines()) >= wanted
 
     waiting.until(enough, f"{wanted} reports; it printed {tshark.out}")
+
+
+REFRESHED = {
+    "v4": ("239.9.6.5", CHANGE_TO_EXCLUDE, {}),
+    "v4 exclude": ("239.9.6.5", CHANGE_TO_EXCLUDE, {"exclude": "10.0.0.77"}),
+    "v4 source": ("232.9.6.5", CHANGE_TO_INCLUDE, {"source": "192.0.2.2"}),
+    "v6": ("ff15::9:6:5", CHANGE_TO_EXCLUDE, {}),
+    "v6 exclude": ("ff15::9:6:5", CHANGE_TO_EXCLUDE, {"exclude": "fd09::77"}),
+    "v6 source": ("ff35::9:6:5", CHANGE_TO_INCLUDE, {"source": "2001:db8::2"}),
+}
+
+
+@pytest.mark.parametrize(("group", "record", "choice"), REFRESHED.values(), ids=REFRESHED.keys())
+def test_rejoin_with_traffic_is_reported_to_tshark(
+    tool: Tool, stack: ExitStack, group: str, record: str, choice: dict[str, Any]
+) -> None:
+    """The kernel reports a group whose membership has no gap, which the traffic would show."""
+    what, fields = (
+        ("igmp", ("igmp.record_type", "igmp.maddr"))
+        if "." in group
+        else ("icmp6 or ip6[6] == 0", ("icmpv6.mldr.mar.record_type", "icmpv6.mldr.mar.multicast_address"))
+    )
+    tshark = stack.enter_context(watch(tool, "veth0", f"{what} or udp port 50127", *fields))
+    tx = stack.enter_context(Sender(group, 50127, interface="veth0"))
+    first_seen(tshark, tx)
+    rx = stack.enter_context(Receiver(group, 50127, interface="veth0", rejoin=0.2, **choice))
+    wanted = 8
+
+    def enough() -> bool:
+        tx.send(b"x")
+        rx.recv(timeout=PATIENCE)
+        rx.stats()
+        return sum(f"{record}\t{group}" in line for line in tshark.out.splitlines()) >= wanted
+
+    waiting.until(enough, f"{wanted} reports; it printed {tshark.out}", timeout=20)

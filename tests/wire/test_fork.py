@@ -2,21 +2,25 @@
 
 import contextlib
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from multicast.exceptions import ClosedError
+from multicast.sync import Receiver
+from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
 
 pytestmark = pytest.mark.platform("linux", "darwin")
 
 
-CHILD_SECONDS = 2
+CHILD_SECONDS = 10
 """Seconds after which the system ends a child that is stuck."""
 
 
@@ -173,3 +177,67 @@ def test_fork_close_in_parent_does_not_end_paced_send_in_child() -> None:
         assert [rx.recv(timeout=PATIENCE).data for _ in range(3)] == [b"paced"] * 3
     os.close(read_end)
     os.close(write_end)
+
+
+def set_link(state: str) -> None:
+    """Take the interface ``mc2`` up or down, and wait until the kernel has announced that."""
+    subprocess.run(["ip", "link", "set", "mc2", state], check=True)
+    show = ["ip", "-brief", "link", "show", "mc2"]
+
+    def has_state() -> bool:
+        return (
+            subprocess.run(show, check=True, capture_output=True, text=True).stdout.split()[1]
+            == state.upper()
+        )
+
+    waiting.until(has_state, f"mc2 to be {state}")
+
+
+@pytest.fixture
+def interface() -> Iterator[str]:
+    subprocess.run(["ip", "link", "add", "mc2", "type", "veth", "peer", "name", "mc2-peer"], check=True)
+    try:
+        subprocess.run(["ip", "link", "set", "mc2-peer", "up"], check=True)
+        set_link("up")
+        yield "mc2"
+    finally:
+        subprocess.run(["ip", "link", "del", "mc2"], check=True)
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("use", ["poll", "wait", "stats", "several-sockets", "fileno"])
+def test_fork_use_in_child_leaves_memberships_and_news_to_the_parent(use: str, interface: str) -> None:
+    groups = ["239.9.8.7", "ff15::9:8:7"] if use == "several-sockets" else ["239.9.8.7"]
+    with Receiver(groups, 0, interface=interface) as rx:
+        before = rx.stats()
+        # The news wait for whoever reads them first.
+        set_link("down")
+        set_link("up")
+
+        def act() -> None:
+            for _ in range(3):
+                if use == "stats":
+                    rx.stats()
+                elif use == "fileno":
+                    select.select([rx.fileno()], [], [], 0.02)
+                with pytest.raises(TimeoutError):
+                    rx.recv(timeout=0.02 if use == "wait" else 0)
+            assert rx.stats().rejoins == before.rejoins
+
+        assert in_child(act) == 0
+        waiting.until(lambda: rx.stats().rejoins > before.rejoins, "the parent to hear of the change")
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+def test_fork_child_repairs_its_groups_after_a_later_change(interface: str) -> None:
+    with Receiver("239.9.8.7", 0, interface=interface) as rx:
+
+        def act() -> None:
+            rejoins = rx.stats().rejoins
+            set_link("down")
+            set_link("up")
+            waiting.until(lambda: rx.stats().rejoins > rejoins, "the child to repair its group")
+
+        assert in_child(act) == 0

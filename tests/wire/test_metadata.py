@@ -3,6 +3,7 @@
 import itertools
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,24 @@ def test_datagram_has_sender_group_and_interface(link: Link, take: Take, several
         assert datagram.sender == (HOSTS[link.group, link.interface], port_of(tx))
         assert (datagram.group, datagram.interface_index) == (link.group, index_of(link.interface))
         assert datagram.interface == socket.if_indextoname(index_of(link.interface))
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff15::9:8:7"])
+def test_datagram_queued_before_a_second_membership_has_its_interface(group: str, ring: int | None) -> None:
+    options: dict[str, Any] = {} if ring is None else {"ring": ring}
+    with Receiver(group, 0, interface="lo", **options) as rx, Sender(group, rx.port, interface="lo") as tx:
+        tx.send(b"before")
+        rx.join(group, "veth0")
+        tx.send(b"after")
+        for data in (b"before", b"after"):
+            datagram = rx.recv(timeout=PATIENCE)
+            assert (datagram.data, datagram.group, datagram.interface) == (data, group, "lo")
+        with Sender(group, rx.port, interface="veth0") as other:
+            other.send(b"other")
+            datagram = rx.recv(timeout=PATIENCE)
+            assert (datagram.data, datagram.group, datagram.interface) == (b"other", group, "veth0")
 
 
 @pytest.mark.private_net

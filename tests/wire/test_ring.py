@@ -299,7 +299,7 @@ def test_ring_bad_capacity_or_policy_is_rejected(options: dict[str, Any], error:
 
 @pytest.mark.parametrize("capacity", [0, MAX_RING_CAPACITY + 1])
 def test_ring_capacity_out_of_range_is_rejected_by_the_core(capacity: int) -> None:
-    with pytest.raises(ValueError, match="room for 1 to 16777216 datagrams, not"):
+    with pytest.raises(ValueError, match="must be from 1 to 16777216 datagrams, got"):
         _core.Receiver()._open([(LOOPBACK.group, LOOPBACK.interface, [], [])], 0, ring=capacity)
 
 

@@ -2,7 +2,6 @@
 
 import array
 import itertools
-import re
 import signal
 import subprocess
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multicast.exceptions import ClosedError
+from multicast import ClosedError
 from multicast.sync import Sender
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_singly
@@ -108,11 +107,11 @@ def test_send_many_one_wrong_message_sends_nothing() -> None:
             "data must be bytes or another buffer, got str; encode text first: data.encode()",
         ),
         (None, TypeError, "data must be bytes or another buffer, got NoneType"),
-        (bytes(65_508), ValueError, "65508 octets is longer than a datagram"),
+        (bytes(65_508), ValueError, "data must be at most 65507 bytes"),
     ]
     with LOOPBACK.pair() as (tx, rx):
         for message, error, part in wrong:
-            with pytest.raises(error, match=re.escape(part)):
+            with pytest.raises(error, match=part):
                 tx.send_many([b"good", b"good", message, b"good"])
         assert tx.stats().sent == 0
         with pytest.raises(TimeoutError):

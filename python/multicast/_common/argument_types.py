@@ -40,6 +40,7 @@ def seconds(text: str) -> float:
 
 def group(text: str) -> str:
     """Return ``text`` if it is a group or a range of groups, with optional sources and an optional interface."""
+    text = _unquoted(text)
     endpoint = _endpoint(text)
     for one in endpoint.sources:
         source(one)
@@ -48,6 +49,7 @@ def group(text: str) -> str:
 
 def destination(text: str) -> str:
     """Return ``text`` if it is a group or a range of groups to send to, with an optional interface."""
+    text = _unquoted(text)
     if _endpoint(text).sources:
         raise argparse.ArgumentTypeError(f"must not name a source (this machine is the source), got {text!r}")
     return text
@@ -55,6 +57,7 @@ def destination(text: str) -> str:
 
 def source(text: str) -> str:
     """Return ``text`` if it is an address that a datagram can come from."""
+    text = _unquoted(text)
     try:
         address = ipaddress.ip_address(text)
     except ValueError as error:
@@ -66,6 +69,7 @@ def source(text: str) -> str:
 
 def interface(text: str) -> str:
     """Return ``text`` if it can be the name, index or address of an interface, or is ``all``."""
+    text = _unquoted(text)
     if text.isascii() and text.isdigit():
         _whole_number(text, 1, _HIGHEST_INDEX, "the index of an interface")
     elif _is_multicast(text):
@@ -96,6 +100,16 @@ def _endpoint(text: str) -> endpoints.Endpoint:
     if endpoint.interface is not None:
         interface(endpoint.interface)
     return endpoint
+
+
+def _unquoted(text: str) -> str:
+    """Return ``text`` without a pair of matching quotes around it.
+
+    Shells that do not know single quotes, such as that of Windows, pass them on.
+    """
+    if len(text) > 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return text
 
 
 def _is_multicast(text: str) -> bool:

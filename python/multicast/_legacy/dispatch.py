@@ -12,6 +12,7 @@ from .tool import mtool
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 __all__ = ["TASK_OPTIONS", "McastDispatch", "McastNope", "McastRecvHearDispatch", "cli", "main"]
@@ -36,17 +37,22 @@ class McastDispatch(mtool):
             return False, None
         return TASK_OPTIONS[tool](**kwargs)
 
-    def doStep(self, *args: Any, **kwargs: Any) -> tuple[bool, Any]:  # noqa: ARG002
-        """Run the command line ``args`` and return ``(success, result)``."""
-        return program.execute(_words(args), self.useTool)[1]
+    def doStep(self, *args: Any, **kwargs: Any) -> tuple[int, tuple[bool, Any]]:  # type: ignore[override]  # noqa: ARG002
+        """Run the command line ``args`` and return ``(exit_code, (success, result))``, as `main` does."""
+        return program.execute(list(_words(args)), self.useTool)
 
 
 def main(*argv: Any) -> tuple[int, tuple[bool, Any]]:
     """Run the command line ``argv`` and return ``(exit_code, (success, result))``.
 
-    A failure has been reported on standard error; nothing is raised. The words may be given one by one or as a list.
+    The words may be given one by one and in lists or tuples, also nested. A failure of the command has been reported
+    on standard error, and is not raised.
+
+    Raises:
+        SystemExit: The command line is invalid, which has been reported; the code is 2.
+        TypeError: A word is not a ``str``.
     """
-    return program.execute(_words(argv), McastDispatch.useTool)
+    return program.execute(list(_words(argv)), McastDispatch.useTool)
 
 
 def cli() -> int:
@@ -54,7 +60,11 @@ def cli() -> int:
     return program.run(sys.argv[1:], McastDispatch.useTool)
 
 
-def _words(args: tuple[Any, ...]) -> list[str]:
-    if len(args) == 1 and isinstance(args[0], (list, tuple)):
-        return list(args[0])
-    return list(args)
+def _words(args: Iterable[Any]) -> Iterator[str]:
+    for word in args:
+        if isinstance(word, (list, tuple)):
+            yield from _words(word)
+        elif isinstance(word, str):
+            yield word
+        else:
+            raise TypeError(f"words of a command line must be str, got {word!r:.50}")

@@ -247,9 +247,16 @@ class McastServer(socketserver.UDPServer):
             self._idle.wait()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Shut down if ``request`` contains ``STOP`` and ``stop`` is on; otherwise do what ``UDPServer`` does."""
+        """Shut down if ``request`` contains ``STOP`` and ``stop`` is on; otherwise do what ``UDPServer`` does.
+
+        Args:
+            request: ``(payload, socket)``; the payload may be bytes or text.
+            client_address: the sender.
+        """
         payload = request[0] if request else None
-        if not (self.stop and isinstance(payload, bytes) and _STOP in payload):
+        if isinstance(payload, str):
+            payload = payload.encode("utf-8", "surrogatepass")
+        if not (self.stop and isinstance(payload, (bytes, bytearray)) and _STOP in payload):
             super().handle_error(request, client_address)
             return
         error = sys.exc_info()[1]

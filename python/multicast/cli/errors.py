@@ -13,6 +13,13 @@ USAGE_ERROR = 2
 """The exit code of an invalid command line, as argparse has it."""
 
 
+class UsageError(SystemExit):
+    """The command line is invalid. The usage and the reason have been printed; the code is 2."""
+
+    def __init__(self) -> None:
+        super().__init__(USAGE_ERROR)
+
+
 def report(error: BaseException, options: argparse.Namespace) -> int:
     """Print what failed and what to try, and return the exit code.
 

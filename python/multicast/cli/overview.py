@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from ..apps.interfaces import survey
-from . import parser
+from .errors import UsageError
+from .output import print_line_to_stderr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _EXAMPLES = """\
 examples:
@@ -13,10 +18,11 @@ examples:
 """
 
 
-def overview() -> str:
-    """Return the overview: usage, three examples, and the interfaces of this machine.
+def print_overview(usage: str) -> NoReturn:
+    """Print ``usage`` and the overview on standard error: three examples, and the interfaces of this machine.
 
     Raises:
+        UsageError: Always, because a command is missing. argparse does the same.
         OSError: The system cannot list the interfaces.
     """
     found = survey()
@@ -25,13 +31,14 @@ def overview() -> str:
         f"  {one.name:{width}}  {'up' if one.is_up else 'down':4}  {' '.join(one.addresses)}".rstrip()
         for one in found
     ]
-    return "\n".join(
-        [
-            parser.usage(),
-            "Send and receive UDP multicast.\n",
-            _EXAMPLES,
-            "interfaces of this machine:",
-            *(lines or ["  none"]),
-            "\nRun 'multicast help' for all commands.",
-        ]
-    )
+    overview = [
+        usage,
+        "Send and receive UDP multicast.\n",
+        _EXAMPLES,
+        "interfaces of this machine:",
+        *(lines or ["  none"]),
+        "\nRun 'multicast help' for all commands.",
+        "multicast: error: the following arguments are required: CMD (see 'multicast --help')",
+    ]
+    print_line_to_stderr("\n".join(overview))
+    raise UsageError

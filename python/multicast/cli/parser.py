@@ -10,7 +10,7 @@ import sys
 
 from . import output
 from .commands import COMMANDS, is_tool, load, nearest
-from .errors import USAGE_ERROR
+from .errors import UsageError
 from .output import print_line_to_stderr, report_write_failure, standard_output, terminal_columns
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ class _Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that accepts no abbreviations and prints a usage error on one line."""
+    """A parser that accepts no abbreviations and raises `UsageError`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False, formatter_class=_Help)
@@ -42,9 +42,9 @@ class Parser(argparse.ArgumentParser):
         (standard_output() if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
-        """Print ``message`` and exit with code 2."""
-        print_line_to_stderr(f"{self.prog}: error: {message} (see '{self.prog} --help')")
-        sys.exit(USAGE_ERROR)
+        """Print the usage and ``message`` on standard error, and raise `UsageError`."""
+        print_line_to_stderr(f"{self.format_usage()}{self.prog}: error: {message} (see '{self.prog} --help')")
+        raise UsageError
 
 
 class _CommandParser(Parser):
@@ -148,8 +148,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """Return the options in ``words``, the words of a whole command line; ``command`` is None if there is none.
 
     Raises:
-        SystemExit: The help or the version was requested and has been printed (0), or a word is invalid and the reason
-            has been printed (2).
+        UsageError: A word is invalid.
+        SystemExit: The help or the version was requested and has been printed (0), or cannot be printed (the code of
+            that error).
     """
     parser, _ = _program()
     command = next((word for word in words if not word.startswith("-")), None)
@@ -162,7 +163,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def usage() -> str:
-    """Return the usage line of the program."""
+    """Return the usage of the program."""
     return _program()[0].format_usage()
 
 
@@ -170,7 +171,7 @@ def help_text(topic: str | None = None) -> str:
     """Return the help of the command ``topic``, or of the program if it is None.
 
     Raises:
-        SystemExit: There is no such command, and the reason has been printed (2).
+        UsageError: There is no such command.
     """
     parser, commands = _program()
     if topic is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .commands import is_tool, load
-from .errors import USAGE_ERROR, report, report_silence
-from .output import flush_stdout, output_for, print_line_to_stderr
-from .parser import keywords, parse
+from .errors import USAGE_ERROR, UsageError, report, report_silence
+from .output import flush_stdout, output_for
+from .parser import keywords, parse, usage
 from .signals import ending_on_signals
 
 TYPE_CHECKING = False
@@ -26,30 +26,42 @@ def run(words: Sequence[str], use_tool: UseTool) -> int:
     SIGINT and SIGTERM end the command, and standard output has been flushed.
     """
     with ending_on_signals():
-        code, _ = execute(words, use_tool)
+        try:
+            code, _ = execute(words, use_tool)
+        except UsageError:
+            code = USAGE_ERROR
         return flush_stdout(code)
 
 
 def execute(words: Sequence[str], use_tool: UseTool) -> tuple[int, tuple[bool, Any]]:
     """Run the command in ``words`` and return ``(exit_code, (success, result))``.
 
-    A failure has been reported on standard error; nothing is raised.
+    A failure of the command has been reported on standard error, and is not raised.
 
     Args:
         words: the words of a command line.
         use_tool: runs a 2.x tool: gets its name and keywords, and returns ``(success, result)``.
+
+    Raises:
+        UsageError: The command line is invalid, which has been reported as well.
     """
     try:
         options = parse(words)
+    except UsageError:
+        raise
     except SystemExit as finished:
         code = finished.code if isinstance(finished.code, int) else USAGE_ERROR
         return code, (code == 0, None)
     try:
         if options.command is None:
-            return _without_command()
+            from .overview import print_overview  # noqa: PLC0415 - see the top of the package
+
+            print_overview(usage())
         if is_tool(options.command):
             return _run_tool(options, use_tool)
         code = load(options.command).run(options, output_for(options))
+    except UsageError:
+        raise
     except BaseException as error:  # noqa: BLE001 - the process ends here
         return report(error, options), (False, None)
     return code, (code == 0, None)
@@ -61,14 +73,3 @@ def _run_tool(options: argparse.Namespace, use_tool: UseTool) -> tuple[int, tupl
         report_silence(options)
         return _NOTHING_RECEIVED, outcome
     return 0, outcome
-
-
-def _without_command() -> tuple[int, tuple[bool, Any]]:
-    """Print the overview on standard error, and return the code of a usage error, as argparse has it."""
-    from .overview import overview  # noqa: PLC0415 - see the top of the package
-
-    print_line_to_stderr(overview())
-    print_line_to_stderr(
-        "multicast: error: the following arguments are required: CMD (see 'multicast --help')"
-    )
-    return USAGE_ERROR, (False, None)

@@ -28,6 +28,8 @@ pub enum Error {
         /// A hint for the user, if there is one.
         advice: Option<String>,
     },
+    /// There is not enough memory for the operation: "receive". Making this error needs no memory.
+    NoMemory(&'static str),
     /// The time ran out.
     TimedOut {
         /// The result: "nothing was received on port 5000".
@@ -59,7 +61,7 @@ impl Error {
             Self::System { source, .. } => source.raw_os_error(),
             Self::Closed(_) => Some(errno::BAD_DESCRIPTOR),
             Self::Unsupported(_) => Some(errno::NOT_SUPPORTED),
-            Self::Invalid(_) | Self::TimedOut { .. } => None,
+            Self::Invalid(_) | Self::NoMemory(_) | Self::TimedOut { .. } => None,
         }
     }
 
@@ -88,6 +90,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot {operation}: {}", cause(source))?;
                 advice.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))
             }
+            Self::NoMemory(operation) => write!(f, "cannot {operation}: not enough memory"),
             Self::TimedOut { operation, after } => {
                 write!(f, "{operation} within {} s", after.as_secs_f64())
             }

@@ -99,8 +99,7 @@ impl Backend for Receiver {
     }
 
     fn gather(&self, limit: usize) -> Result<usize> {
-        self.fetch(limit)?;
-        Ok(self.pending())
+        self.gather(limit)
     }
 
     fn pending(&self) -> Result<usize> {

@@ -54,16 +54,29 @@ impl Batch {
     fn distinct<K: Hash + Eq + Copy>(&self, key: impl Fn(&Origin) -> K) -> (Vec<u32>, Vec<K>) {
         let mut positions: HashMap<K, u32> = HashMap::new();
         let mut keys = Vec::new();
+        // Mostly the next datagram has the key of the last one, or of the one before: a hash costs as much as receiving a
+        // coalesced datagram.
+        let mut recent: [Option<(K, u32)>; 2] = [None; 2];
         let references = self
             .core
             .iter()
-            .map(|datagram| match positions.entry(key(datagram.origin)) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(new) => {
-                    keys.push(*new.key());
-                    // A batch holds some thousands of datagrams at most.
-                    *new.insert(keys.len() as u32 - 1)
+            .map(|datagram| {
+                let key = key(datagram.origin);
+                for known in recent.into_iter().flatten() {
+                    if known.0 == key {
+                        return known.1;
+                    }
                 }
+                let position = match positions.entry(key) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        keys.push(key);
+                        // A batch holds some thousands of datagrams at most.
+                        *new.insert(keys.len() as u32 - 1)
+                    }
+                };
+                recent = [Some((key, position)), recent[0]];
+                position
             })
             .collect();
         (references, keys)

@@ -1,7 +1,7 @@
 //! The one mapping from the core's errors to Python's exceptions.
 
 use multicast_core::Error;
-use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
 // Defined in Python, beside the other exceptions of the package.
@@ -16,6 +16,7 @@ pub(crate) fn to_python(error: impl Into<Error>) -> PyErr {
     let code = error.os_error();
     match (&error, code) {
         (Error::Invalid(_), _) => PyValueError::new_err(text),
+        (Error::NoMemory(_), _) => PyMemoryError::new_err(text),
         (Error::TimedOut { .. }, _) => PyTimeoutError::new_err(text),
         (Error::Closed(_), _) => ClosedError::new_err((code, text)),
         (Error::Unsupported(_), _) => UnsupportedError::new_err((code, text)),

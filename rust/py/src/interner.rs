@@ -102,7 +102,9 @@ impl Interner {
         if let Some(known) = self.lock().interfaces.get(&index) {
             return known.as_ref().map(|name| name.clone_ref(py));
         }
-        let made = net::interface_name(index).map(|name| PyString::new(py, &name).unbind());
+        // The kernel can be busy with changes of the network.
+        let name = py.detach(|| net::interface_name(index));
+        let made = name.map(|name| PyString::new(py, &name).unbind());
         insert(&mut self.lock().interfaces, index, made.as_ref().map(|name| name.clone_ref(py)));
         made
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::datagram::{DatagramRef, Origin};
+#[cfg(all(test, not(loom)))]
+use super::storage::Buffer;
 use super::storage::Storage;
 
 /// Some datagrams in the order in which the socket received them.
@@ -49,7 +51,10 @@ impl Batch {
     /// The capacity of the storage in bytes.
     #[cfg(all(test, not(loom)))]
     pub(super) fn reserved(&self) -> usize {
-        self.storage.buffer.capacity()
+        match &self.storage.buffer {
+            Buffer::Compact(bytes) => bytes.capacity(),
+            Buffer::Slots(pages) => pages.len(),
+        }
     }
 
     /// The number of datagrams.
@@ -113,8 +118,8 @@ mod tests {
     use super::*;
 
     fn filled(arrivals: &[(usize, usize)]) -> Batch {
-        let mut storage = Storage::new();
-        let (buffer, mut recorder) = storage.fill(0, SLOTS);
+        let mut storage = Storage::new().unwrap();
+        let (buffer, mut recorder) = storage.fill(0, SLOTS).unwrap();
         for (slot, &(length, segment)) in arrivals.iter().enumerate() {
             for (i, byte) in buffer[slot * STRIDE..][..length].iter_mut().enumerate() {
                 *byte = (slot + i / segment.max(1)) as u8;

@@ -46,6 +46,11 @@ impl LinkChanges {
         Ok((any || changes.all).then_some(changes))
     }
 
+    /// Whether messages were lost, so that only the kernel knows what it has joined.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.all
+    }
+
     /// Whether this interface can have been deleted, so that another one has its index now.
     pub(super) fn can_have_removed(&self, index: u32) -> bool {
         self.all || self.removed.contains(&index)
@@ -55,8 +60,7 @@ impl LinkChanges {
     /// has nothing to lose by staying so.
     pub(super) fn affects(&self, membership: &Membership, was_ready: bool) -> bool {
         let index = &membership.interface;
-        self.all
-            || self.removed.contains(index)
+        self.removed.contains(index)
             || (was_ready && self.unready.contains(index))
             || (membership.group.is_ipv6() && self.ipv6_removed.contains(index))
     }

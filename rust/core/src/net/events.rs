@@ -29,6 +29,8 @@ pub(super) enum Change {
     Removed,
     /// It went down or lost its carrier.
     Down,
+    /// It has this name now.
+    Renamed(String),
     /// Its addresses changed.
     Renumbered,
     /// The user's name for the interface, or the route, selects another one now.
@@ -60,6 +62,7 @@ impl Change {
         let (level, text) = match self {
             Self::Removed => (Level::Warning, format!("{interface} was removed and no longer receives {groups}")),
             Self::Down => (Level::Warning, format!("{interface} is down and does not receive {groups}")),
+            Self::Renamed(name) => (Level::Info, format!("{interface} is named {name} now and keeps {groups} joined")),
             Self::Renumbered => (Level::Info, format!("{interface} changed its addresses and keeps {groups} joined")),
             Self::Deselected => (Level::Info, format!("{interface} is no longer selected for {groups}")),
             Self::Up => (Level::Info, format!("{interface} is up with {groups} joined")),

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::datagram::DatagramRef;
 use super::socket_set::SocketTable;
 use super::stats::{Counters, Received};
-use super::storage::{Pool, SLOTS, STRIDE, Storage};
+use super::storage::{Pool, SLOTS, STRIDE, Storage, reserve_headroom};
 use crate::pure::coalesce::split;
 use crate::sys::ReceiveQueue;
 
@@ -24,6 +24,18 @@ const MIN_SLOT_COUNT: usize = 4;
 
 /// How long the datagrams of one fetch may last if they are handed out singly, and other sockets can have some too.
 const MAX_LEAD: Duration = Duration::from_millis(1);
+
+/// The most datagrams and bytes of a batch that is always copied into memory of its size: the copy costs little, and the
+/// batch would pin the memory of a whole fetch.
+const MAX_SMALL_ROWS: usize = 16;
+const MAX_SMALL_BYTES: usize = 4096;
+
+/// The most bytes of a batch that is copied if the user holds earlier ones. Fresh memory for the next fetch would cost
+/// more, and longer batches use a good part of what they pin.
+const MAX_COPIED_BYTES: usize = 524_288;
+
+/// How often the memory of long datagrams is given back at most. It costs about a millisecond.
+const RELEASE_PERIOD: Duration = Duration::from_millis(100);
 
 /// The least memory that a queued datagram takes, with the kernel's bookkeeping, on any system. In bytes.
 const MIN_QUEUED_BYTES: usize = 256;
@@ -43,6 +55,8 @@ pub(super) struct Fetch {
     /// When datagrams were last fetched to be handed out singly, and how many.
     last_lead: Option<(Instant, usize)>,
     counters: Arc<Counters>,
+    /// When memory was last given back.
+    released_at: Option<Instant>,
 }
 
 /// The result of one fill, apart from the datagrams.
@@ -64,6 +78,7 @@ impl Fetch {
             next_slot_counts: Vec::new(),
             last_lead: None,
             counters,
+            released_at: None,
         }
     }
 
@@ -88,8 +103,28 @@ impl Fetch {
         self.ready.clear();
     }
 
-    /// Take up to `max` datagrams of what was received before.
-    pub(super) fn take_pending(&mut self, max: usize) -> Option<Batch> {
+    /// Take up to `max` datagrams of what was received before. If memory is scarce, nothing is taken.
+    pub(super) fn take_pending(&mut self, max: usize) -> io::Result<Option<Batch>> {
+        let Some((storage, rows)) = &self.pending else { return Ok(None) };
+        let taken = rows.start..rows.end.min(rows.start.saturating_add(max));
+        let copy = if self.pool.is_held() || taken.len() <= MAX_SMALL_ROWS {
+            reserve_headroom()?;
+            let bytes = storage.payload_bytes(&taken);
+            let is_small = taken.len() <= MAX_SMALL_ROWS && bytes <= MAX_SMALL_BYTES;
+            let is_copied = is_small || (self.pool.is_held() && bytes <= MAX_COPIED_BYTES);
+            if is_copied { Some(storage.copy(taken.clone())?) } else { None }
+        } else {
+            None
+        };
+        let shared = self.take_rows(max);
+        Ok(copy.map_or(shared, |copy| {
+            let rows = 0..copy.len();
+            Some(Batch::new(Arc::new(copy), rows))
+        }))
+    }
+
+    /// As [`Fetch::take_pending`], for a batch that is not kept: it shares the memory of the fetch.
+    pub(super) fn take_rows(&mut self, max: usize) -> Option<Batch> {
         let (storage, rows) = self.pending.take()?;
         let end = rows.end.min(rows.start.saturating_add(max));
         let batch = Batch::new(Arc::clone(&storage), rows.start..end);
@@ -100,6 +135,17 @@ impl Fetch {
             self.pool.keep(storage);
         }
         Some(batch)
+    }
+
+    /// Give the memory that long datagrams used back to the system, if nothing is received now.
+    pub(super) fn release_memory(&mut self) {
+        if self.pending.is_none() && self.pool.has_long() {
+            let now = Instant::now();
+            if self.released_at.is_none_or(|at| now - at >= RELEASE_PERIOD) {
+                self.released_at = Some(now);
+                self.pool.release();
+            }
+        }
     }
 
     /// Call `use_it` with the next datagram of what was received before.
@@ -139,9 +185,12 @@ impl Fetch {
 
     /// Receive into an unused storage until it has `limit` datagrams, or nothing more can be read.
     pub(super) fn fill(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
-        let mut storage = self.pool.take();
+        let mut storage = self.pool.take()?;
         let result = match Arc::get_mut(&mut storage) {
-            Some(own) => self.receive(table, own, limit.max(1), strict),
+            Some(own) => {
+                own.clear();
+                self.receive(table, own, 0, limit.max(1), strict)
+            }
             None => Err(io::Error::other("a pooled buffer is in use")),
         };
         if storage.len() > 0 {
@@ -150,21 +199,41 @@ impl Fetch {
             self.pending = Some((storage, rows));
         } else {
             self.pool.keep(storage);
+            self.release_memory();
         }
         result
     }
 
+    /// Receive behind what was not taken yet, until that is `limit` datagrams or the storage is full. Does nothing if a
+    /// batch shares the storage.
+    pub(super) fn extend(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
+        let Some((mut storage, rows)) = self.pending.take() else {
+            return self.fill(table, limit, strict);
+        };
+        let result = match Arc::get_mut(&mut storage) {
+            Some(own) if rows.len() < limit => match own.pack() {
+                SLOTS => Ok(Filled::default()),
+                used => self.receive(table, own, used, limit.saturating_add(rows.start), strict),
+            },
+            _ => Ok(Filled::default()),
+        };
+        let rows = rows.start..storage.len();
+        self.counters.set_pending(rows.len());
+        self.pending = Some((storage, rows));
+        result
+    }
+
+    /// Receive into the slots from `used` on, until the storage has `limit` datagrams, or nothing more can be read.
     fn receive(
         &mut self,
         table: &SocketTable,
         storage: &mut Storage,
+        mut used: usize,
         limit: usize,
         strict: bool,
     ) -> io::Result<Filled> {
-        storage.clear();
         let alone = table.sockets.len() == 1;
         let mut filled = Filled::default();
-        let mut used = 0;
         // Whether a socket can have more to read than it gave since the last look.
         let mut has_more = true;
         // Bounded, so that a flood does not keep the lock from other threads.
@@ -240,7 +309,7 @@ impl Fetch {
     ) -> io::Result<usize> {
         let socket = &table.sockets[index];
         let mut rules = socket.rules()?;
-        let (buffer, mut recorder) = storage.fill(slots.0, slots.1);
+        let (buffer, mut recorder) = storage.fill(slots.0, slots.1)?;
         let mut new = Received::default();
         let count = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
             if !rules.admit(&mut arrival, strict) {
@@ -260,14 +329,14 @@ impl Fetch {
     /// Discard what the kernel coalesced before it was told to stop: code that does not know of coalescing could not
     /// split it.
     pub(super) fn discard_coalesced(&mut self, socket: &Socket) -> io::Result<()> {
-        let mut storage = self.pool.take();
+        let mut storage = self.pool.take()?;
         let Some(own) = Arc::get_mut(&mut storage) else {
             return Err(io::Error::other("a pooled buffer is in use"));
         };
         own.clear();
         // As many as the buffer could hold then: a sender that is faster than this reader must not keep it here.
         let mut left = socket.recv_buffer_size()? / MIN_QUEUED_BYTES;
-        let (buffer, _) = own.fill(0, SLOTS);
+        let (buffer, _) = own.fill(0, SLOTS)?;
         loop {
             let count = self.queue.receive(socket, buffer, STRIDE, |_, _| {})?;
             left = left.saturating_sub(count);

@@ -1,5 +1,6 @@
 //! Repairing memberships after a change of the network, and periodic rejoins.
 
+use std::fs;
 use std::mem;
 
 use super::changes::LinkChanges;
@@ -10,7 +11,9 @@ use super::membership::{ActiveMembership, JoinRequest, Memberships, Surroundings
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
+use crate::pure::filter::Membership;
 use crate::pure::links::Links;
+use crate::pure::proc_net::KernelGroups;
 
 /// What one repair works with.
 struct Repair<'a, 'n> {
@@ -18,6 +21,8 @@ struct Repair<'a, 'n> {
     here: Surroundings<'n>,
     changes: &'a LinkChanges,
     report: Report,
+    /// What the kernel has joined, if the monitor missed changes.
+    kernel: Option<KernelGroups>,
     /// A join failed for want of something that can become available without a change of the network.
     incomplete: bool,
 }
@@ -33,9 +38,13 @@ impl Memberships {
     /// Join everything again, so that switches and routers see new reports.
     pub(super) fn rejoin_all(&mut self) {
         let mut report = Report::default();
+        let kernel = read_kernel_groups();
         let Self { requests, journal, .. } = self;
         for active in requests.iter_mut().flat_map(|request| &mut request.active).filter(|active| !active.broken) {
-            active.rejoin(journal, &mut report);
+            let Membership { group, interface, .. } = active.membership;
+            // An older IGMP reports nothing but the first join and the last leave.
+            let without_gap = group.is_ipv6() || kernel.speaks_igmp_v3(interface);
+            active.rejoin(without_gap, journal, &mut report);
         }
         let events = report.into_events();
         events.into_iter().for_each(|event| journal.push(event.level, event.text));
@@ -49,7 +58,8 @@ impl Memberships {
 
     fn heal_at(&mut self, here: Surroundings<'_>, changes: &LinkChanges, sockets: &mut SocketSet) -> Healed {
         let before = mem::replace(&mut self.links, here.links.clone());
-        let mut repair = Repair { before, here, changes, report: Report::default(), incomplete: false };
+        let kernel = changes.is_incomplete().then(read_kernel_groups);
+        let mut repair = Repair { before, here, changes, report: Report::default(), kernel, incomplete: false };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -144,7 +154,7 @@ impl Memberships {
 
 /// Whether the interface of a membership is still the one that it was joined on. An index alone does not say so: the
 /// system can give it to another interface.
-fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &Repair<'_, '_>) -> bool {
+fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &mut Repair<'_, '_>) -> bool {
     if active.on.index == 0 {
         // The system chose, and did not say what.
         return true;
@@ -156,7 +166,8 @@ fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair
     if repair.changes.can_have_removed(now.index) {
         return matches!(&request.spec.interface, Interfaces::One(InterfaceName::Address(a)) if now.addresses.contains(a));
     }
-    // It was renamed.
+    // It was renamed. The event lets callers forget names that they keep, such as the zones of link-local senders.
+    repair.report.add(Change::Renamed(now.name.clone()), &active.on.name);
     active.on.name.clone_from(&now.name);
     if let Some(name) = request.names.get_mut(&now.index) {
         name.clone_from(&now.name);
@@ -182,13 +193,15 @@ fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
     fn check(&mut self, repair: &mut Repair<'_, '_>, journal: &Journal) {
-        let Repair { before, here, changes, report, .. } = repair;
+        let Repair { before, here, changes, report, kernel, .. } = repair;
         let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
         let before = before.get(&self.on.index);
         let was_ready = before.is_some_and(Interface::ready);
         let had_addresses = before.is_some_and(|before| before.same_version(group).next().is_some());
-        if changes.affects(&self.membership, was_ready) || (was_ready && !now.ready()) {
+        // The interface can have been deleted and made again, unseen: then the kernel has the group no more.
+        let is_lost = kernel.as_ref().is_some_and(|kernel| !kernel.has_joined(group, self.on.index));
+        if is_lost || changes.affects(&self.membership, was_ready) || (was_ready && !now.ready()) {
             if !now.ready() && !self.broken {
                 report.add(Change::Down, &self.on.name);
             }
@@ -199,13 +212,13 @@ impl ActiveMembership {
             }
             if !had_addresses && now.same_version(group).next().is_some() {
                 // Switches and routers can ignore a report that was sent without an address of this host.
-                self.rejoin(journal, report);
+                self.rejoin(false, journal, report);
             }
             return;
         }
         if self.broken && now.ready() {
             self.broken = false;
-            if self.rejoin(journal, report) {
+            if self.rejoin(false, journal, report) {
                 report.add(Change::Up, &self.on.name);
             }
         }
@@ -220,9 +233,13 @@ impl ActiveMembership {
         }
     }
 
-    /// Leave and join again. Returns whether it is joined.
-    fn rejoin(&mut self, journal: &Journal, report: &mut Report) -> bool {
-        match self.socket.rejoin(&self.membership) {
+    /// Leave and join again, without a gap if that is possible. Returns whether it is joined.
+    fn rejoin(&mut self, without_gap: bool, journal: &Journal, report: &mut Report) -> bool {
+        let result = match without_gap {
+            true => self.socket.refresh(&self.membership),
+            false => self.socket.rejoin(&self.membership),
+        };
+        match result {
             Ok(()) => {
                 journal.count(|counts| counts.rejoins += 1);
                 true
@@ -234,4 +251,11 @@ impl ActiveMembership {
             }
         }
     }
+}
+
+/// What the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files;
+/// in another namespace than the receiver's, interfaces have other indexes and appear not to be joined.
+fn read_kernel_groups() -> KernelGroups {
+    let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    KernelGroups::parse(&read("igmp"), &read("igmp6"))
 }

@@ -17,6 +17,7 @@
 //! * `heal`: repairing memberships after a change of the network;
 //! * `control`: sockets, memberships and schedules of one receiver, under one lock;
 //! * `fetch`: reading datagrams from the sockets, under another lock;
+//! * `gauges`: what everybody can read of a receiver at any time;
 //! * `receiver`, `sender`: the two classes;
 //! * `ring`: a receiver that a background thread reads.
 
@@ -28,6 +29,7 @@ mod datagram;
 mod events;
 mod fetch;
 mod fork;
+mod gauges;
 mod heal;
 mod journal;
 mod links;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -17,9 +16,10 @@ use super::datagram::DatagramRef;
 use super::events::Event;
 use super::fetch::{Fetch, Filled};
 use super::fork::ForkSafeMutex;
+use super::gauges::Gauges;
 use super::journal::Journal;
 use super::socket_set::{CurrentTable, SocketTable};
-use super::stats::{Counters, ReceiverStats, SocketFigures};
+use super::stats::ReceiverStats;
 use super::wake::Wake;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, check_group};
@@ -52,20 +52,11 @@ pub struct Receiver {
     fetch: ForkSafeMutex<Fetch>,
     table: Arc<CurrentTable>,
     journal: Arc<Journal>,
-    counters: Arc<Counters>,
-    recv_buffer_requested: Option<usize>,
-    /// The active memberships after the last change.
-    groups: ForkSafeMutex<Arc<[Membership]>>,
-    /// What the kernel said about the sockets at the last look.
-    figures: ForkSafeMutex<SocketFigures>,
+    gauges: Gauges,
     /// The last kernel call on the only socket took everything.
     drained: AtomicBool,
     /// Fetches since the monitor was last read.
     fetches: AtomicU32,
-    /// The value of `fetches` when the counters were last read.
-    seen_fetches: AtomicU32,
-    /// How many threads wait.
-    waiting: AtomicU32,
     /// When the monitor was last read, in nanoseconds since `opened`.
     looked: AtomicU64,
     look_interval: Duration,
@@ -94,23 +85,19 @@ impl Receiver {
         let journal = Arc::new(Journal::new()?);
         let control = Control::open(config, groups, socket, Arc::clone(&journal))?;
         let config = &control.sockets.config;
-        let counters = Arc::<Counters>::default();
+        let gauges = Gauges::new(config.recv_buffer)?;
+        gauges.publish_groups(control.memberships.iter());
         Ok(Self {
             port: config.port,
             strict,
-            fetch: ForkSafeMutex::new(Fetch::new(Arc::clone(&counters)))?,
-            counters,
-            recv_buffer_requested: config.recv_buffer,
-            groups: ForkSafeMutex::new(control.memberships.iter().cloned().collect())?,
-            figures: ForkSafeMutex::new(SocketFigures::default())?,
             look_interval: config.rejoin.map_or(LOOK_INTERVAL, |period| period.min(LOOK_INTERVAL)),
+            fetch: ForkSafeMutex::new(Fetch::new(Arc::clone(&gauges.counters)))?,
+            gauges,
             table: control.sockets.current(),
             control: ForkSafeMutex::new(control)?,
             journal,
             drained: AtomicBool::new(true),
             fetches: AtomicU32::new(0),
-            seen_fetches: AtomicU32::new(0),
-            waiting: AtomicU32::new(0),
             looked: AtomicU64::new(0),
             opened: Instant::now(),
         })
@@ -126,7 +113,7 @@ impl Receiver {
         groups.iter().try_for_each(GroupSpec::check)?;
         let mut control = self.open_control()?;
         let result = control.join(groups);
-        self.publish_groups(&control);
+        self.gauges.publish_groups(control.memberships.iter());
         result
     }
 
@@ -136,21 +123,13 @@ impl Receiver {
         groups.iter().try_for_each(|group| check_group(*group))?;
         let mut control = self.open_control()?;
         let result = control.memberships.leave(groups, interface);
-        self.publish_groups(&control);
+        self.gauges.publish_groups(control.memberships.iter());
         result
     }
 
     /// The active memberships after the last join, leave or repair that was completed.
     pub fn groups(&self) -> Arc<[Membership]> {
-        self.groups.lock().map_or_else(|| Arc::from([]), |groups| Arc::clone(&groups))
-    }
-
-    fn publish_groups(&self, control: &Control) {
-        let current: Arc<[Membership]> = control.memberships.iter().cloned().collect();
-        // In a forked process that cannot get the lock, nobody can read it either.
-        let last = self.groups.lock().map(|mut groups| mem::replace(&mut *groups, current));
-        // Not under the lock: freeing thousands of memberships takes a while.
-        drop(last);
+        self.gauges.groups()
     }
 
     /// Whether there are events to take.
@@ -167,7 +146,10 @@ impl Receiver {
     /// Take up to `max` datagrams of what was received before; `None` if there are none, or if another thread is
     /// receiving: [`Receiver::take`] waits for that.
     pub fn take_pending(&self, max: usize) -> Result<Option<Batch>> {
-        Ok(self.fetch.lock_if_free().and_then(|mut fetch| fetch.take_pending(max)))
+        match self.fetch.lock_if_free() {
+            Some(mut fetch) => fetch.take_pending(max).map_err(|e| self.cannot_receive(e)),
+            None => Ok(None),
+        }
     }
 
     /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver. `None`
@@ -199,20 +181,44 @@ impl Receiver {
         Ok(has_pending)
     }
 
-    /// Take up to `max` datagrams; `None` if there are none now. Receives as [`Receiver::fetch`] does.
-    pub fn take(&self, max: usize, limit: usize) -> Result<Option<Batch>> {
+    /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them. Returns
+    /// how many can be taken.
+    pub fn gather(&self, limit: usize) -> Result<usize> {
         let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
-        if let Some(batch) = fetch.take_pending(max) {
-            return Ok(Some(batch));
-        }
-        let attention_due = self.fill(&mut fetch, &table, limit, Fetch::fill)?;
-        let batch = fetch.take_pending(max);
+        let attention_due = fetch.pending() < limit && self.fill(&mut fetch, &table, limit, Fetch::extend)?;
+        let pending = fetch.pending();
         drop(fetch);
         if attention_due {
             self.attend();
         }
-        Ok(batch)
+        Ok(pending)
+    }
+
+    /// Take up to `max` datagrams; `None` if there are none now. Receives as [`Receiver::fetch`] does.
+    pub fn take(&self, max: usize, limit: usize) -> Result<Option<Batch>> {
+        self.take_by(limit, |fetch| fetch.take_pending(max))
+    }
+
+    /// Take all datagrams, for a caller that copies them at once.
+    pub(super) fn take_to_copy(&self, limit: usize) -> Result<Option<Batch>> {
+        self.take_by(limit, |fetch| Ok(fetch.take_rows(usize::MAX)))
+    }
+
+    fn take_by(
+        &self,
+        limit: usize,
+        take_pending: impl Fn(&mut Fetch) -> io::Result<Option<Batch>>,
+    ) -> Result<Option<Batch>> {
+        let table = self.open_table()?;
+        let mut fetch = self.fetch.lock_or_refuse()?;
+        let attention_due = !fetch.has_pending() && self.fill(&mut fetch, &table, limit, Fetch::fill)?;
+        let batch = take_pending(&mut fetch).map_err(|e| self.cannot_receive(e));
+        drop(fetch);
+        if attention_due {
+            self.attend();
+        }
+        batch
     }
 
     /// Receive. Returns whether the memberships need attention, which the caller gives them without the lock.
@@ -224,6 +230,7 @@ impl Receiver {
         how: impl Fn(&mut Fetch, &SocketTable, usize, bool) -> io::Result<Filled>,
     ) -> Result<bool> {
         let filled = how(fetch, table, limit, self.strict);
+        self.gauges.note_read(table);
         self.drained.store(matches!(&filled, Ok(filled) if filled.drained), Ordering::Relaxed);
         let fetches = self.fetches.fetch_add(1, Ordering::Relaxed);
         match filled {
@@ -231,7 +238,7 @@ impl Receiver {
             Err(e) => {
                 // The next fetch looks for the cause.
                 self.fetches.store(FETCHES_PER_LOOK, Ordering::Relaxed);
-                Err(Error::system(format!("receive on port {}", self.port), e))
+                Err(self.cannot_receive(e))
             }
         }
     }
@@ -249,14 +256,14 @@ impl Receiver {
             // Enough for 584 years.
             self.looked.store(self.opened.elapsed().as_nanos() as u64, Ordering::Relaxed);
             if control.attend() {
-                self.publish_groups(&control);
+                self.gauges.publish_groups(control.memberships.iter());
             }
         }
     }
 
     /// How many datagrams were received and not yet taken.
     pub fn pending(&self) -> usize {
-        self.counters.pending()
+        self.gauges.counters.pending()
     }
 
     /// Sleep until there is something to take, or until the timeout. Returns at once if there is something.
@@ -265,9 +272,12 @@ impl Receiver {
             return Ok(Wake::Ready);
         }
         self.open_table()?;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.gauges.begin_wait();
         let wake = self.wait_once(timeout);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.gauges.end_wait();
+        if let (Ok(Wake::TimedOut), Some(mut fetch)) = (&wake, self.fetch.lock_if_free()) {
+            fetch.release_memory();
+        }
         wake
     }
 
@@ -315,6 +325,13 @@ impl Receiver {
         }
     }
 
+    fn cannot_receive(&self, e: io::Error) -> Error {
+        match e.kind() {
+            io::ErrorKind::OutOfMemory => Error::NoMemory("receive"),
+            _ => Error::system(format!("receive on port {}", self.port), e),
+        }
+    }
+
     fn cannot_wait(&self, e: io::Error) -> Error {
         Error::system(format!("wait on port {}", self.port), e)
     }
@@ -323,36 +340,14 @@ impl Receiver {
     pub fn stats(&self) -> Result<ReceiverStats> {
         if self.table.get()?.is_some() {
             self.open_table()?;
-            if !self.is_read() {
+            if !self.gauges.is_read() {
                 self.attend();
-                self.seen_fetches.store(self.fetches.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
         if let Some(table) = self.table.get()? {
-            let figures = table.figures().map_err(|e| Error::system("read the drop counter", e))?;
-            *self.figures.lock_or_refuse()? = figures;
+            self.gauges.look_at_sockets(&table).map_err(|e| Error::system("read the drop counter", e))?;
         }
-        let SocketFigures { kernel_drops, recv_buffer, sockets } = *self.figures.lock_or_refuse()?;
-        let counts = self.journal.counts()?;
-        let mut stats = ReceiverStats {
-            kernel_drops,
-            recv_buffer_requested: self.recv_buffer_requested,
-            recv_buffer_actual: recv_buffer,
-            sockets,
-            rejoins: counts.rejoins,
-            interface_events: counts.interface_events,
-            outage: counts.outage(),
-            ..ReceiverStats::default()
-        };
-        self.counters.write(&mut stats);
-        Ok(stats)
-    }
-
-    /// Whether a thread waits, or has received since the counters were last read. Such a thread reads the monitor too,
-    /// and reading the counters does not have to take the time for a repair.
-    fn is_read(&self) -> bool {
-        let fetches = self.fetches.load(Ordering::Relaxed);
-        self.waiting.load(Ordering::Relaxed) > 0 || self.seen_fetches.swap(fetches, Ordering::Relaxed) != fetches
+        self.gauges.stats(&self.journal)
     }
 
     /// Call `use_it` with the first socket, for operations that this crate does not offer.
@@ -401,15 +396,13 @@ impl Receiver {
         let Some(table) = self.table.close() else { return };
         table.waker.wake();
         // Figures that cannot be read any more keep their last values.
-        if let (Ok(last), Some(mut figures)) = (table.figures(), self.figures.lock()) {
-            *figures = last;
-        }
+        let _ = self.gauges.look_at_sockets(&table);
         if let Some(mut fetch) = self.fetch.lock() {
             fetch.clear();
         }
         if let Some(mut control) = self.control.lock() {
             control.clear();
-            self.publish_groups(&control);
+            self.gauges.publish_groups(control.memberships.iter());
         }
     }
 
@@ -428,8 +421,7 @@ impl Receiver {
         let mut control = self.open_control()?;
         // Another thread of this process can have done it in the meantime.
         if control.sockets.table()?.waker.is_inherited() {
-            // The threads that waited are in the parent.
-            self.waiting.store(0, Ordering::Relaxed);
+            self.gauges.settle_after_fork();
             control.settle_after_fork()?;
         }
         Ok(Arc::clone(control.sockets.table()?))

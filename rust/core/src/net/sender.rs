@@ -228,8 +228,8 @@ impl Sender {
 const FINE_PAUSE: Duration = Duration::from_millis(2);
 
 fn prepare(socket: &Socket, config: &SenderConfig, on: &Chosen) -> std::io::Result<()> {
-    if let Some(octets) = config.send_buffer {
-        socket.set_send_buffer_size(octets)?;
+    if let Some(bytes) = config.send_buffer {
+        sys::request_send_buffer(socket, bytes)?;
     }
     if config.group.is_ipv4() {
         socket.set_multicast_ttl_v4(config.ttl.into())?;

@@ -16,6 +16,7 @@ use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::needs_zone;
 use crate::pure::filter::{Filter, Membership, Sources};
+use crate::pure::senders::RecentSenders;
 use crate::sys::{self, Arrival, SourceCall};
 
 /// Make a socket that shares the kernel's socket with a descriptor (on Windows: a handle) of the caller.
@@ -51,6 +52,8 @@ pub(super) struct Rules {
     sole: Option<(IpAddr, u32)>,
     /// What `sole` was before the kernel had to report them. Datagrams that were queued then have no interface.
     was_sole: Option<(IpAddr, u32)>,
+    /// The senders to stay open for while a membership is refreshed, if it ever is.
+    senders: Option<RecentSenders>,
 }
 
 impl Rules {
@@ -69,7 +72,11 @@ impl Rules {
             }
         }
         let sender = arrival.sender.ip();
-        !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender))
+        let admitted = !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender));
+        if let (true, Some(senders), Some(group)) = (admitted, &mut self.senders, told.destination) {
+            senders.add(group, told.interface, sender);
+        }
+        admitted
     }
 }
 
@@ -145,6 +152,9 @@ impl GroupSocket {
     /// Take a socket and set its options.
     fn configured(config: &ReceiverConfig, socket: Socket, bound: IpAddr, zone: u32) -> Result<Self> {
         let mut configured = Self::from_socket(socket, bound, zone)?;
+        if config.rejoin.is_some() {
+            configured.rules.lock_or_refuse()?.senders = Some(RecentSenders::default());
+        }
         configured.is_filtered_by_kernel =
             configured.set_options(config).map_err(|e| Error::system("set up a receiving socket", e))?;
         Ok(configured)
@@ -171,7 +181,8 @@ impl GroupSocket {
             self.socket.set_multicast_loop_v4(config.loopback)?;
         }
         if let Some(bytes) = config.recv_buffer {
-            self.grow_buffer(bytes)?;
+            // A smaller buffer is not an error: `buffer` returns the actual size.
+            sys::request_receive_buffer(&self.socket, bytes)?;
         }
         let wanted = sys::Wanted {
             strict: config.strict,
@@ -180,19 +191,6 @@ impl GroupSocket {
             coalesce: config.coalesce,
         };
         sys::prepare_receiver(&self.socket, self.domain, wanted)
-    }
-
-    /// Request a receive buffer, with privileges if the ordinary way grants less. A smaller buffer is not an error:
-    /// [`GroupSocket::buffer`] returns the actual size.
-    fn grow_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.socket.set_recv_buffer_size(bytes)?;
-        if self.buffer()? < bytes {
-            match sys::force_receive_buffer(&self.socket, bytes) {
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                other => return other,
-            }
-        }
-        Ok(())
     }
 
     /// Let other sockets on this host use the same port.
@@ -259,7 +257,8 @@ impl GroupSocket {
     /// Join the first group of a new socket, which can stay its only one.
     pub(super) fn join_first(&self, membership: &Membership) -> io::Result<()> {
         // Not for IPv6: Linux compares the group alone there, and delivers copies from other interfaces too.
-        let is_sole = self.is_filtered_by_kernel
+        let is_sole = self.rules()?.senders.is_none()
+            && self.is_filtered_by_kernel
             && self.domain == Domain::IPV4
             && self.bound == membership.group
             && membership.interface != 0;
@@ -288,6 +287,9 @@ impl GroupSocket {
         // Without the lock, in a forked process, nothing can be received from this socket either.
         if let Ok(mut rules) = self.rules() {
             rules.filter.remove(membership.group, membership.interface);
+            if let Some(senders) = &mut rules.senders {
+                senders.remove(membership.group, membership.interface);
+            }
         }
     }
 
@@ -301,6 +303,38 @@ impl GroupSocket {
     /// interface where it is joined.
     pub(super) fn follow_default(&self, membership: &Membership) -> io::Result<()> {
         self.join_in_kernel(membership)
+    }
+
+    /// Let the kernel report a membership again, without a gap in what is received from the known senders. The membership
+    /// must be intact.
+    ///
+    /// The kernel reports a group when the first socket of the host joins it, and when the sources that the host wants
+    /// change between some and all. So another socket takes the known senders as sources for a moment, while this one
+    /// leaves and joins; this one receives what the host receives even then. For a membership with sources it is the other
+    /// way round: the other socket takes all senders for a moment.
+    pub(super) fn refresh(&self, membership: &Membership) -> io::Result<()> {
+        let Membership { group, interface, sources } = membership;
+        // Without a free descriptor a gap is the lesser evil.
+        let Ok(holder) = Self::open_holder(*group) else { return self.rejoin(membership) };
+        if matches!(sources, Sources::Only(_)) {
+            holder.join_any(*group, *interface)?;
+            return holder.leave_any(*group, *interface);
+        }
+        let senders = self.rules()?.senders.as_ref().map_or_else(Vec::new, |senders| senders.of(*group, *interface));
+        if senders.is_empty() || !sys::receive_all_groups(&self.socket, self.domain, true)? {
+            return self.rejoin(membership);
+        }
+        let known = Membership { group: *group, interface: *interface, sources: Sources::Only(senders) };
+        // If the system allows fewer sources, the gap is there for the others.
+        let held = holder.join_in_kernel(&known);
+        let rejoined = self.rejoin(membership);
+        if held.is_ok() {
+            holder.leave_any(*group, *interface)?;
+        }
+        if self.is_filtered_by_kernel {
+            sys::receive_all_groups(&self.socket, self.domain, false)?;
+        }
+        rejoined
     }
 
     /// Leave, and ignore errors: the interface can be gone, but the kernel still holds the membership of the socket.

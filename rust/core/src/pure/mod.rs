@@ -12,3 +12,5 @@ pub mod invalid;
 pub mod links;
 pub mod netlink;
 pub mod pace;
+pub mod proc_net;
+pub mod senders;

@@ -5,6 +5,7 @@
 //! * `caps`: facts that never change, such as limits and the names of the settings behind them;
 //! * `options`: [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
+//! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
 //! * `send`: [`SendQueue`] sends as much as the socket takes, without blocking;
 //! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
 //! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;
@@ -14,7 +15,7 @@
 //! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
 //!   signal arrives or the time is over.
 //!
-//! Files beside the folders serve several platforms: `unix/`; `source.rs` (source-specific calls); `process.rs` (signals and
+//! Files beside the folders serve several platforms: `unix/`; `buffer.rs` (socket buffers); `source.rs` (source-specific calls); `process.rs` (signals and
 //! forks); `single_send.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
 //!
 //! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
@@ -36,6 +37,7 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
+mod buffer;
 mod polling;
 mod process;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -46,6 +48,7 @@ mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod unmonitored;
 
+pub(crate) use buffer::{request_receive_buffer, request_send_buffer};
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 pub(crate) use source::{SourceCall, source_call};

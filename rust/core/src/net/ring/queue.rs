@@ -3,10 +3,12 @@
 //! There is no thread, lock or clock here; `shared_queue` adds those.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use crate::net::batch::Batch;
 use crate::net::config::{RingConfig, RingPolicy};
 use crate::net::datagram::DatagramRef;
+use crate::net::storage::reserve_headroom;
 
 /// Payload bytes that a ring holds for each datagram of its capacity. Longer datagrams fill it earlier.
 const BYTES_EACH: usize = 2048;
@@ -60,6 +62,8 @@ pub(super) struct Queue {
     high_water: usize,
     offered: Tally,
     dropped: Tally,
+    /// A datagram was dropped for lack of memory.
+    lacks_memory: bool,
 }
 
 /// An amount and its limit.
@@ -79,10 +83,11 @@ impl Queue {
             high_water: 0,
             offered: Tally::default(),
             dropped: Tally::default(),
+            lacks_memory: false,
         }
     }
 
-    /// Put in a copy of one datagram, or drop one according to the policy. Returns false if it has to wait for room.
+    /// Put in a copy of one datagram, or drop one according to the policy. Without memory for it, it is dropped. Returns false if it has to wait for room.
     pub(super) fn offer(&mut self, datagram: DatagramRef<'_>) -> bool {
         while !self.fits(datagram.data.len()) {
             match self.policy {
@@ -96,7 +101,10 @@ impl Queue {
             }
         }
         self.offered.add(datagram);
-        self.append(datagram);
+        if !self.append(datagram) {
+            self.dropped.add(datagram);
+            self.lacks_memory = true;
+        }
         true
     }
 
@@ -106,16 +114,27 @@ impl Queue {
             || (self.datagrams.now < self.datagrams.limit && self.bytes.now + bytes <= self.bytes.limit)
     }
 
-    fn append(&mut self, datagram: DatagramRef<'_>) {
+    /// Return whether a datagram was dropped for lack of memory since the last call.
+    pub(super) fn take_lack_of_memory(&mut self) -> bool {
+        mem::take(&mut self.lacks_memory)
+    }
+
+    /// Copy one datagram to the end. Returns false if there is not enough memory.
+    fn append(&mut self, datagram: DatagramRef<'_>) -> bool {
+        if !self.chunks.back_mut().is_some_and(|last| last.append(datagram)) {
+            if reserve_headroom().is_err() || self.chunks.try_reserve(1).is_err() {
+                return false;
+            }
+            let mut chunk = Batch::compact();
+            if !chunk.append(datagram) {
+                return false;
+            }
+            self.chunks.push_back(chunk);
+        }
         self.datagrams.now += 1;
         self.bytes.now += datagram.data.len();
         self.high_water = self.high_water.max(self.datagrams.now);
-        if self.chunks.back_mut().is_some_and(|last| last.append(datagram)) {
-            return;
-        }
-        let mut chunk = Batch::compact();
-        chunk.append(datagram);
-        self.chunks.push_back(chunk);
+        true
     }
 
     fn drop_first(&mut self) {

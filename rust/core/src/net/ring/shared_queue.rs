@@ -95,6 +95,9 @@ impl SharedQueue {
                 next += 1;
             }
             if next > before {
+                if ring.queue.take_lack_of_memory() {
+                    ring.failure = Some(Error::NoMemory("put a datagram into the ring"));
+                }
                 ring.set_flag();
                 if ring.waiting > 0 {
                     self.arrived.notify_all();

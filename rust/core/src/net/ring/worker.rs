@@ -132,7 +132,7 @@ impl Worker {
         if self.core.is_drained() {
             self.core.wait(Some(TICK))?;
         }
-        let batch = self.core.take(usize::MAX, SLOTS)?;
+        let batch = self.core.take_to_copy(SLOTS)?;
         if batch.is_none() && !self.core.is_drained() {
             self.core.wait(Some(TICK))?;
         }

@@ -11,13 +11,14 @@ mod send;
 mod waker;
 
 pub(crate) use super::unix::{
-    duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
+    Pages, duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
 };
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SOURCE_LIMIT};
 pub(crate) use epoll::ReadySet;
 pub(crate) use network::{Network, interface_index, interface_name};
 pub(crate) use options::{
-    force_receive_buffer, kernel_drops, prepare_receiver, stop_coalescing, tell_destination, usable_buffer,
+    exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing, tell_destination,
+    usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use rtnetlink::Monitor;

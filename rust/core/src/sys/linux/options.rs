@@ -42,6 +42,17 @@ pub(crate) fn tell_destination(socket: &Socket, domain: Domain) -> io::Result<()
     }
 }
 
+/// Lets a socket receive every group that the host has joined, or only its own. Returns whether the kernel can.
+pub(crate) fn receive_all_groups(socket: &Socket, domain: Domain, all: bool) -> io::Result<bool> {
+    let all = c_int::from(all);
+    if domain == Domain::IPV4 {
+        try_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, all)
+    } else {
+        // Since Linux 4.20.
+        try_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, all)
+    }
+}
+
 /// Sets an option. Returns whether the kernel knows it.
 fn try_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<bool> {
     match set_option(socket, level, name, value) {
@@ -56,10 +67,13 @@ pub(crate) fn stop_coalescing(socket: &Socket) -> io::Result<()> {
     try_option(socket, libc::SOL_UDP, libc::UDP_GRO, 0).map(|_| ())
 }
 
-/// Sets the receive buffer beyond `net.core.rmem_max`, which requires `CAP_NET_ADMIN`.
-pub(crate) fn force_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+/// Sets the receive buffer beyond `net.core.rmem_max`, if the process may (`CAP_NET_ADMIN`).
+pub(crate) fn exceed_buffer_limit(socket: &Socket, bytes: usize) -> io::Result<()> {
     let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
-    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+    match set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
 }
 
 /// Converts a reported buffer size to the user's terms: the kernel doubles the requested size to make room for its

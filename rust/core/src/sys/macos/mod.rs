@@ -8,13 +8,14 @@ mod waker;
 
 pub(crate) use super::single_send::SendQueue;
 pub(crate) use super::unix::{
-    duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
+    Pages, duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
 };
 pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface_name};
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
 pub(crate) use kqueue::ReadySet;
 pub(crate) use options::{
-    fill_mtus, force_receive_buffer, kernel_drops, prepare_receiver, stop_coalescing, tell_destination, usable_buffer,
+    exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
+    tell_destination, usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use waker::Waker;

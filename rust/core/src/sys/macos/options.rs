@@ -44,14 +44,19 @@ fn receive_packet_info_v4(socket: &Socket) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_IP, libc::IP_RECVIF, 1)
 }
 
+/// Returns false: a socket receives only the groups that were joined on it.
+pub(crate) fn receive_all_groups(_socket: &Socket, _domain: Domain, _all: bool) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Does nothing: there is no coalescing.
 pub(crate) fn stop_coalescing(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks once more: no privilege exceeds the limit here.
-pub(crate) fn force_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
-    socket.set_recv_buffer_size(bytes)
+/// Does nothing: no privilege exceeds the limit here.
+pub(crate) fn exceed_buffer_limit(_socket: &Socket, _bytes: usize) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns the size as it is: the system reports what it grants.

@@ -1,0 +1,104 @@
+"""Nothing is lost while memberships are refreshed, and what does not concern them does not touch them."""
+
+import socket
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from multicast.sync import Receiver, Sender
+from tests.support.waiting import until
+from tests.wire.exchange import PATIENCE
+from tests.wire.faults import sh, unplug
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+RATE = 20_000
+COUNT = 60_000
+"""Datagrams of one flood: three seconds, in which there are hundreds of rejoins."""
+
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "v4": ("239.9.9.9", {}),
+    "v4 exclude": ("239.9.9.9", {"exclude": "10.0.0.77"}),
+    "v4 source": ("232.9.9.9", {"source": "192.0.2.2"}),
+    "v6": ("ff15::9:9", {}),
+    "v6 exclude": ("ff15::9:9", {"exclude": "fd09::77"}),
+    "v6 source": ("ff35::9:9", {"source": "2001:db8::2"}),
+}
+
+
+@pytest.mark.parametrize("ring", [None, 100_000], ids=["direct", "ring"])
+@pytest.mark.parametrize(("group", "choice"), WAYS.values(), ids=WAYS.keys())
+def test_rejoin_during_a_flood_loses_nothing(group: str, choice: dict[str, Any], ring: int | None) -> None:
+    with (
+        Receiver(group, 0, interface="veth0", rejoin=0.01, ring=ring, **choice) as rx,
+        Sender(group, rx.port, interface="veth0", rate=RATE, gso=False) as tx,
+    ):
+        # The receiver has to know a sender to keep the interface open for it.
+        tx.send(b"first")
+        rx.recv(timeout=PATIENCE)
+        flood = threading.Thread(target=lambda: tx.send_many([b"%d" % number for number in range(COUNT)]))
+        flood.start()
+        received = 0
+        while received < COUNT:
+            try:
+                received += len(rx.recv_batch(timeout=2.0))
+            except TimeoutError:
+                break
+        flood.join()
+        stats = rx.stats()
+        assert stats.rejoins > 100
+        assert received + (stats.kernel_drops or 0) + stats.ring_drops == COUNT
+
+
+def batch(commands: list[str], *options: str) -> None:
+    """Run many ``ip`` commands in one process."""
+    subprocess.run(["ip", *options, "-batch", "-"], input="\n".join(commands), text=True, check=True)
+
+
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_unrelated_routes_do_not_rejoin(group: str) -> None:
+    with Receiver(group, 0) as rx:
+        rx.stats()
+        # More than the receive buffer of a routing socket holds.
+        for verb in ("add", "del"):
+            batch([f"route {verb} 10.{n // 250}.{n % 250}.0/24 dev veth0" for n in range(4000)])
+            batch([f"route {verb} 2001:db8:{n + 1:x}::/48 dev veth0" for n in range(2000)], "-6")
+        assert rx.stats().rejoins == 0
+        with Sender(group, rx.port, interface="lo") as tx:
+            tx.send(b"still joined")
+            assert rx.recv(timeout=PATIENCE).data == b"still joined"
+        sh(
+            "ip route flush dev veth0 root 10.0.0.0/8; ip -6 route flush root 2001:db8::/32 dev veth0 proto boot"
+        )
+
+
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_unrelated_addresses_do_not_rejoin(group: str) -> None:
+    sh("ip link add spare0 type veth peer name spare1; ip link set spare0 up")
+    try:
+        with Receiver(group, 0, interface="lo") as rx:
+            rx.stats()
+            for verb in ("add", "del"):
+                batch([f"addr {verb} 10.{n // 250}.{n % 250}.1/32 dev spare0" for n in range(2000)])
+            assert rx.stats().rejoins == 0
+            with Sender(group, rx.port, interface="lo") as tx:
+                tx.send(b"still joined")
+                assert rx.recv(timeout=PATIENCE).data == b"still joined"
+    finally:
+        sh("ip link del spare0")
+
+
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_interface_recreated_among_many_changes_is_rejoined(group: str, interface: str) -> None:
+    with Receiver(group, 0, interface=interface) as rx:
+        reused = socket.if_nametoindex(interface)
+        unplug()
+        plug_in_same = f"ip link add {interface} index {reused} type veth peer name {interface} netns h1"
+        sh(f"""{plug_in_same}; ip addr add 10.9.0.1/24 dev {interface}; ip -6 addr add fd09::1/64 dev {interface} nodad
+            ip link set {interface} up; ip -n h1 link set {interface} up""")
+        # The removal is lost among these.
+        for verb in ("add", "del"):
+            batch([f"addr {verb} 10.{n // 250}.{n % 250}.1/32 dev veth1" for n in range(2000)])
+        until(lambda: rx.stats().rejoins >= 1, "the group to be rejoined")

@@ -1,0 +1,36 @@
+"""An interface that gets another name while a group is joined on it."""
+
+import logging
+import time
+
+import pytest
+
+from multicast.sync import Receiver
+from tests.support.hosts import Host
+from tests.wire.exchange import PATIENCE
+from tests.wire.faults import RESUMED, sh, traffic
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+
+@pytest.mark.parametrize("ring", [None, 1000], ids=["direct", "ring"])
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff02::9:9"])
+def test_renamed_interface_stays_joined_and_names_senders(
+    group: str, ring: int | None, interface: str, hosts: list[Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    with Receiver(group, 0, interface=interface, ring=ring) as rx, traffic(hosts[0], group, rx.port):
+        rx.recv(timeout=PATIENCE)
+        sh(f"ip link set {interface} name other9")
+        try:
+            end = time.monotonic() + RESUMED
+            datagram = rx.recv(timeout=PATIENCE)
+            while datagram.interface != "other9" and time.monotonic() < end:
+                datagram = rx.recv(timeout=PATIENCE)
+            assert datagram.interface == "other9"
+            if ":" in group:
+                assert datagram.sender[0].endswith("%other9")
+            assert f"{interface} is named other9 now and keeps 1 group joined" in caplog.messages
+            assert rx.stats().rejoins == 0
+        finally:
+            sh(f"ip link set other9 name {interface}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import hosts as hosts_module
-from tests.support import leaks, private_network, tools
+from tests.support import leaks, machines, private_network, tools
 
 pytest_plugins = ["tests.support.no_skips"]
 
@@ -79,6 +79,13 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def hosts() -> list[hosts_module.Host]:
     """Return the hosts on the bridge, h1 first."""
     return hosts_module.available()
+
+
+@pytest.fixture(scope="module", params=machines.KINDS)
+def machine(request: pytest.FixtureRequest) -> Iterator[hosts_module.Machine]:
+    """Return each kind of ordinary machine in turn, or those that the test chooses (``indirect=["machine"]``)."""
+    with machines.running(request.param) as found:
+        yield found
 
 
 @pytest.fixture

@@ -174,14 +174,13 @@ pub(super) struct Memberships {
 }
 
 impl Memberships {
-    /// Make an empty set. The monitor must exist already, so that no change is missed.
+    /// Make an empty set. The interfaces are listed by the first join; the monitor exists by then, so no change is missed.
     pub(super) fn new(journal: Arc<Journal>) -> Result<Self> {
-        let mut network = open_network()?;
         Ok(Self {
             requests: Vec::new(),
             joined: HashSet::new(),
-            links: links(&mut network)?,
-            network: Some(network),
+            links: Links::new(),
+            network: Some(open_network()?),
             watches_routes: false,
             journal,
         })
@@ -209,7 +208,13 @@ impl Memberships {
         is_single: impl Fn(&GroupSpec) -> bool,
     ) -> Result<()> {
         // `self.links` stays as it was at the last repair, so that the next repair sees every change.
-        self.look(|memberships, here| memberships.join_all(specs, &here, sockets, is_single))
+        self.look(|memberships, here| {
+            if memberships.links.is_empty() {
+                // The first look: there is nothing yet that a change could have affected.
+                memberships.links.clone_from(&here.links);
+            }
+            memberships.join_all(specs, &here, sockets, is_single)
+        })
     }
 
     fn join_all(

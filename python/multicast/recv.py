@@ -69,9 +69,9 @@ def joinstep(
         options = receiver_kwargs(wanted, bind_group, iface)
         if isock is None:
             # A caller that reads the socket directly expects one datagram per call.
-            receiver = Receiver(port=port, gro=False, timestamps=False, **options)
+            receiver = Receiver(port=port, gro=False, timestamps=False, receive_ttl=False, **options)
         else:
-            receiver = Receiver.adopt(isock, port=port, timestamps=False, **options)
+            receiver = Receiver.adopt(isock, port=port, timestamps=False, receive_ttl=False, **options)
         with receiver:
             return socket.socket(fileno=receiver.detach())
     except ValueError as error:

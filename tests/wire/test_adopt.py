@@ -10,10 +10,32 @@ from collections.abc import Iterator
 import pytest
 
 from multicast.exceptions import ClosedError
+from multicast.recv import joinstep
 from multicast.sync import Receiver
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
 IFACE = LOOPBACK.interface
+
+
+LOOPBACK_OPTION = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP),
+}
+# Level and name of options of Linux that the owner of a socket can have set either way.
+OPTIONS = {
+    socket.AF_INET: {
+        "IP_MULTICAST_LOOP": LOOPBACK_OPTION[socket.AF_INET],
+        "IP_RECVTTL": (socket.IPPROTO_IP, 12),
+        "SO_TIMESTAMPNS": (socket.SOL_SOCKET, 35),
+        "UDP_GRO": (socket.IPPROTO_UDP, 104),
+    },
+    socket.AF_INET6: {
+        "IPV6_MULTICAST_LOOP": LOOPBACK_OPTION[socket.AF_INET6],
+        "IPV6_RECVHOPLIMIT": (socket.IPPROTO_IPV6, 51),
+        "SO_TIMESTAMPNS": (socket.SOL_SOCKET, 35),
+        "UDP_GRO": (socket.IPPROTO_UDP, 104),
+    },
+}
 
 
 def family_of(link: Link) -> socket.AddressFamily:
@@ -54,6 +76,35 @@ class TestAdopt:
         before = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         with Receiver.adopt(plain, link.group, 0, interface=link.interface, recv_buffer=20_000):
             assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == before
+
+    @pytest.mark.platform("linux")
+    @pytest.mark.parametrize("value", [0, 1])
+    @pytest.mark.parametrize("by", ["adopt", "adopt and detach", "joinstep"])
+    def test_adopt_leaves_options_nobody_asked_to_change(
+        self, link: Link, plain: socket.socket, by: str, value: int, free_port: int
+    ) -> None:
+        options = OPTIONS[plain.family]
+        for option in options.values():
+            plain.setsockopt(*option, value)
+        before = {name: plain.getsockopt(*option) for name, option in options.items()}
+        if by == "joinstep":
+            joinstep([link.group], free_port, link.interface, link.group, isock=plain).close()
+        else:
+            rx = Receiver.adopt(
+                plain, link.group, free_port, interface=link.interface, timestamps=False, receive_ttl=False
+            )
+            if by == "adopt":
+                rx.close()
+            else:
+                socket.socket(fileno=rx.detach()).close()
+        assert {name: plain.getsockopt(*option) for name, option in options.items()} == before
+
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_adopt_sets_loopback_if_given(self, link: Link, plain: socket.socket, wanted: bool) -> None:
+        option = LOOPBACK_OPTION[plain.family]
+        plain.setsockopt(*option, int(not wanted))
+        with Receiver.adopt(plain, link.group, 0, interface=link.interface, loopback=wanted):
+            assert plain.getsockopt(*option) == wanted
 
     @pytest.mark.platform("linux")
     @pytest.mark.parametrize("ring", [None, 1000], ids=["direct", "ring"])

@@ -79,7 +79,7 @@ impl Receiver {
             bind: bind.map(convert::bind_address).transpose()?,
             share,
             strict,
-            loopback: loopback.unwrap_or(true),
+            loopback,
             recv_buffer,
             timestamps,
             ttl: receive_ttl,

@@ -33,8 +33,9 @@ pub struct ReceiverConfig {
     pub share: bool,
     /// Deliver only datagrams of joined groups, interfaces and sources.
     pub strict: bool,
-    /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere).
-    pub loopback: bool,
+    /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere); `None` leaves the option
+    /// as the socket has it.
+    pub loopback: Option<bool>,
     /// Receive buffer to request, in bytes; `None` leaves the system's default.
     pub recv_buffer: Option<usize>,
     /// Request the receive time of each datagram from the kernel.
@@ -54,7 +55,7 @@ impl Default for ReceiverConfig {
             bind: None,
             share: true,
             strict: true,
-            loopback: true,
+            loopback: Some(true),
             recv_buffer: None,
             timestamps: true,
             ttl: true,

@@ -381,10 +381,12 @@ impl Receiver {
             };
             let socket: &Socket = (**socket).as_ref();
             let mut fetch = self.fetch.lock_or_refuse()?;
-            sys::stop_coalescing(socket)
-                .and_then(|()| if coalesce { fetch.discard_coalesced(socket) } else { Ok(()) })
-                .and_then(|()| socket.try_clone())
-                .map_err(|e| Error::system("duplicate a socket", e))?
+            let ordinary = match coalesce {
+                true => sys::stop_coalescing(socket).and_then(|()| fetch.discard_coalesced(socket)),
+                // The owner of an adopted socket reads it as it was.
+                false => Ok(()),
+            };
+            ordinary.and_then(|()| socket.try_clone()).map_err(|e| Error::system("duplicate a socket", e))?
         };
         self.close();
         Ok(duplicate)

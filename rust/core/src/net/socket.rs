@@ -178,10 +178,12 @@ impl GroupSocket {
     }
 
     fn set_options(&self, config: &ReceiverConfig) -> io::Result<bool> {
-        if self.domain == Domain::IPV6 {
-            self.socket.set_multicast_loop_v6(config.loopback)?;
-        } else {
-            self.socket.set_multicast_loop_v4(config.loopback)?;
+        if let Some(loopback) = config.loopback {
+            if self.domain == Domain::IPV6 {
+                self.socket.set_multicast_loop_v6(loopback)?;
+            } else {
+                self.socket.set_multicast_loop_v4(loopback)?;
+            }
         }
         if let Some(bytes) = config.recv_buffer {
             // A smaller buffer is not an error: `buffer` returns the actual size.

@@ -15,21 +15,25 @@ const SO_MEMINFO: c_int = 55;
 const SK_MEMINFO_VARS: usize = 9;
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket.
+/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. What is not wanted
+/// is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
-    let (ttl, all) = (c_int::from(wanted.ttl), c_int::from(!wanted.strict));
-    let filters = if domain == Domain::IPV4 {
-        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, ttl)?;
-        set_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, all)?;
-        wanted.strict
-    } else {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, ttl)?;
-        // Since Linux 4.20. On older kernels, the receiver's own filter does this work.
-        try_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, all)? && wanted.strict
-    };
-    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, c_int::from(wanted.timestamps))?;
-    // Since Linux 5.0. Older kernels deliver every datagram by itself.
-    try_option(socket, libc::SOL_UDP, libc::UDP_GRO, c_int::from(wanted.coalesce))?;
+    // On a kernel before 4.20, the receiver's own filter does this work for IPv6.
+    let filters = receive_all_groups(socket, domain, !wanted.strict)? && wanted.strict;
+    if wanted.ttl {
+        if domain == Domain::IPV4 {
+            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
+        } else {
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
+        }
+    }
+    if wanted.timestamps {
+        set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    }
+    if wanted.coalesce {
+        // Since Linux 5.0. Older kernels deliver every datagram by itself.
+        try_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)?;
+    }
     Ok(filters)
 }
 

@@ -1,6 +1,6 @@
 //! Socket options of macOS and FreeBSD that `socket2` lacks.
 
-use std::ffi::{c_int, c_ulong};
+use std::ffi::c_ulong;
 use std::io;
 
 use socket2::{Domain, Socket, Type};
@@ -12,15 +12,19 @@ use crate::sys::unix::{interface_request, set_option};
 /// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
 const SIOCGIFMTU: c_ulong = 0xc020_6933;
 
-/// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined.
+/// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined. What is not wanted
+/// is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
-    let ttl = c_int::from(wanted.ttl);
-    if domain == Domain::IPV4 {
-        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, ttl)?;
-    } else {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, ttl)?;
+    if wanted.ttl {
+        if domain == Domain::IPV4 {
+            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
+        } else {
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
+        }
     }
-    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP, c_int::from(wanted.timestamps))?;
+    if wanted.timestamps {
+        set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1)?;
+    }
     Ok(false)
 }
 

@@ -24,15 +24,17 @@ pub(crate) fn set_option<T: Copy>(socket: &Socket, level: i32, name: i32, value:
 }
 
 /// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns false:
-/// the receiver's own filter discards what was not joined.
+/// the receiver's own filter discards what was not joined. What is not wanted is off on a new socket; on an adopted one, it
+/// stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     socket.set_nonblocking(true)?;
     ignore_resets(socket)?;
-    let ttl = u32::from(wanted.ttl);
-    if domain == Domain::IPV4 {
-        set_option(socket, ws::IPPROTO_IP, ws::IP_RECVTTL, ttl)?;
-    } else {
-        set_option(socket, ws::IPPROTO_IPV6, ws::IPV6_HOPLIMIT, ttl)?;
+    if wanted.ttl {
+        if domain == Domain::IPV4 {
+            set_option(socket, ws::IPPROTO_IP, ws::IP_RECVTTL, 1u32)?;
+        } else {
+            set_option(socket, ws::IPPROTO_IPV6, ws::IPV6_HOPLIMIT, 1u32)?;
+        }
     }
     Ok(false)
 }

@@ -122,16 +122,19 @@ test-rust:
 # pytest enters a private network by itself.
 .PHONY: test-python
 test-python: build $(SUITE)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m scripts.dev.run_tests $(PYTEST_ARGS)
 
 .PHONY: chaos
 chaos: build
 	$(NETNS) --stock $(BIN)/python -m tests.chaos --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED)) \
 	  $(addprefix --runs ,$(CHAOS_RUNS)) $(CHAOS_ARGS)
 
+# Each of these wire tests shows that a large part works: filtering, joining and leaving, adopted sockets, asyncio.
+SMOKE := tests/wire/test_filtering.py tests/wire/test_membership.py tests/wire/test_adopt.py tests/wire/test_aio_sender.py
+
 .PHONY: test-fast
 test-fast: build $(SUITE)
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not alone' tests/unit $(SMOKE)
 
 # The Python tests alone: the Rust code has no instrumentation in a release build.
 .PHONY: coverage
@@ -156,6 +159,7 @@ lint-python: build $(LINT)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest multicast._core
 	$(BIN)/pyright
+	$(BIN)/python -m scripts.docs.check_types
 	$(BIN)/python -m scripts.docs.check_types
 
 .PHONY: lint-rust

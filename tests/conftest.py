@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import hosts as hosts_module
-from tests.support import leaks, private_network, tools
+from tests.support import leaks, machines, private_network, tools
 
 pytest_plugins = ["tests.support.no_skips"]
 
@@ -21,6 +21,12 @@ _WATCHED_FOLDERS = {"wire", "legacy"}
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Enter the private network before anything is collected: no test module has been imported yet."""
     private_network.enter()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for ``-n auto``: no workers if they had to share the machine's own network."""
+    return len(os.sched_getaffinity(0)) if private_network.is_private() else 0
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,6 +79,13 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def hosts() -> list[hosts_module.Host]:
     """Return the hosts on the bridge, h1 first."""
     return hosts_module.available()
+
+
+@pytest.fixture(scope="module", params=machines.KINDS)
+def machine(request: pytest.FixtureRequest) -> Iterator[hosts_module.Machine]:
+    """Return each kind of ordinary machine in turn, or those that the test chooses (``indirect=["machine"]``)."""
+    with machines.running(request.param) as found:
+        yield found
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from ._legacy.tool import mtool
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from ._legacy.destinations import Destinations
+    from ._legacy.destinations import Destinations, Sent
 
 __all__ = ["McastSAY"]
 
@@ -83,7 +83,7 @@ class McastSAY(mtool):
             dest="data",
             action="store_const",
             const=_STANDARD_INPUT,
-            help="send standard input, in pieces of the buffer size",
+            help="send standard input as it arrives, in pieces of at most the buffer size",
         )
 
     def doStep(
@@ -96,6 +96,7 @@ class McastSAY(mtool):
         groups: Iterable[str] | None = None,
         iface: str | int | None = None,
         loopback: bool = True,
+        on_sent: Callable[[Sent], object] | None = None,
         **extra: object,
     ) -> tuple[bool, None]:
         """Send ``data`` and return ``(True, None)``.
@@ -106,11 +107,13 @@ class McastSAY(mtool):
                 group, unless ``groups`` names some.
             port: UDP port, 1-65535. None is the default port.
             ttl: hops, 0-255. None is the default.
-            data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent in
-                pieces of the buffer size that do not end inside a character.
+            data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent as
+                it arrives, in pieces of at most the buffer size. Text is cut between characters, and a stream that is
+                not UTF-8 at multiples of the buffer size.
             groups: more groups to send the same to.
             iface: name, index or address of the interface to send by. None lets the system's routes decide.
             loopback: deliver the message to listeners on this machine (on Windows the receiver decides).
+            on_sent: called with a `Sent` once everything has been sent.
             extra: logged and not used.
 
         Raises:
@@ -119,26 +122,37 @@ class McastSAY(mtool):
             TypeError: An argument is of the wrong type. Nothing was sent.
         """
         self._log_unused(extra)
-        from ._legacy.destinations import Destinations  # noqa: PLC0415 - imports the compiled core
+        from ._legacy.destinations import Destinations, Sent  # noqa: PLC0415 - imports the compiled core
 
+        hops = _MCAST_DEFAULT_TTL if ttl is None else ttl
         texts = [*([] if group is None else [group]), *as_list(groups)] or [_MCAST_DEFAULT_GROUP]
         with Destinations(
             texts,
             _MCAST_DEFAULT_PORT if port is None else port,
             interface=iface,
-            ttl=_MCAST_DEFAULT_TTL if ttl is None else ttl,
+            ttl=hops,
             loopback=loopback,
         ) as destinations:
-            self._say(destinations, data)
+            datagrams, size = self._say(destinations, data)
+        if on_sent is not None:
+            groups = tuple(dict.fromkeys(one.group for one in destinations.groups))
+            ways = dict.fromkeys(
+                iface if one.interface is None else one.interface for one in destinations.groups
+            )
+            on_sent(Sent(groups, destinations.port, tuple(ways), hops, datagrams, size))
         return True, None
 
     @staticmethod
-    def _say(destinations: Destinations, data: str | bytes | Sequence[str]) -> None:
+    def _say(destinations: Destinations, data: str | bytes | Sequence[str]) -> tuple[int, int]:
+        """Send ``data`` and return how many datagrams and bytes went to each group."""
+        datagrams = size = 0
         if data == _STANDARD_INPUT:
-            for piece in split(console.standard_input().read, _MCAST_DEFAULT_BUFFER_SIZE):
+            for piece in split(console.StandardInput().read, _MCAST_DEFAULT_BUFFER_SIZE):
                 for one in destinations.groups:
                     destinations.send(one, piece)
-            return
+                datagrams += 1
+                size += len(piece)
+            return datagrams, size
         for one in destinations.groups:
             message = data
             if message == _DEFAULT_MESSAGE:
@@ -146,3 +160,5 @@ class McastSAY(mtool):
             payload = payload_of(message)
             destinations.send(one, payload)
             module_logger.debug("Sent %d bytes to %s, port %d.", len(payload), one.group, destinations.port)
+            size = max(size, len(payload))
+        return 1, size

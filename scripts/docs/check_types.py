@@ -35,7 +35,7 @@ def main() -> int:
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         files = [os.fspath(file) for file in copy_blocks(Path(folder))]
-        commands = [
+        commands: list[list[str | Path]] = [
             [tools / "mypy", "--strict", "--no-error-summary", "--config-file=", *files],
             [tools / "pyright", "--pythonpath", sys.executable, *files],
         ]

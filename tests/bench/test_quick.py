@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 
 def python(*arguments: str) -> str:
     """Run Python to its end and return its standard output."""

@@ -34,7 +34,12 @@ def send(model: Model, group: str = GROUP, interface: str = "c0", source: str = 
 
 def arrive(model: Model, *datagrams: Datagram, **changed: Any) -> None:
     for one in datagrams:
-        fields = {"number": one.number, "group": one.group, "index": one.index, "source": one.source}
+        fields: dict[str, Any] = {
+            "number": one.number,
+            "group": one.group,
+            "index": one.index,
+            "source": one.source,
+        }
         model.arrive("r", [Arrival(**{**fields, **changed})])
     model.check()
 
@@ -88,7 +93,8 @@ def test_model_datagram_never_sent_is_a_fault(model: Model) -> None:
 
 
 def test_model_loss_without_count_is_a_fault(model: Model) -> None:
-    send(model), send(model)
+    send(model)
+    send(model)
     with pytest.raises(FaultError, match="lost 2 of 2 datagrams and counted 1"):
         check_counted(model, 1)
     check_counted(model, 2)
@@ -227,7 +233,7 @@ def test_chaos_right_receiver_has_no_fault(tool: Callable[[str], str]) -> None:
 def test_chooser_same_seed_gives_the_same_steps() -> None:
     def first_steps() -> list[str]:
         model = Model()
-        chosen = []
+        chosen: list[str] = []
         for one in Chooser(7).steps(model, 3):
             if one.action == "add":
                 model.appear(Interface(one.arguments["interface"], one.arguments["kind"], 1))

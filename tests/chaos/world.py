@@ -149,7 +149,7 @@ class World:
     def _unsettled(self, first: dict[int, int]) -> list[tuple[Ledger, Membership]]:
         """Settle the memberships that have received a probe, and return the others."""
         with self.model.lock:
-            waiting = []
+            waiting: list[tuple[Ledger, Membership]] = []
             for ledger, membership in self.model.unsettled():
                 if membership.arrivals >= first.get(id(membership), 1 << 60):
                     membership.settled = True

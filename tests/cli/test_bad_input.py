@@ -32,9 +32,13 @@ TABLE: list[tuple[str, int, str]] = [
     # commands
     ("BOGUS", USAGE, "invalid choice: 'BOGUS' (choose from interfaces, "),
     ("say -m x", USAGE, "invalid choice: 'say' (did you mean 'SAY'?)"),
-    ("interfcaes", USAGE, "invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),
+    ("interfcaes", USAGE, "invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),  # codespell:ignore
     ("Interfaces", USAGE, "invalid choice: 'Interfaces' (did you mean 'interfaces'?)"),
-    ("help interfcaes", USAGE, "argument COMMAND: invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),
+    (
+        "help interfcaes",
+        USAGE,
+        "argument COMMAND: invalid choice: 'interfcaes' (did you mean 'interfaces'?)",
+    ),  # codespell:ignore
     ("interfaces nosuch0", USAGE, "cannot find interface nosuch0: No such device (interfaces here: lo, "),
     ("interfaces --daemon", USAGE, "unrecognized arguments: --daemon"),
     ("NOOP extra", USAGE, "unrecognized arguments: extra"),

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support import startup
 
+pytestmark = pytest.mark.alone
+
 BASE = ["-c", "import socket, argparse, logging"]
 
 

@@ -59,6 +59,7 @@ def test_hear_prints_each_message_immediately(at: list[str], loopback: str) -> N
             assert listener.line() == line
 
 
+@pytest.mark.alone
 def test_hear_1000_messages_per_second_are_all_printed(at: list[str], loopback: str) -> None:
     with (
         start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
@@ -145,6 +146,32 @@ def test_say_standard_input_arrives_unchanged(
         assert [len(piece) for piece in pieces] == sizes
 
 
+@pytest.mark.parametrize("blocking", [True, False])
+def test_say_pipe_sends_what_arrives_at_once(blocking: bool, at: list[str], loopback: str) -> None:
+    """``tail -f log | SAY --pipe`` is live, and a non-blocking standard input loses nothing."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, blocking)
+    with (
+        Receiver(GROUP, int(at[1]), interface=loopback) as ear,
+        subprocess.Popen(
+            [*MULTICAST, "SAY", *at, "--group", GROUP, "--pipe"], stdin=reading, stderr=subprocess.PIPE
+        ) as say,
+    ):
+        os.close(reading)
+        for line in (b"one\n", b"two\n", "three, a line that is longer: é\n".encode()):
+            os.write(writing, line)
+            assert ear.recv(timeout=10).data == line
+            assert say.poll() is None
+        long = b"x" * 50_000
+        os.write(writing, long)
+        os.close(writing)
+        received = b""
+        while len(received) < len(long):
+            received += ear.recv(timeout=10).data
+        assert received == long
+        assert (say.wait(10), say.communicate()[1]) == (0, b"")
+
+
 def test_say_pipe_binary_stream_arrives_in_pieces_of_the_buffer_size(at: list[str], loopback: str) -> None:
     """Seven packets of a transport stream are 1,316 bytes; what looks like a character must not move the cut."""
     packets = [b"G" + bytes([number]) * 186 + b"\xc3" for number in range(7 * 20)]
@@ -172,8 +199,88 @@ def test_say_message_arrives_unchanged(
 ) -> None:
     with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
         said = run("SAY", *at, "--group", GROUP, "-m", *words)
-        assert (said.returncode, said.stderr) == (0, b"")
+        assert said.returncode == 0
+        assert (said.stderr == b"") is ("--port" not in words)
         assert ear.recv(timeout=10).data == payload
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["Hello", "--group", "239.1.2.3", "--ttl", "4"], "--group, --ttl"),
+        (["Hello", "--ttl=4", "--ttl", "5"], "--ttl"),
+        (["--pipe"], "--pipe"),
+        (["-m", "x"], "-m"),
+        (["Hello", "--daemon"], "--daemon"),
+        (["Hello", "--groups-of", "-x", "--", "- 5"], ""),
+        (["Hello --group 239.1.2.3"], ""),
+    ],
+)
+def test_say_option_behind_the_message_is_sent_with_a_warning(
+    words: list[str], named: str, at: list[str], loopback: str
+) -> None:
+    with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
+        said = run("SAY", *at, "--group", GROUP, "--message", *words)
+        assert (said.returncode, said.stdout) == (0, b"")
+        assert ear.recv(timeout=10).data == " ".join(words).encode()
+    warning = f"multicast SAY: warning: {named} and what follows are part of the message (--message takes "
+    if named:
+        assert said.stderr.decode().startswith(warning)
+        assert said.stderr.count(b"\n") == 1
+    else:
+        assert said.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-m", "Hello"], "sent 5 bytes to {group}, port {port}, by {iface}, with TTL 1"),
+        (["-m", ""], "sent 0 bytes to {group}, port {port}, by {iface}, with TTL 1"),
+        (
+            ["--ttl", "9", "--pipe"],
+            "sent 3 datagrams, 3,000 bytes, to {group}, port {port}, by {iface}, with TTL 9",
+        ),
+        (
+            ["--groups", "239.4.6.8/30", "-m", "x"],
+            "sent 1 byte to each of 5 groups, port {port}, by {iface}, with TTL 1",
+        ),
+    ],
+)
+def test_say_at_a_terminal_reports_what_was_sent_and_where(
+    words: list[str], line: str, at: list[str], loopback: str
+) -> None:
+    screen, terminal = os.openpty()
+    try:
+        said = run("SAY", *at, "--group", GROUP, *words, input=b"x" * 3000, stderr=terminal)
+        expected = line.format(group=GROUP, port=at[1], iface=loopback)
+        assert os.read(screen, 10_000).decode() == f"multicast SAY: {expected}\r\n"
+    finally:
+        os.close(screen)
+        os.close(terminal)
+    assert (said.returncode, said.stdout) == (0, b"")
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize(
+    ("groups", "where"),
+    [
+        (["239.4.6.1"], "239.4.6.1, port {port}, by lo"),
+        (["ff02::4:6:1%veth0"], "ff02::4:6:1, port {port}, by veth0"),
+        (["ff02::4:6:1%veth0", "ff02::4:6:2%lo"], "each of 2 groups, port {port}, by several interfaces"),
+    ],
+)
+def test_say_at_a_terminal_reports_the_interface_that_was_chosen(
+    groups: list[str], where: str, free_port: int
+) -> None:
+    screen, terminal = os.openpty()
+    try:
+        said = run("SAY", "--port", str(free_port), "--groups", *groups, "-m", "x", stderr=terminal)
+        expected = f"sent 1 byte to {where.format(port=free_port)}, with TTL 1"
+        assert os.read(screen, 10_000).decode() == f"multicast SAY: {expected}\r\n"
+    finally:
+        os.close(screen)
+        os.close(terminal)
+    assert said.returncode == 0
 
 
 def test_recv_largest_datagram_is_printed_whole(at: list[str]) -> None:

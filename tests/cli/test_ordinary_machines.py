@@ -14,13 +14,6 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 LOOPBACK = ["--iface", "127.0.0.1"]
 
 
-@pytest.fixture(scope="module", params=machines.KINDS)
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """Return each kind of machine in turn."""
-    with machines.running(request.param) as found:
-        yield found
-
-
 @pytest.fixture(scope="module", params=[machines.ORDINARY, machines.DEFAULT_ROUTE])
 def connected(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Return each kind of machine that has a route."""

@@ -1,7 +1,7 @@
 """Run every code block of the README and of docs/ as it is. The FAQ has its own test.
 
-The blocks run on a host of the private network. Like an ordinary Linux machine, it has an interface eth0 with a default
-route and a loopback interface without the MULTICAST flag and without a route for IPv6 groups.
+The blocks run on machines whose network hides nothing: an ordinary one, one whose only routes are the default routes
+and, if they name 127.0.0.1, one without any route.
 
 Options after the language on the opening fence of a block:
 
@@ -24,7 +24,8 @@ import subprocess
 
 import pytest
 
-from tests.support.hosts import Host
+from tests.support import machines
+from tests.support.hosts import Machine
 from tests.support.markdown import Block, blocks, documents, runnable_blocks
 from tests.support.private_network import ROOT
 from tests.support.programs import Program, argv_for, environment
@@ -65,52 +66,67 @@ OUTPUTS = {
 }
 
 
-def start(block: Block, host: Host) -> Program:
+def on_machines(*group: Block) -> list[str]:
+    """Return the kinds of machines on which blocks must work: without a route, only if they stay on this machine."""
+    is_local = all("127.0.0.1" in block.code and "eth0" not in block.code for block in group)
+    return machines.KINDS if is_local else [machines.ORDINARY, machines.DEFAULT_ROUTE]
+
+
+def start(block: Block, machine: Machine) -> Program:
     # Unbuffered, as at a terminal, where each line appears at once.
-    argv = host.command(*argv_for(block.language, block.code))
+    argv = machine.command(*argv_for(block.language, block.code))
     return Program(argv, env=environment(PYTHONUNBUFFERED="1"))
 
 
-def test_every_option_is_known() -> None:
+def test_block_options_are_known() -> None:
     assert BLOCKS
     assert {option for block in BLOCKS for option in block.options} <= KNOWN
 
 
-def test_every_block_is_code_that_is_run_or_no_code() -> None:
+def test_block_language_is_runnable_or_not_code() -> None:
     languages = {block.language for path in documents() for block in blocks(path)}
     assert languages <= NOT_CODE | {"python", "bash"}
 
 
 @pytest.mark.parametrize("block", UNTRIED, ids=str)
-def test_what_is_not_run_could_not_be(block: Block) -> None:
+def test_block_marked_notest_holds_only_commands_that_cannot_run(block: Block) -> None:
     assert block.language == "bash"
     for command in block.code.splitlines():
         assert CANNOT_BE_TRIED.match(command.partition("  #")[0].strip()), command
     subprocess.run(["bash", "-n", "-c", block.code], check=True)
 
 
-@pytest.mark.parametrize("block", ALONE, ids=str)
-def test_block_runs(block: Block, hosts: list[Host]) -> None:
-    with start(block, hosts[0]) as program:
+@pytest.mark.parametrize(
+    ("block", "machine"),
+    [(block, kind) for block in ALONE for kind in on_machines(block)],
+    ids=str,
+    indirect=["machine"],
+)
+def test_block_alone_exits_0(block: Block, machine: Machine) -> None:
+    with start(block, machine) as program:
         assert program.finish(timeout=50) == 0, program.err
 
 
-def test_every_output_is_that_of_a_pair() -> None:
+def test_output_block_belongs_to_a_pair() -> None:
     assert OUTPUTS
     assert OUTPUTS.keys() <= PAIRS.keys()
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_blocks_work_together(name: str, hosts: list[Host]) -> None:
+@pytest.mark.parametrize(
+    ("name", "machine"),
+    [(name, kind) for name, pair in PAIRS.items() for kind in on_machines(*pair)],
+    indirect=["machine"],
+)
+def test_block_pair_runs_together(name: str, machine: Machine) -> None:
     pair = PAIRS[name]
     expected = OUTPUTS.get(name)
     with contextlib.ExitStack() as stack:
         waiting: list[tuple[Block, Program]] = []
         for block in pair[:-1]:
-            program = stack.enter_context(start(block, hosts[0]))
+            program = stack.enter_context(start(block, machine))
             program.until_bound()
             waiting.append((block, program))
-        last = stack.enter_context(start(pair[-1], hosts[0]))
+        last = stack.enter_context(start(pair[-1], machine))
         assert last.finish() == 0, last.err
         for block, program in waiting:
             if expected is None:
@@ -124,7 +140,7 @@ def test_blocks_work_together(name: str, hosts: list[Host]) -> None:
                 assert program.finish() == 0, program.err
 
 
-def test_every_example_is_run_by_a_test() -> None:
+def test_example_is_run_by_a_test_and_listed() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*/test_*.py"))
     names = [path.name for path in (ROOT / "examples").glob("*.py")]
     assert [name for name in names if name.removesuffix(".py") not in tests] == []
@@ -133,7 +149,7 @@ def test_every_example_is_run_by_a_test() -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "ci" in block.options], ids=str)
-def test_commands_are_run_by_ci(block: Block) -> None:
+def test_block_marked_ci_holds_commands_of_the_ci_script(block: Block) -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for command in block.code.splitlines():
         words = command.partition("#")[0].strip()

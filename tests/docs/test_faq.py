@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import machines
+from tests.support.hosts import Machine
 from tests.support.markdown import Block, runnable_blocks
 from tests.support.private_network import ROOT
 from tests.support.programs import Program, argv_for, environment
+from tests.wire.places import on
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -202,13 +205,24 @@ def methods(block: Block) -> list[str]:
     return multiprocessing.get_all_start_methods() if "multiprocessing" in block.code else [""]
 
 
-CASES = [(block, method) for block in BLOCKS for method in methods(block)]
+def on_machines(block: Block) -> list[str]:
+    """Return the kinds of machines to try a block on. A build of the documentation needs no network."""
+    if block.options["name"].startswith("build-docs"):
+        return [machines.ORDINARY]
+    return [machines.ORDINARY, machines.DEFAULT_ROUTE]
+
+
+CASES = [
+    (block, method, kind) for block in BLOCKS for method in methods(block) for kind in on_machines(block)
+]
 
 
 @pytest.mark.timeout(BUILD + 10)
-@pytest.mark.parametrize(("block", "method"), CASES, ids=str)
-def test_faq_block_works_unchanged(block: Block, method: str, tmp_path: Path) -> None:
-    SCENARIOS[block.options["name"]](block, method, tmp_path)
+@pytest.mark.parametrize(("block", "method", "machine"), CASES, ids=str, indirect=["machine"])
+def test_faq_block_works_unchanged(block: Block, method: str, machine: Machine, tmp_path: Path) -> None:
+    # What this thread starts runs on the machine, too.
+    with on(machine):
+        SCENARIOS[block.options["name"]](block, method, tmp_path)
 
 
 def test_faq_scenario_has_a_block() -> None:

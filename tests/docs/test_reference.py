@@ -20,7 +20,7 @@ GENERATED = {
 }
 
 
-def test_every_command_has_a_generated_part() -> None:
+def test_reference_covers_every_command() -> None:
     commands = reference.commands()
     assert {"SAY", "RECV", "HEAR", "NOOP"} <= set(commands)
     assert set(GENERATED) == {"exit-codes", "help", *(f"help {name}" for name in commands)}
@@ -55,7 +55,7 @@ def rows(name: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in row] for row in found[2:]]
 
 
-def test_exit_codes_are_those_of_the_package() -> None:
+def test_reference_exit_codes_are_those_of_the_package() -> None:
     found = {int(code): (name, message) for code, message, name in rows("exit-codes")}
     for code, (kind, message) in exceptions.EXIT_CODES.items():
         name, told = found.pop(code)
@@ -64,7 +64,7 @@ def test_exit_codes_are_those_of_the_package() -> None:
     assert not found
 
 
-def test_environment_is_what_the_package_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reference_environment_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("MULTICAST_")]:
         monkeypatch.delenv(name)
     table = {row[0]: row[2:] for row in rows("environment")}
@@ -94,7 +94,7 @@ def test_environment_is_what_the_package_reads(monkeypatch: pytest.MonkeyPatch) 
     assert table.keys() == {"MULTICAST_BIND_ADDR", "MULTICAST_GROUPS"}
 
 
-def test_the_setting_for_a_larger_buffer_is_the_one_that_is_asked_for() -> None:
+def test_buffer_setting_in_documentation_is_the_one_requested() -> None:
     page = (ROOT / "docs" / "how-to" / "high-rates.md").read_text(encoding="utf-8")
     found = re.search(r"sysctl -w ([\w.]+)=(\d+)", page)
     assert found

@@ -54,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
-def test_no_link_is_dead(site: Path) -> None:
+def test_site_internal_links_work(site: Path) -> None:
     pages = {path: Page(path) for path in site.rglob("*.html")}
     assert len(pages) > 20
     dead: list[str] = []
@@ -71,7 +71,7 @@ def test_no_link_is_dead(site: Path) -> None:
     assert dead == []
 
 
-def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> None:
+def test_site_source_links_name_the_requested_commit(site: Path) -> None:
     links = {
         link for path in site.rglob("*.html") for link in Page(path).links if "/reactive-firewall" in link
     }
@@ -88,7 +88,7 @@ def test_links_to_sources_lead_to_the_commit_that_was_asked_for(site: Path) -> N
             assert (ROOT / found[2]).exists(), link
 
 
-def test_the_compiled_classes_are_documented(site: Path) -> None:
+def test_site_documents_the_compiled_classes(site: Path) -> None:
     page = Page(site / "reference" / "python.html")
     for name in (
         "Receiver.recv",
@@ -101,7 +101,7 @@ def test_the_compiled_classes_are_documented(site: Path) -> None:
     assert "multicast.Datagram.timestamp_ns" in page.anchors
 
 
-def test_no_page_needs_another_site(site: Path) -> None:
+def test_site_pages_load_nothing_from_other_sites(site: Path) -> None:
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//", text), path
@@ -125,7 +125,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", [*documents(), ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
-def test_links_work_where_markdown_is_read(path: Path) -> None:
+def test_markdown_links_work_in_the_repository(path: Path) -> None:
     for link in map("".join, LINK.findall(path.read_text(encoding="utf-8"))):
         target, _, anchor = link.partition("#")
         if PROJECT.match(target):

@@ -141,6 +141,7 @@ def test_package_logger_has_one_null_handler() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.alone
 @pytest.mark.platform("linux", "darwin")
 def test_package_import_costs_little_more_than_socket_and_logging(tmp_path: Path) -> None:
     """The bound is 1.5 times the cost of importing ``socket`` and ``logging``."""

@@ -396,6 +396,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.platform("linux")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("count", "rate"), [(100_000, 20_000)])

@@ -5,7 +5,7 @@ import ipaddress
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _TUNSETIFF = 0x4004_54CA
@@ -39,14 +39,14 @@ def _checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return int(~total & 0xFFFF)
 
 
 @contextmanager
-def tunnel(name: str, *addresses: str) -> Iterator[Tunnel]:
+def tunnel(name: str, *addresses: str) -> Generator[Tunnel, None, None]:
     """Make a tun interface that is up and has ``addresses``, each with its prefix length; delete it at the end."""
     device = os.open("/dev/net/tun", os.O_RDWR)
     try:

@@ -71,7 +71,7 @@ def test_aio_has_the_names_and_signatures_of_sync() -> None:
 
 def test_receiver_subclass_with_its_own_arguments_opens(loopback: str) -> None:
     class Named(multicast.Receiver):
-        def __init__(self, name: str, *, extra: int) -> None:
+        def __init__(self, name: str, *, extra: int) -> None:  # pyright: ignore[reportInconsistentConstructor]
             super().__init__("239.1.2.3", 0, interface=loopback)
             self.name, self.extra = name, extra
 
@@ -82,7 +82,7 @@ def test_receiver_subclass_with_its_own_arguments_opens(loopback: str) -> None:
 
 def test_sender_subclass_with_its_own_arguments_opens(loopback: str) -> None:
     class Named(multicast.Sender):
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: str) -> None:  # pyright: ignore[reportInconsistentConstructor]
             super().__init__("239.1.2.3", 5000, interface=loopback, ttl=3)
             self.name = name
 

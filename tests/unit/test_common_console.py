@@ -1,7 +1,12 @@
 """Test standard output and input as the tools use them."""
 
+import contextlib
 import io
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
@@ -70,13 +75,77 @@ def test_show_failed_write_raises_same_class_with_message(
 
 
 def test_standard_input_always_returns_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\x00")))
-    assert console.standard_input().read() == b"\xff\x00"
-    monkeypatch.setattr(sys, "stdin", io.StringIO("é"))
-    assert console.standard_input().read() == "é".encode()
+    for stdin, data in (
+        (io.TextIOWrapper(io.BytesIO(b"\xff\x00")), b"\xff\x00"),
+        (io.StringIO("é"), "é".encode()),
+    ):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        given = console.StandardInput()
+        assert (given.read(100), given.read(100, 0.0)) == (data, b"")
 
 
 def test_standard_input_missing_raises_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(OSError, match="standard input: it is closed"):
-        console.standard_input()
+        console.StandardInput()
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TextIO, int]]:
+    """Standard input that is a pipe, and the descriptor of its other end."""
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as stdin:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield stdin, writing
+    with contextlib.suppress(OSError):
+        os.close(writing)
+
+
+@pytest.mark.platform("linux", "darwin")
+@pytest.mark.parametrize("blocking", [True, False])
+def test_standard_input_pipe_is_read_as_it_arrives(pipe: tuple[TextIO, int], blocking: bool) -> None:
+    stdin, writing = pipe
+    os.set_blocking(stdin.fileno(), blocking)
+    given = console.StandardInput()
+    os.write(writing, b"one")
+    assert given.read(100) == b"one"
+    assert given.read(100, 0.01) is None
+    os.write(writing, b"twothree")
+    assert given.read(3, 10) == b"two"
+    assert given.read(100, 10) == b"three"
+    waiting = threading.Timer(0.05, lambda: os.write(writing, b"four"))
+    waiting.start()
+    assert given.read(100) == b"four"
+    waiting.join()
+    assert given.read(100, 0) is None
+    os.close(writing)
+    assert given.read(100) == b""
+    assert given.read(100, 10) == b""
+
+
+@pytest.mark.platform("linux", "darwin")
+@pytest.mark.parametrize("blocking", [True, False])
+def test_standard_input_read_ahead_by_the_program_comes_first(
+    pipe: tuple[TextIO, int], blocking: bool
+) -> None:
+    stdin, writing = pipe
+    os.set_blocking(stdin.fileno(), blocking)
+    os.write(writing, b"a line\nonetwo")
+    assert stdin.buffer.readline() == b"a line\n"
+    given = console.StandardInput()
+    assert given.read(3) == b"one"
+    assert given.read(100, 10) == b"two"
+    assert given.read(100, 0.01) is None
+
+
+def test_standard_input_that_cannot_be_read_raises_os_error_with_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Broken()))
+    with pytest.raises(OSError, match="cannot read standard input: Input/output error") as caught:
+        console.StandardInput().read(100)
+    assert caught.value.errno == 5

@@ -30,6 +30,10 @@ OTHERS: dict[str, Any] = {
 }
 
 
+def made(fields: dict[str, Any]) -> Datagram:
+    return Datagram(**fields)
+
+
 def test_datagram_fields_hold_the_given_values() -> None:
     datagram = Datagram(**FIELDS)
     assert {name: getattr(datagram, name) for name in FIELDS} == FIELDS
@@ -43,8 +47,8 @@ def test_datagram_unknown_fields_are_none() -> None:
 
 
 def test_datagram_largest_numbers_are_kept() -> None:
-    largest = {"interface_index": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
-    datagram = Datagram(**(FIELDS | largest))
+    largest: dict[str, Any] = {"interface_index": 2**32 - 1, "timestamp_ns": 2**63 - 1, "ttl": 255}
+    datagram = made(FIELDS | largest)
     assert {name: getattr(datagram, name) for name in largest} == largest
 
 
@@ -110,12 +114,10 @@ def test_datagram_repr_evaluates_to_equal_datagram(fields: dict[str, Any]) -> No
 
 
 def test_datagram_repr_of_long_payload_shows_64_bytes() -> None:
-    datagram = Datagram(**(FIELDS | {"data": b"x" * 64 + b"secret"}))
+    datagram = made(FIELDS | {"data": b"x" * 64 + b"secret"})
     assert f"data={b'x' * 64!r}... (70 bytes), sender=" in repr(datagram)
     assert "secret" not in repr(datagram)
-    assert repr(Datagram(**(FIELDS | {"data": b"x" * 64}))).startswith(
-        f"Datagram(data={b'x' * 64!r}, sender="
-    )
+    assert repr(made(FIELDS | {"data": b"x" * 64})).startswith(f"Datagram(data={b'x' * 64!r}, sender=")
 
 
 @pytest.mark.parametrize(

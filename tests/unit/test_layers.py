@@ -35,7 +35,7 @@ LAYERS = [
     {"cli.output", "cli.signals", "cli.commands"},
     {"cli.errors"},
     {"cli.parser"},
-    {"cli.overview", "cli.commands.interfaces", "cli.commands.help"},
+    {"cli.overview", "cli.tool_reports", "cli.commands.interfaces", "cli.commands.help"},
     {"cli.program"},
     {"_legacy.dispatch"},
     {"__main__"},

@@ -7,9 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
+import execnet
 import pytest
 
 import multicast
+from tests import conftest
 from tests.support import joined, leaks, markdown, private_network
 from tests.support.private_network import ROOT
 from tests.support.programs import environment
@@ -29,6 +31,20 @@ def test_private_network_variable_from_elsewhere_is_not_private(monkeypatch: pyt
     assert private_network.is_private()
     monkeypatch.setenv("MULTICAST_NETNS", "net:[1]")
     assert not private_network.is_private()
+
+
+@pytest.mark.private_net
+def test_xdist_workers_have_private_networks_of_their_own() -> None:
+    specs: list[execnet.XSpec] = [execnet.XSpec("popen"), execnet.XSpec("popen")]
+    conftest.pytest_xdist_setupnodes(specs)
+    group = execnet.Group()
+    try:
+        code = "import os; channel.send((os.readlink('/proc/self/ns/net'), os.environ['MULTICAST_NETNS']))"
+        answers = [group.makegateway(spec).remote_exec(code).receive(timeout=20) for spec in specs]
+    finally:
+        group.terminate(timeout=5)
+    assert all(network == promised for network, promised in answers)
+    assert len({network for network, _ in answers} | {os.fspath(Path("/proc/self/ns/net").readlink())}) == 3
 
 
 @pytest.mark.private_net

@@ -79,7 +79,7 @@ class TestAdopt:
                     for _ in range(200):
                         other.sendto(bytes(100), place)
                     received = 0
-                    with pytest.raises(TimeoutError):
+                    with contextlib.suppress(TimeoutError):
                         while True:
                             received += len(rx.recv_batch(timeout=0))
                     assert rx.stats().kernel_drops == 200 - received > 0

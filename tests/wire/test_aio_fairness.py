@@ -13,6 +13,8 @@ from tests.support import loops
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
+pytestmark = pytest.mark.alone
+
 # Long enough for more than a hundred timers: with fewer, the 99th percentile would be the maximum.
 SECONDS = 1.7
 TIMER = 0.01

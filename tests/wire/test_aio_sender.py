@@ -85,6 +85,7 @@ def test_aio_sender_messages_arrive_in_order(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.alone
 @pytest.mark.private_net
 def test_aio_sender_slow_network_blocks_only_its_task(run: Run, slow_link: Link) -> None:
     async def main() -> None:
@@ -286,6 +287,7 @@ def test_aio_sender_error_of_the_system_is_raised(tool: Callable[[str], str]) ->
     asyncio.run(main())
 
 
+@pytest.mark.alone
 def test_aio_sender_rate_is_kept_without_blocking_the_loop(run: Run) -> None:
     async def main() -> None:
         tx, rx = open_pair(LOOPBACK, rate=1000)

@@ -97,7 +97,7 @@ def test_close_blocked_iteration_ends_at_once(iterate: Callable[[Receiver], Iter
 def test_close_inside_iteration_ends_it(iterate: Callable[[Receiver], Iterator[object]]) -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send_many([b"one", b"two"])
-        taken = []
+        taken: list[object] = []
         for one in iterate(rx):
             taken.append(one)
             rx.close()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import multicast
-from tests.support import waiting
-from tests.support.hosts import Host
+from tests.support import machines, waiting
+from tests.support.hosts import Machine
 from tests.support.private_network import ROOT
 from tests.support.programs import Program
 from tests.wire.exchange import LOOPBACK, PATIENCE
@@ -182,26 +182,36 @@ def test_gap_detector_example_timeout_ends_it(group_port: str) -> None:
         assert SUMMARY.search(watching.out)
 
 
-def docstring_commands() -> list[tuple[str, str]]:
-    """Return every command line in the docstrings of the examples, with the name of the example."""
-    found: list[tuple[str, str]] = []
+def docstring_commands() -> list[str]:
+    """Return every command line in the docstrings of the examples."""
+    found: list[str] = []
     for path in sorted(EXAMPLES.glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         own = [line.strip() for line in text.splitlines() if line.startswith("    python3 ")]
         assert own, f"{path.name} does not say how to run it"
-        found += [(path.stem, command) for command in own]
+        found += own
     return found
 
 
 # Before Python 3.11, anyio on asyncio ends a program at Ctrl-C with the traceback of a CancelledError.
-BAD_ENDS = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
+BAD_ENDS: set[str] = {"python3 examples/anyio_listen.py"} if sys.version_info < (3, 11) else set()
+
+
+def commands_on_machines() -> list[tuple[str, str]]:
+    """Return each command with the kinds of machines on which it must work: without eth0, the loopback address does."""
+    return [
+        (command, kind)
+        for command in docstring_commands()
+        for kind in machines.KINDS
+        if "eth0" not in command or kind != machines.NO_ROUTE
+    ]
 
 
 @pytest.mark.platform("linux")
-@pytest.mark.parametrize(("name", "command"), docstring_commands())
-def test_example_docstring_command_works_unchanged(name: str, command: str, hosts: list[Host]) -> None:
-    # A host of the private network has the interface that the commands name.
-    with Program(hosts[0].command("bash", "-c", f"exec {command}")) as program:
+@pytest.mark.private_net
+@pytest.mark.parametrize(("command", "machine"), commands_on_machines(), indirect=["machine"])
+def test_example_docstring_command_works_unchanged(command: str, machine: Machine) -> None:
+    with Program(machine.command("bash", "-c", f"exec {command}")) as program:
         if " SAY " not in command:
             program.until_bound()
             program.interrupt()

@@ -18,7 +18,7 @@ from multicast import aio
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
 
 BACKLOG = 1000
 """Datagrams of the busy group that are queued at first."""

@@ -181,6 +181,7 @@ def test_flood_memory_stays_flat() -> None:
     assert grown[-1] - grown[len(grown) // 10] <= 256 << 10
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("rate", "bit_rate"), [(2000.0, None), (None, 1_600_000.0)])
 def test_send_many_rate_is_kept_without_bursts(rate: float | None, bit_rate: float | None) -> None:
     count = 600
@@ -196,6 +197,7 @@ def test_send_many_rate_is_kept_without_bursts(rate: float | None, bit_rate: flo
         assert number <= (moment - known[0]) / 1e9 * 2000 + 4
 
 
+@pytest.mark.alone
 def test_send_with_rate_close_and_timeout_end_the_wait() -> None:
     with LOOPBACK.pair({"rate": 0.01}) as (tx, rx):
         tx.send(b"first")

@@ -174,7 +174,7 @@ def test_rejoin_repeated_reports_are_seen_by_tshark(
     waiting.until(enough, f"{wanted} reports; it printed {tshark.out}")
 
 
-REFRESHED = {
+REFRESHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "v4": ("239.9.6.5", CHANGE_TO_EXCLUDE, {}),
     "v4 exclude": ("239.9.6.5", CHANGE_TO_EXCLUDE, {"exclude": "10.0.0.77"}),
     "v4 source": ("232.9.6.5", CHANGE_TO_INCLUDE, {"source": "192.0.2.2"}),

@@ -12,7 +12,7 @@ from multicast.sync import Receiver, Sender
 from tests.support.waiting import until
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
 
 INTERFACE = "mc1"
 GROUPS = 2000
@@ -88,7 +88,7 @@ def timed(use: Callable[[], object]) -> float:
 
 def healed(rx: Receiver, rounds: int, use: Callable[[], object]) -> list[float]:
     """Take the link down and up ``rounds`` times. Return how long the calls of ``use`` took during the repairs."""
-    durations = []
+    durations: list[float] = []
     for number in range(1, rounds + 1):
         sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
         deadline = time.monotonic() + PATIENCE

@@ -32,6 +32,7 @@ def send_to_each(groups: list[str], port: int) -> None:
             sock.sendto(group.encode(), (group, port))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", RANGES.values(), ids=RANGES.keys())
 def test_receiver_2000_groups_are_joined_in_a_second_and_received(text: str) -> None:
     groups = several(text)

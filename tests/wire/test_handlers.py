@@ -97,6 +97,7 @@ def test_run_stop_function_ends_it(runner: Any) -> None:
     assert handler.found == numbered(7)
 
 
+@pytest.mark.alone
 def test_run_event_set_in_thread_ends_it_without_datagrams(runner: Any) -> None:
     stop = threading.Event()
     set_at: list[float] = []

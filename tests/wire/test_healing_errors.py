@@ -1,7 +1,6 @@
 """Failures while memberships change: nothing that works is given up, and receiving never raises them."""
 
 import socket
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.wire.faults import (
     RESUMED,
     drain,
     joined_on,
+    looked,
     no_new_descriptors,
     open_descriptors,
     plug_in,
@@ -69,11 +69,11 @@ def test_join_without_free_descriptors_is_tried_again(
         try:
             with no_new_descriptors():
                 plug_in_now()
-                until(lambda: rx.stats().sockets and "open files" in caplog.text, "the failure to be logged")
+                until(lambda: looked(rx) and "open files" in caplog.text, "the failure to be logged")
                 tx.send(b"still here")
                 assert rx.recv(timeout=PATIENCE).data == b"still here"
                 assert len(rx.groups) == 20
-            until(lambda: rx.stats().sockets and len(rx.groups) == 40, "the groups to be joined")
+            until(lambda: looked(rx) and len(rx.groups) == 40, "the groups to be joined")
         finally:
             sh(f"ip link del {INTERFACE} 2>/dev/null || true")
 
@@ -110,7 +110,7 @@ def test_route_to_an_interface_without_multicast_keeps_the_membership(
             else f"multicast {group} dev {interface} table local"
         )
         sh(f"ip {'-6' if ':' in group else ''} route add {route}")
-        until(lambda: rx.stats().sockets and caplog.messages, "the failure to be logged")
+        until(lambda: looked(rx) and caplog.messages, "the failure to be logged")
         assert joined_on(rx) == before
         assert f"cannot join 1 group on {interface}: it does not support multicast" in caplog.messages
         with Sender(group, rx.port, interface="lo") as tx:
@@ -119,7 +119,7 @@ def test_route_to_an_interface_without_multicast_keeps_the_membership(
         sh(f"ip link set {interface} multicast on; ip link set {interface} down; ip link set {interface} up")
         sh(f"ip {'-6' if ':' in group else ''} route replace {route}")
         until(
-            lambda: rx.stats().sockets and joined_on(rx) == [socket.if_nametoindex(interface)],
+            lambda: looked(rx) and joined_on(rx) == [socket.if_nametoindex(interface)],
             "the group to move to the route",
         )
 
@@ -134,7 +134,7 @@ def test_address_moved_to_an_interface_that_cannot_join_keeps_the_membership(
             before = joined_on(rx)
             sh(f"ip link set {interface} multicast off")
             sh(f"ip addr del 10.9.0.7/32 dev veth1; ip addr add 10.9.0.7/32 dev {interface}")
-            until(lambda: rx.stats().sockets and caplog.messages, "the failure to be logged")
+            until(lambda: looked(rx) and caplog.messages, "the failure to be logged")
             assert joined_on(rx) == before
     finally:
         sh("ip addr del 10.9.0.7/32 dev veth1 2>/dev/null || true")
@@ -146,7 +146,7 @@ def test_index_reused_by_another_interface_is_not_joined(
     group: str, way: str, interface: str, hosts: list[Host]
 ) -> None:
     reused = socket.if_nametoindex(interface)
-    names: dict[str, Any] = {"name": interface, "list": [interface, "lo"], "index": reused}
+    names: dict[str, str | int | list[str]] = {"name": interface, "list": [interface, "lo"], "index": reused}
     with Receiver(group, 0, interface=names[way]) as rx:
         unplug()
         sh(f"""ip link add other0 index {reused} type veth peer name {INTERFACE} netns h1

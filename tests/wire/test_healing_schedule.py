@@ -13,7 +13,7 @@ from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.faults import INTERFACE, RESUMED, hears_nothing, plug_in, sh, traffic, unplug
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
 
 GROUPS = ["239.9.9.9", "ff15::9:9"]
 

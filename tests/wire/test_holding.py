@@ -101,6 +101,7 @@ print("done")
     assert run(program, size, limit, ring) == ["done"]
 
 
+@pytest.mark.alone
 def test_holding_32_batches_costs_little_more_than_holding_one() -> None:
     program = """
 from collections import deque

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 def receive_all(rx: Receiver) -> list[bytes]:
     """Return everything that is there now, until 0.2 s pass without a datagram."""
-    found = []
+    found: list[bytes] = []
     while True:
         try:
             found.append(rx.recv(timeout=0.2).data)
@@ -23,7 +23,7 @@ def test_groups_on_two_interfaces_are_delivered_once(ring: int | None) -> None:
     groups = [f"ff15::9:{number:x}" for number in range(1, 41)]
     with Receiver(groups, 0, interface="lo", ring=ring) as rx:
         rx.join(groups[20:], "veth0")
-        sent = []
+        sent: list[bytes] = []
         for group in groups:
             for interface in ("lo", "veth0"):
                 with Sender(group, rx.port, interface=interface) as tx:

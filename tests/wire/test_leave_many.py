@@ -6,7 +6,7 @@ import pytest
 
 from multicast.sync import Receiver
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.alone, pytest.mark.platform("linux")]
 
 
 def own_seconds() -> float:

@@ -114,6 +114,7 @@ class InterruptedHereError(Exception):
     """The error that the handler raises."""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("wait", ["recv", "recv_batch", "__next__"])
 def test_ring_signal_handler_runs_during_a_wait(wait: str) -> None:
     handled_in: list[threading.Thread] = []

@@ -15,6 +15,8 @@ from tests.support.programs import Program
 from tests.wire.counters import accounted
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
+pytestmark = pytest.mark.alone
+
 RATE = 50_000
 SECONDS = 30 if os.environ.get("MULTICAST_FULL_LOAD") == "1" else 2
 ASLEEP = 0.2

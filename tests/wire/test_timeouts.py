@@ -14,6 +14,8 @@ from multicast.sync import Receiver
 from tests.support.programs import Program, argv_for
 from tests.wire.exchange import LOOPBACK, PATIENCE, until_in_poll
 
+pytestmark = pytest.mark.alone
+
 RECEIVES: dict[str, Callable[[Receiver, float], object]] = {
     "recv": lambda rx, timeout: rx.recv(timeout=timeout),
     "recv_batch": lambda rx, timeout: rx.recv_batch(timeout=timeout),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,15 +39,72 @@ def show(text: str) -> None:
         raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
 
 
-def standard_input() -> BinaryIO:
-    """Return standard input as a stream of bytes.
+class StandardInput:
+    """Standard input as a stream of bytes, read as they arrive. It may be non-blocking.
 
     Raises:
         OSError: Standard input was closed when the process started (``EBADF``).
     """
-    if sys.stdin is None:
-        raise OSError(
-            errno.EBADF, "cannot read standard input: it is closed (give the words after --message)"
-        )
-    # A program may have replaced sys.stdin by a text stream that has no bytes underneath.
-    return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
+
+    def __init__(self) -> None:
+        if sys.stdin is None:
+            raise OSError(
+                errno.EBADF, "cannot read standard input: it is closed (give the words after --message)"
+            )
+        # A program may have replaced sys.stdin by a text stream that has no bytes underneath.
+        self._stream: BinaryIO = getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
+        self._descriptor = _descriptor(self._stream)
+        # What the program has read ahead comes first. It can be waited for only once the stream holds nothing more.
+        self._is_drained = False
+
+    def read(self, size: int, patience: float | None = None) -> bytes | None:
+        """Return at most ``size`` bytes, as soon as there are any.
+
+        Args:
+            size: the most bytes to return, from 1.
+            patience: seconds to wait; None waits without a limit. Systems without ``poll`` (Windows) do not wait at all
+                if it is given and the last read brought less than its size.
+
+        Returns:
+            The bytes, no bytes at the end of the stream, or None if there are none within ``patience``.
+
+        Raises:
+            OSError: Standard input cannot be read; ``errno`` says why.
+        """
+        try:
+            if self._is_drained and patience is not None and not self._until_readable(patience):
+                return None
+            while (block := self._read_now(size)) is None:
+                if not self._until_readable(patience):
+                    return None
+        except OSError as error:
+            raise OSError(error.errno, f"cannot read standard input: {error.strerror}") from error
+        self._is_drained = self._is_drained or len(block) < size
+        return block
+
+    def _read_now(self, size: int) -> bytes | None:
+        """Return what one read gives, no bytes at the end, or None if a non-blocking stream has none now."""
+        block: bytes = getattr(self._stream, "read1", self._stream.read)(size)
+        raw = getattr(self._stream, "raw", None)
+        if block or raw is None or self._descriptor is None:
+            return block
+        # A buffered reader returns no bytes in both cases.
+        more: bytes | None = raw.read(size)
+        return more
+
+    def _until_readable(self, seconds: float | None) -> bool:
+        if self._descriptor is None:
+            return True
+        if not hasattr(select, "poll"):
+            return seconds is None
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    """Return the descriptor of ``stream``, or None if it has none, as a stream in memory."""
+    try:
+        return stream.fileno()
+    except OSError:
+        return None

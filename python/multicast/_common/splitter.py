@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+# Seconds. Long enough for a program that writes a larger stream, short enough for a person who watches.
+_PATIENCE = 0.1
+
+
 class Splitter:
     """Cut a stream into pieces of at most ``size`` bytes.
 
@@ -36,6 +40,11 @@ class Splitter:
         return max(1, self._limit - len(self._held))
 
     @property
+    def holds(self) -> bool:
+        """Whether bytes are held that do not fill a piece."""
+        return bool(self._held)
+
+    @property
     def _limit(self) -> int:
         return self._size if self._is_text else self._size - self._yielded % self._size
 
@@ -52,7 +61,7 @@ class Splitter:
                 self._decoder.decode(block)
             except UnicodeDecodeError:
                 self._is_text = False
-        pieces = []
+        pieces: list[bytes] = []
         while len(self._held) >= self._limit:
             if self._cut_off:
                 self._cut = len(self._held) - self._cut_off
@@ -78,14 +87,23 @@ class Splitter:
         return piece
 
 
-def split(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+def split(read: Callable[[int, float | None], bytes | None], size: int) -> Iterator[bytes]:
     """Yield a stream in pieces of at most ``size`` bytes, as `Splitter` cuts it.
 
+    A piece that is not full is yielded when nothing more arrives for 0.1 s, so a slow stream is live.
+
     Args:
-        read: returns at most the given number of bytes; no bytes mean the end of the stream.
+        read: gets a number of bytes and a number of seconds (None: no limit), and returns at most so many bytes; no
+            bytes at the end of the stream; or None if there are none in that time.
         size: the most bytes of a piece, from 1.
     """
     splitter = Splitter(size)
-    while block := read(splitter.room):
-        yield from splitter.feed(block)
+    patience: float | None = None
+    while (block := read(splitter.room, patience)) != b"":
+        if block is None:
+            yield from splitter.pause()
+            patience = None
+        else:
+            yield from splitter.feed(block)
+            patience = _PATIENCE if splitter.holds else None
     yield from splitter.finish()

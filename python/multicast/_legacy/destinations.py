@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent:
+    """The result of one SAY."""
+
+    groups: tuple[str, ...]
+    """The addresses of the groups sent to."""
+    port: int
+    """The UDP port sent to."""
+    interfaces: tuple[str | int | None, ...]
+    """The interfaces given for them, each once; None if the system's routes decided."""
+    ttl: int
+    """Hops."""
+    datagrams: int
+    """Datagrams sent to each group."""
+    bytes: int
+    """Payload bytes sent to each group; of messages that differ, those of the longest."""
 
 
 class Destinations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..cli import program
 from ..cli.parser import add_options
@@ -63,7 +63,7 @@ def cli() -> int:
 def _words(args: Iterable[Any]) -> Iterator[str]:
     for word in args:
         if isinstance(word, (list, tuple)):
-            yield from _words(word)
+            yield from _words(cast("Iterable[Any]", word))
         elif isinstance(word, str):
             yield word
         else:

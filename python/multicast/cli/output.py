@@ -82,14 +82,14 @@ class Output:
             else len(name)
             for column, name in enumerate(head)
         ]
+        lines: list[str] = []
         if sum(widths) + 2 * (len(widths) - 1) <= terminal_columns():
-            lines = [self._bold(_aligned(head, widths))]
+            lines.append(self._bold(_aligned(head, widths)))
             for row in printable:
                 for number in range(max(1, *map(len, row))):
                     cells = [cell[number] if number < len(cell) else "" for cell in row]
                     lines.append(_aligned(cells, widths))
         else:
-            lines = []
             for row in printable:
                 lines.append(self._bold(" ".join(row[0])))
                 lines += [

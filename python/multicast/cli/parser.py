@@ -10,7 +10,7 @@ import sys
 
 from . import output
 from .commands import COMMANDS, is_tool, load, nearest
-from .errors import UsageError
+from .errors import UsageError, print_error
 from .output import print_line_to_stderr, report_write_failure, standard_output, terminal_columns
 
 TYPE_CHECKING = False
@@ -71,6 +71,11 @@ class _CommandParser(Parser):
             command.add_arguments(self)
             output.add_options(self)
             _add_debug(self, argparse.SUPPRESS)
+
+    def has_option(self, word: str) -> bool:
+        """Return whether ``word`` is an option of the command."""
+        self.complete()
+        return word in self._option_string_actions
 
     def parse_known_args(self, *args: Any, **settings: Any) -> Any:
         """Parse the words that follow the command."""
@@ -152,14 +157,17 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         SystemExit: The help or the version was requested and has been printed (0), or cannot be printed (the code of
             that error).
     """
-    parser, _ = _program()
+    parser, commands = _program()
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
         parser.error(f"argument CMD: {_unknown(command)}")
     try:
-        return parser.parse_args(_with_message_whole(list(words)))
+        options = parser.parse_args(_with_message_whole(list(words)))
     except OSError as error:
         raise SystemExit(report_write_failure(error)) from error
+    if options.command == "SAY":
+        _warn_of_options_in_message(words, commands["SAY"])
+    return options
 
 
 def usage() -> str:
@@ -190,10 +198,32 @@ def _unknown(command: str) -> str:
 
 def _with_message_whole(words: list[str]) -> list[str]:
     """Return ``words`` with the message of SAY as one word, because argparse would remove a ``--`` from it."""
+    at = _message_start(words)
+    if at == len(words):
+        return words
+    return [*words[: at - 1], "--message=" + " ".join(words[at:])]
+
+
+def _message_start(words: Sequence[str]) -> int:
+    """Return where in ``words`` the message of SAY begins, or their number if there is none."""
     for at, word in enumerate(words):
-        if word in {"-m", "--message"} and "SAY" in words[:at] and words[at + 1 :]:
-            return [*words[:at], "--message=" + " ".join(words[at + 1 :])]
-    return words
+        if word in {"-m", "--message"} and "SAY" in words[:at]:
+            return at + 1
+    return len(words)
+
+
+def _warn_of_options_in_message(words: Sequence[str], say: _CommandParser) -> None:
+    """Warn about words of the message that are options of SAY: they were probably meant as options."""
+    message = words[_message_start(words) :]
+    options = dict.fromkeys(
+        word.partition("=")[0] for word in message if say.has_option(word.partition("=")[0])
+    )
+    if options:
+        print_error(
+            "SAY",
+            f"warning: {', '.join(options)} and what follows are part of the message "
+            "(--message takes the rest of the line, so put it last)",
+        )
 
 
 def keywords(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from .errors import USAGE_ERROR, UsageError, report, report_silence
 from .output import flush_stdout, output_for
 from .parser import keywords, parse, usage
 from .signals import ending_on_signals
+from .tool_reports import report_keywords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def execute(words: Sequence[str], use_tool: UseTool) -> tuple[int, tuple[bool, A
 
 
 def _run_tool(options: argparse.Namespace, use_tool: UseTool) -> tuple[int, tuple[bool, Any]]:
-    outcome = use_tool(options.command, **keywords(options))
+    outcome = use_tool(options.command, **keywords(options), **report_keywords(options))
     if not outcome[0]:
         report_silence(options)
         return _NOTHING_RECEIVED, outcome

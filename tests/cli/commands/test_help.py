@@ -21,7 +21,7 @@ def test_help_of_every_command_is_that_of_its_option(name: str, capsys: pytest.C
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_can_be_loaded_and_described(name: str) -> None:
+def test_registry_command_can_be_loaded_and_described(name: str) -> None:
     summary = COMMANDS[name][1]
     command = load(name)
     if is_tool(name):

@@ -65,7 +65,7 @@ def _table(found: list[app.InterfaceReport], *, verbose: bool) -> tuple[list[str
     head = ["INTERFACE", "STATE", "MTU", "MULTICAST", "ADDRESSES", "GROUPS"]
     if verbose:
         head += ["INDEX", "IGMP", "MLD QUERIES"]
-    rows = []
+    rows: list[list[list[str]]] = []
     for one in found:
         cells = [
             [one.name + (" *" if one.default_for else "")],

@@ -79,8 +79,8 @@ impl Sender {
             group: config.group,
             on,
             state: ForkSafeMutex::new(State {
+                queue: SendQueue::new(&socket, config.coalesce),
                 open: Some(Arc::new(Open { socket, waker })),
-                queue: SendQueue::new(config.coalesce),
                 pace: config.rate.map(Pace::new),
                 stats: SenderStats::default(),
             })?,

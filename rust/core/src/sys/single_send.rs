@@ -11,7 +11,7 @@ use super::platform::SEND_FLAGS;
 pub(crate) struct SendQueue;
 
 impl SendQueue {
-    pub(crate) fn new(_coalesce: bool) -> Self {
+    pub(crate) fn new(_socket: &Socket, _coalesce: bool) -> Self {
         Self
     }
 

@@ -1,10 +1,11 @@
 //! Sending: many messages to one destination in one `sendmmsg`, messages of equal size coalesced by `UDP_SEGMENT`.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::OnceLock;
 
 use socket2::{SockAddr, Socket};
 
@@ -37,10 +38,11 @@ unsafe impl Send for SendQueue {}
 struct SegmentControl([u8; LAYOUT.space(2)]);
 
 impl SendQueue {
-    pub(crate) fn new(coalesce: bool) -> Self {
+    /// Makes a queue for this socket. Coalesces if wanted and the kernel can.
+    pub(crate) fn new(socket: &Socket, coalesce: bool) -> Self {
         // SAFETY: zero bytes are a valid mmsghdr (integers and null pointers).
         let header: libc::mmsghdr = unsafe { mem::zeroed() };
-        let coalescing = if coalesce {
+        let coalescing = if coalesce && kernel_cuts_segments(socket) {
             Coalescing { max_messages: SEGMENTS, max_bytes: MAX_PAYLOAD_V4, max_message: MAX_PAYLOAD_V4 }
         } else {
             Coalescing::OFF
@@ -116,6 +118,27 @@ impl SendQueue {
         }
         runs
     }
+}
+
+/// Whether the kernel knows `UDP_SEGMENT` (Linux 4.18). An older one ignores the control message and sends a whole run as
+/// a single datagram, so it is asked for the option of the same name, which came with it.
+fn kernel_cuts_segments(socket: &Socket) -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let mut size: c_int = 0;
+        let mut length = mem::size_of_val(&size) as libc::socklen_t;
+        // SAFETY: the pointers describe `size` and its length; getsockopt(2) writes at most that.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                (&raw mut size).cast(),
+                &raw mut length,
+            )
+        };
+        result == 0
+    })
 }
 
 /// Whether the error means that the segment size is beyond the MTU, or that the kernel or the interface cannot compute

@@ -1,0 +1,44 @@
+"""What the 2.x commands report on standard error beside their results."""
+
+from __future__ import annotations
+
+import sys
+
+from .errors import print_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from .._legacy.destinations import Sent
+
+
+def report_keywords(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keywords that let the tool of this command report on standard error."""
+    if options.command == "SAY" and sys.stderr is not None and sys.stderr.isatty():
+        return {"on_sent": _print_sent}
+    return {}
+
+
+def _print_sent(sent: Sent) -> None:
+    count = f"{sent.bytes:,} byte" if sent.bytes == 1 else f"{sent.bytes:,} bytes"
+    if sent.datagrams != 1:
+        count = f"{sent.datagrams:,} datagrams, {count},"
+    where = sent.groups[0] if len(sent.groups) == 1 else f"each of {len(sent.groups):,} groups"
+    print_error(
+        "SAY", f"sent {count} to {where}, port {sent.port}, by {_interface(sent)}, with TTL {sent.ttl}"
+    )
+
+
+def _interface(sent: Sent) -> str:
+    if len(sent.interfaces) > 1:
+        return "several interfaces"
+    if sent.interfaces[0] is not None:
+        return str(sent.interfaces[0])
+    from socket import if_indextoname  # noqa: PLC0415 - see the top of the package
+
+    from ..apps.routes import interface_for  # noqa: PLC0415 - see the top of the package
+
+    index = interface_for(sent.groups[0])
+    return "the default interface" if index is None else if_indextoname(index)

@@ -2,11 +2,15 @@
 
 import errno
 import socket
+import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from multicast.sync import Receiver, Sender, interfaces
+from tests.support.tools import need
+from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
 
 pytestmark = pytest.mark.private_net
@@ -96,3 +100,53 @@ def test_interfaces_lists_those_of_the_system() -> None:
     assert (found["veth0"].is_up, found["veth0"].is_multicast) == (True, True)
     assert not found["veth0"].is_loopback
     assert {"192.0.2.2", "2001:db8::2"} <= set(found["veth0"].addresses)
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff12::9:8:7"])
+def test_datagram_after_a_rename_has_the_new_name(group: str, ring: int | None) -> None:
+    """Names are cached by index. The zone of a link-local sender is one of them."""
+
+    def ip(words: str) -> None:
+        subprocess.run([need("ip"), *words.split()], check=True)
+
+    options: dict[str, Any] = {} if ring is None else {"ring": ring}
+    ip("link add rn0 type veth peer name rn1")
+    try:
+        for words in (
+            "link set rn1 up",
+            "addr add 10.66.0.1/24 dev rn0",
+            "link set rn0 addrgenmode none",
+            "addr add fe80::77/64 dev rn0 nodad",
+            "link set rn0 up",
+        ):
+            ip(words)
+        port = 50_099
+        with Receiver(group, port, interface="rn0", **options) as rx:
+            for name in ("rn0", "renamed"):
+                if name == "renamed":
+                    for words in ("link set rn0 down", "link set rn0 name renamed", "link set renamed up"):
+                        ip(words)
+                    subprocess.run(
+                        [need("ip"), *["addr", "replace", "fe80::77/64", "dev", "renamed", "nodad"]],
+                        check=True,
+                    )
+                index = socket.if_nametoindex(name)
+
+                def received(name: str = name, index: int = index) -> bool:
+                    with Sender(group, port, interface=index) as tx:
+                        tx.send(name.encode())
+                    try:
+                        msg = rx.recv(timeout=0.2)
+                    except TimeoutError:
+                        return False
+                    assert (msg.data, msg.interface, msg.interface_index) == (name.encode(), name, index)
+                    if ":" in group:
+                        assert msg.sender[0] == f"fe80::77%{name}"
+                    return True
+
+                until(received, "a datagram")
+    finally:
+        for name in ("rn0", "renamed"):
+            subprocess.run([need("ip"), "link", "del", name], check=False, capture_output=True)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use multicast_core::net::{self, DatagramRef, Origin};
@@ -15,6 +16,8 @@ use crate::datagram::Datagram;
 #[derive(Default)]
 pub(crate) struct Interner {
     known: Mutex<Known>,
+    /// What the core counted when the names were looked up.
+    link_changes: AtomicU32,
 }
 
 #[derive(Default)]
@@ -109,8 +112,12 @@ impl Interner {
         made
     }
 
-    /// Forgets everything that contains the name of an interface, because one may have been renamed or replaced.
-    pub(crate) fn forget_interfaces(&self, _py: Python<'_>) {
+    /// Forgets everything that contains the name of an interface if the number of changes of links is another one: an
+    /// interface may have been renamed or replaced.
+    pub(crate) fn refresh(&self, _py: Python<'_>, link_changes: u32) {
+        if self.link_changes.swap(link_changes, Ordering::Relaxed) == link_changes {
+            return;
+        }
         let mut known = self.lock();
         known.last = None;
         known.interfaces.clear();

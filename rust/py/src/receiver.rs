@@ -175,8 +175,9 @@ impl Receiver {
     }
 
     /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending.
-    fn _gather(&self, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
-        self.opened()?.backend.gather(limit).map_err(to_python)
+    fn _gather(&self, py: Python<'_>, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.gather(limit)).map_err(to_python)
     }
 
     /// Join more groups, all or none of them.

@@ -118,7 +118,7 @@ impl OpenReceiver {
         deadline: Deadline,
         attempt: impl Fn() -> Result<Option<T>> + Sync,
     ) -> PyResult<T> {
-        wait::until(
+        let found = wait::until(
             py,
             deadline,
             self.backend.is_drained(),
@@ -126,18 +126,23 @@ impl OpenReceiver {
             |limit| self.backend.wait(limit),
             |py| self.log_events(py),
             || format!("nothing was received on port {}", self.port),
-        )
+        )?;
+        // What was found may have come by an interface that got its name during the wait.
+        self.refresh_names(py);
+        Ok(found)
     }
 
-    /// Logs what happened to the memberships, if anything did.
-    pub(crate) fn log_events(&self, py: Python<'_>) -> PyResult<()> {
-        match self.backend.receiver() {
-            Ok(receiver) if receiver.has_events() => {
-                self.interner.forget_interfaces(py);
-                log::write(py, receiver.take_events())
-            }
-            // In a forked child, the parent logs them.
-            _ => Ok(()),
+    fn refresh_names(&self, py: Python<'_>) {
+        if let Ok(receiver) = self.backend.receiver() {
+            self.interner.refresh(py, receiver.link_changes());
         }
+    }
+
+    /// Logs what happened to the memberships, and forgets the names of interfaces, if anything changed.
+    pub(crate) fn log_events(&self, py: Python<'_>) -> PyResult<()> {
+        // In a forked child, the parent logs the events of a ring.
+        let Ok(receiver) = self.backend.receiver() else { return Ok(()) };
+        self.refresh_names(py);
+        if receiver.has_events() { log::write(py, receiver.take_events()) } else { Ok(()) }
     }
 }

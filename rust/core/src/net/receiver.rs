@@ -61,6 +61,8 @@ pub struct Receiver {
     looked: AtomicU64,
     look_interval: Duration,
     opened: Instant,
+    /// How often the monitor reported changes of links or addresses.
+    link_changes: AtomicU32,
 }
 
 impl fmt::Debug for Receiver {
@@ -100,6 +102,7 @@ impl Receiver {
             fetches: AtomicU32::new(0),
             looked: AtomicU64::new(0),
             opened: Instant::now(),
+            link_changes: AtomicU32::new(0),
         })
     }
 
@@ -130,6 +133,12 @@ impl Receiver {
     /// The active memberships after the last join, leave or repair that was completed.
     pub fn groups(&self) -> Arc<[Membership]> {
         self.gauges.groups()
+    }
+
+    /// A number that changes when links or addresses changed, so that names of interfaces should be looked up again.
+    #[inline]
+    pub fn link_changes(&self) -> u32 {
+        self.link_changes.load(Ordering::Relaxed)
     }
 
     /// Whether there are events to take.
@@ -256,6 +265,7 @@ impl Receiver {
             // Enough for 584 years.
             self.looked.store(self.opened.elapsed().as_nanos() as u64, Ordering::Relaxed);
             if control.attend() {
+                self.link_changes.fetch_add(1, Ordering::Relaxed);
                 self.gauges.publish_groups(control.memberships.iter());
             }
         }

@@ -145,10 +145,9 @@ def test_say_to_512_groups_needs_few_descriptors(how: str, free_port: int) -> No
         assert (done.returncode, done.stderr) == (0, b"")
         received = [ear.recv(timeout=10) for _ in range(512)]
     assert {msg.data for msg in received} == {b"to all"}
-    assert [msg.group for msg in received if ":" not in str(msg.group)] == [
-        f"239.4.128.{n}" for n in range(256)
-    ]
-    assert len({msg.group for msg in received}) == 512
+    groups = {msg.group for msg in received}
+    assert {f"239.4.128.{number}" for number in range(256)} <= groups
+    assert len(groups) == 512
 
 
 @pytest.mark.parametrize("group", ["239.4.6.12/31", "ff15::4:c+2"])

@@ -41,7 +41,7 @@ def _forbid(call: str, arguments: dict[int, int], error: int) -> None:
     """Make a system call with these arguments, by position, fail with ``error`` for good."""
     wanted = [(_NUMBER, _SYSTEM_CALLS[platform.machine()][call])]
     wanted += [(_ARGUMENTS + 8 * position, value) for position, value in arguments.items()]
-    instructions = []
+    instructions: list[tuple[int, int, int, int]] = []
     for number, (offset, value) in enumerate(wanted):
         instructions.append((_LOAD, 0, 0, offset))
         # If it differs, jump over the other comparisons and over the refusal.

@@ -126,7 +126,7 @@ def test_splitter_pause_yields_text_without_a_character_that_is_cut_off() -> Non
 
 def test_split_yields_what_it_holds_when_the_stream_pauses() -> None:
     blocks = iter([b"one", None, b"two", b"three", None, b"\xe2", None, b"\x82\xac", b""])
-    asked = []
+    asked: list[bool] = []
 
     def read(size: int, patience: float | None) -> bytes | None:
         asked.append(patience is not None)

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -43,7 +43,9 @@ SHARE_OPTIONS = {
 
 
 @contextmanager
-def plain_socket(link: Link, port: int, bind: str, options: list[int]) -> Iterator[socket.socket]:
+def plain_socket(
+    link: Link, port: int, bind: str, options: list[int]
+) -> Generator[socket.socket, None, None]:
     """Open a socket of another program, which has joined the group of ``link`` and is bound to ``bind``."""
     is_v4 = "." in link.group
     with socket.socket(socket.AF_INET if is_v4 else socket.AF_INET6, socket.SOCK_DGRAM) as plain:
@@ -73,8 +75,9 @@ def test_receiver_and_socket_with_any_share_option_both_receive(
     with ExitStack() as opened:
         if first == "receiver":
             rx = opened.enter_context(link.receiver(free_port, bind=bind))
-        other = opened.enter_context(plain_socket(link, free_port, bind, options))
-        if first != "receiver":
+            other = opened.enter_context(plain_socket(link, free_port, bind, options))
+        else:
+            other = opened.enter_context(plain_socket(link, free_port, bind, options))
             rx = opened.enter_context(link.receiver(free_port, bind=bind))
         tx = opened.enter_context(link.sender(free_port))
         messages = [str(number).encode() for number in range(20)]

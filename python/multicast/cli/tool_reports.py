@@ -32,10 +32,11 @@ def _print_sent(sent: Sent) -> None:
 
 
 def _interface(sent: Sent) -> str:
-    if len(sent.interfaces) > 1:
+    interface, *others = sent.interfaces
+    if others:
         return "several interfaces"
-    if sent.interfaces[0] is not None:
-        return str(sent.interfaces[0])
+    if interface is not None:
+        return str(interface)
     from socket import if_indextoname  # noqa: PLC0415 - see the top of the package
 
     from ..apps.routes import interface_for  # noqa: PLC0415 - see the top of the package

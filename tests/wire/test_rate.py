@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -18,7 +18,7 @@ MESSAGES = [b"%d" % number for number in range(COUNT)]
 
 
 @contextmanager
-def busy_threads(count: int) -> Iterator[None]:
+def busy_threads(count: int) -> Generator[None, None, None]:
     """Compete for the interpreter, so that every wake-up is late."""
     stop = threading.Event()
 

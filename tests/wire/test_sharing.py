@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -43,7 +43,9 @@ SHARE_OPTIONS = {
 
 
 @contextmanager
-def plain_socket(link: Link, port: int, bind: str, options: list[int]) -> Iterator[socket.socket]:
+def plain_socket(
+    link: Link, port: int, bind: str, options: list[int]
+) -> Generator[socket.socket, None, None]:
     """Open a socket of another program, which has joined the group of ``link`` and is bound to ``bind``."""
     is_v4 = "." in link.group
     with socket.socket(socket.AF_INET if is_v4 else socket.AF_INET6, socket.SOCK_DGRAM) as plain:

@@ -313,7 +313,7 @@ impl Fetch {
         let mut new = Received::default();
         let count = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
             if !rules.admit(&mut arrival, strict) {
-                new.filtered += split(arrival.length, arrival.told.segment).count as u64;
+                new.filtered += split(arrival.length, arrival.metadata.segment).count as u64;
             } else if arrival.truncated {
                 new.truncated += recorder.record(slot, &arrival) as u64;
             } else {
@@ -326,7 +326,7 @@ impl Fetch {
         Ok(count)
     }
 
-    /// Discard what the kernel coalesced before it was told to stop: code that does not know of coalescing could not
+    /// Discard what the kernel coalesced before it was metadata to stop: code that does not know of coalescing could not
     /// split it.
     pub(super) fn discard_coalesced(&mut self, socket: &Socket) -> io::Result<()> {
         let mut storage = self.pool.take()?;

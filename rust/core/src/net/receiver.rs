@@ -40,8 +40,7 @@ const REPAIR_TICK: Duration = Duration::from_millis(10);
 /// Any thread can call any method at any time. Only [`Receiver::wait`] blocks.
 ///
 /// Locks, in the order in which a thread takes them: `control` (sockets and memberships; held while they are repaired)
-/// or `fetch` (datagrams; held for a few kernel calls), never both; then the table, the groups, the figures, the journal,
-/// and the rules of a socket, each held for a few instructions or one kernel call.
+/// or `fetch` (datagrams; held for a few kernel calls), never both; then short locks of the parts.
 ///
 /// These never wait for `control` or `fetch`, so that a thread can call them while it holds a global lock: `port`,
 /// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats` and `is_closed`.

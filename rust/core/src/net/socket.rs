@@ -60,21 +60,22 @@ impl Rules {
     /// Whether to deliver a received buffer. Completes its destination if the kernel does not report it.
     #[inline]
     pub(super) fn admit(&mut self, arrival: &mut Arrival, strict: bool) -> bool {
-        let told = &mut arrival.told;
+        let metadata = &mut arrival.metadata;
         if let Some((group, interface)) = self.sole {
-            (told.destination, told.interface) = (Some(group), interface);
+            (metadata.destination, metadata.interface) = (Some(group), interface);
             return true;
         }
-        if told.interface == 0 {
+        if metadata.interface == 0 {
             if let Some((group, interface)) = self.was_sole {
-                (told.destination, told.interface) = (Some(group), interface);
+                (metadata.destination, metadata.interface) = (Some(group), interface);
                 return true;
             }
         }
         let sender = arrival.sender.ip();
-        let admitted = !strict || told.destination.is_none_or(|group| self.filter.admit(group, told.interface, sender));
-        if let (true, Some(senders), Some(group)) = (admitted, &mut self.senders, told.destination) {
-            senders.add(group, told.interface, sender);
+        let admitted =
+            !strict || metadata.destination.is_none_or(|group| self.filter.admit(group, metadata.interface, sender));
+        if let (true, Some(senders), Some(group)) = (admitted, &mut self.senders, metadata.destination) {
+            senders.add(group, metadata.interface, sender);
         }
         admitted
     }

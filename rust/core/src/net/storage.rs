@@ -264,17 +264,17 @@ impl Recorder<'_> {
         let origin = self.origins.len() as u32;
         self.origins.push(Origin {
             sender: arrival.sender,
-            group: arrival.told.destination,
-            interface: arrival.told.interface,
-            timestamp_ns: arrival.told.timestamp_ns,
-            ttl: arrival.told.ttl,
+            group: arrival.metadata.destination,
+            interface: arrival.metadata.interface,
+            timestamp_ns: arrival.metadata.timestamp_ns,
+            ttl: arrival.metadata.ttl,
             truncated: arrival.truncated,
         });
         if arrival.length > LONG {
             *self.long_bytes += arrival.length;
         }
         let start = (self.first + slot) * STRIDE;
-        let Split { count, size, last } = split(arrival.length, arrival.told.segment);
+        let Split { count, size, last } = split(arrival.length, arrival.metadata.segment);
         // All offsets are below SLOTS * STRIDE, some four million.
         self.offsets.extend((0..count).map(|part| (start + part * size) as u32));
         self.lengths.extend(repeat_n(size as u32, count - 1));
@@ -328,7 +328,7 @@ impl Pool {
 #[cfg(test)]
 pub(super) mod samples {
     use super::*;
-    use crate::sys::Told;
+    use crate::sys::Metadata;
 
     /// A buffer of this length and segment size, as the kernel would report it.
     pub(crate) fn arrival(length: usize, segment: usize) -> Arrival {
@@ -336,7 +336,7 @@ pub(super) mod samples {
             length,
             truncated: false,
             sender: "10.0.0.1:7".parse().unwrap(),
-            told: Told { segment, interface: 3, ..Told::default() },
+            metadata: Metadata { segment, interface: 3, ..Metadata::default() },
         }
     }
 }

@@ -102,12 +102,12 @@ pub(crate) struct Arrival {
     /// The sender's address.
     pub(crate) sender: SocketAddr,
     /// The content of the control messages.
-    pub(crate) told: Told,
+    pub(crate) metadata: Metadata,
 }
 
 /// The content of the control messages of one received buffer. What the system did not report is `None` or 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Metadata {
     pub(crate) destination: Option<IpAddr>,
     pub(crate) interface: u32,
     pub(crate) timestamp_ns: Option<i64>,
@@ -116,7 +116,7 @@ pub(crate) struct Told {
     pub(crate) segment: usize,
 }
 
-impl Told {
+impl Metadata {
     /// Reads a `struct in_pktinfo`. The systems order its fields differently, hence the two positions.
     fn packet_info_v4(&mut self, data: &[u8], index_at: usize, destination_at: usize) {
         if let (Some(index), Some(address)) = (bytes_at(data, index_at), bytes_at::<4>(data, destination_at)) {
@@ -154,30 +154,30 @@ mod tests {
 
     #[test]
     fn packet_info_of_either_family_is_read() {
-        let mut told = Told::default();
+        let mut metadata = Metadata::default();
         let mut v4 = 7u32.to_ne_bytes().to_vec();
         v4.extend([10, 0, 0, 1, 239, 1, 2, 3]);
-        told.packet_info_v4(&v4, 0, 8);
-        assert_eq!((told.interface, told.destination), (7, Some("239.1.2.3".parse().unwrap())));
+        metadata.packet_info_v4(&v4, 0, 8);
+        assert_eq!((metadata.interface, metadata.destination), (7, Some("239.1.2.3".parse().unwrap())));
 
         let group: Ipv6Addr = "ff02::114".parse().unwrap();
         let mut v6 = group.octets().to_vec();
         v6.extend(9u32.to_ne_bytes());
-        told.packet_info_v6(&v6);
-        assert_eq!((told.interface, told.destination), (9, Some(group.into())));
+        metadata.packet_info_v6(&v6);
+        assert_eq!((metadata.interface, metadata.destination), (9, Some(group.into())));
     }
 
     #[test]
     fn control_data_too_short_or_out_of_range_is_ignored() {
-        let mut told = Told::default();
-        told.packet_info_v4(&[1; 11], 0, 8);
-        told.packet_info_v6(&[1; 19]);
-        told.hops(&[]);
-        told.hops(&(-1i32).to_ne_bytes());
-        assert_eq!(told, Told::default());
-        told.hops(&[64]);
-        assert_eq!(told.ttl, Some(64));
-        told.hops(&255i32.to_ne_bytes());
-        assert_eq!(told.ttl, Some(255));
+        let mut metadata = Metadata::default();
+        metadata.packet_info_v4(&[1; 11], 0, 8);
+        metadata.packet_info_v6(&[1; 19]);
+        metadata.hops(&[]);
+        metadata.hops(&(-1i32).to_ne_bytes());
+        assert_eq!(metadata, Metadata::default());
+        metadata.hops(&[64]);
+        assert_eq!(metadata.ttl, Some(64));
+        metadata.hops(&255i32.to_ne_bytes());
+        assert_eq!(metadata.ttl, Some(255));
     }
 }

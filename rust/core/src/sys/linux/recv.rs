@@ -12,7 +12,7 @@ use socket2::Socket;
 use super::caps::LAYOUT;
 use crate::pure::bytes::bytes_at;
 use crate::pure::cmsg;
-use crate::sys::{Arrival, Told};
+use crate::sys::{Arrival, Metadata};
 
 /// Room for the packet info, hop limit, timestamp and segment size of either family (about 130 bytes), and for
 /// everything else that the owner of an adopted socket may have enabled (ip(7), ipv6(7), socket(7): about 350 bytes).
@@ -74,7 +74,7 @@ impl ReceiveQueue {
                     // Without all control messages, a coalesced buffer could pass for a single datagram.
                     truncated: header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
                     sender: sender(&self.names[slot]),
-                    told: told(control),
+                    metadata: metadata(control),
                 },
             );
         }
@@ -149,22 +149,24 @@ fn sender(name: &libc::sockaddr_storage) -> SocketAddr {
 }
 
 /// Reads the control messages of one buffer.
-fn told(control: &[u8]) -> Told {
-    let mut told = Told::default();
+fn metadata(control: &[u8]) -> Metadata {
+    let mut metadata = Metadata::default();
     for message in cmsg::messages(control, LAYOUT) {
         let data = message.data;
         match (message.level, message.kind) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => told.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION),
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => told.packet_info_v6(data),
-            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => told.hops(data),
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => told.timestamp_ns = timestamp(data),
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                metadata.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION)
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => metadata.packet_info_v6(data),
+            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => metadata.hops(data),
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => metadata.timestamp_ns = timestamp(data),
             (libc::SOL_UDP, libc::UDP_GRO) => {
-                told.segment = bytes_at(data, 0).map_or(0, |size| c_int::from_ne_bytes(size).max(0) as usize);
+                metadata.segment = bytes_at(data, 0).map_or(0, |size| c_int::from_ne_bytes(size).max(0) as usize);
             }
             _ => {}
         }
     }
-    told
+    metadata
 }
 
 /// Reads a `struct timespec`: two 64-bit fields, or two 32-bit fields on old 32-bit systems.

@@ -8,7 +8,7 @@ use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
 use super::caps::LAYOUT;
 use crate::pure::bytes::bytes_at;
 use crate::pure::cmsg;
-use crate::sys::{Arrival, Told, socket_addr};
+use crate::sys::{Arrival, Metadata, socket_addr};
 
 const CONTROL_BYTES: usize = 256;
 
@@ -74,34 +74,36 @@ impl ReceiveQueue {
         let control_bytes = header.control_len().min(CONTROL_BYTES);
         // SAFETY: `control` was initialised when it was made, and recvmsg(2) writes only initialised bytes.
         let control = unsafe { &*(&raw const self.control.0[..control_bytes] as *const [u8]) };
-        Ok(Arrival { length: length.min(room), truncated, sender: socket_addr(&name), told: told(control) })
+        Ok(Arrival { length: length.min(room), truncated, sender: socket_addr(&name), metadata: metadata(control) })
     }
 }
 
 /// Reads the control messages of one datagram.
-fn told(control: &[u8]) -> Told {
-    let mut told = Told::default();
+fn metadata(control: &[u8]) -> Metadata {
+    let mut metadata = Metadata::default();
     for message in cmsg::messages(control, LAYOUT) {
         let data = message.data;
         match (message.level, message.kind) {
             #[cfg(any(target_os = "macos", target_os = "ios"))]
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => told.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION),
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                metadata.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION)
+            }
             #[cfg(target_os = "freebsd")]
             (libc::IPPROTO_IP, libc::IP_RECVDSTADDR) => {
-                told.destination = bytes_at::<4>(data, 0).map(|a| std::net::Ipv4Addr::from(a).into());
+                metadata.destination = bytes_at::<4>(data, 0).map(|a| std::net::Ipv4Addr::from(a).into());
             }
             // `struct sockaddr_dl`: length, family, index.
             #[cfg(target_os = "freebsd")]
             (libc::IPPROTO_IP, libc::IP_RECVIF) => {
-                told.interface = bytes_at(data, 2).map_or(0, |index| u16::from_ne_bytes(index).into());
+                metadata.interface = bytes_at(data, 2).map_or(0, |index| u16::from_ne_bytes(index).into());
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => told.packet_info_v6(data),
-            (libc::IPPROTO_IP, libc::IP_RECVTTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => told.hops(data),
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMP) => told.timestamp_ns = timestamp(data),
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => metadata.packet_info_v6(data),
+            (libc::IPPROTO_IP, libc::IP_RECVTTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => metadata.hops(data),
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMP) => metadata.timestamp_ns = timestamp(data),
             _ => {}
         }
     }
-    told
+    metadata
 }
 
 /// Reads a `struct timeval`: 64-bit seconds, and microseconds of 32 or 64 bits.

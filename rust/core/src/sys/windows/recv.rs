@@ -13,7 +13,7 @@ use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::caps::LAYOUT;
 use crate::pure::cmsg;
-use crate::sys::{Arrival, Told, socket_addr};
+use crate::sys::{Arrival, Metadata, socket_addr};
 
 const CONTROL_BYTES: usize = 256;
 
@@ -117,7 +117,7 @@ impl ReceiveQueue {
                 length: (received as usize).min(room),
                 truncated,
                 sender: self.sender(),
-                told: told(control),
+                metadata: metadata(control),
             });
         }
     }
@@ -158,18 +158,18 @@ fn find_receive_message(socket: &Socket) -> io::Result<ReceiveMessage> {
 }
 
 /// Reads the control messages of one datagram.
-fn told(control: &[u8]) -> Told {
-    let mut told = Told::default();
+fn metadata(control: &[u8]) -> Metadata {
+    let mut metadata = Metadata::default();
     for message in cmsg::messages(control, LAYOUT) {
         let data = message.data;
         match (message.level, message.kind) {
-            (ws::IPPROTO_IP, ws::IP_PKTINFO) => told.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION),
-            (ws::IPPROTO_IPV6, ws::IPV6_PKTINFO) => told.packet_info_v6(data),
+            (ws::IPPROTO_IP, ws::IP_PKTINFO) => metadata.packet_info_v4(data, IN_PKTINFO_INDEX, IN_PKTINFO_DESTINATION),
+            (ws::IPPROTO_IPV6, ws::IPV6_PKTINFO) => metadata.packet_info_v6(data),
             (ws::IPPROTO_IP, ws::IP_HOPLIMIT | ws::IP_TTL) | (ws::IPPROTO_IPV6, ws::IPV6_HOPLIMIT) => {
-                told.hops(data);
+                metadata.hops(data);
             }
             _ => {}
         }
     }
-    told
+    metadata
 }

@@ -141,6 +141,8 @@ class InterfaceSteps(World):
         """Remove the addresses of an interface, and add them again."""
         if not self.model.interfaces[interface].exists:
             return False
+        # Without an IPv4 address, an interface has no IPv4 routes.
+        self._lose_route(interface)
         ipv4, ipv6 = self.network.links[interface].addresses
         self.network.shell.run(f"""
             ip addr del {ipv4} dev {interface} 2>/dev/null || true

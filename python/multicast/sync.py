@@ -65,7 +65,7 @@ class Receiver(Closing, _core.Receiver):
         ring: Capacity, in datagrams, of a background receive buffer, from 1 to 16,777,216. A thread moves datagrams
             from the kernel into it, so that they are not dropped while your program is busy. Payloads may take
             2,048 bytes for each datagram of the capacity, and at least 1 MiB. None disables it.
-        ring_policy: What to do when the ring is full: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``, which lets
+        ring_policy: the reaction to a full ring: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``, which lets
             the kernel's buffer fill.
 
     Raises:
@@ -281,7 +281,7 @@ class Receiver(Closing, _core.Receiver):
         Args:
             handler: Called with each datagram.
             stop: A `threading.Event`, or a function that returns true to end.
-            on_error: What to do after logging an exception of the handler: ``"log"`` goes on with the next datagram,
+            on_error: the reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
                 ``"raise"`` raises it.
             timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 

@@ -13,7 +13,7 @@ from scripts.dev import allowed
 
 # What to avoid, as a regular expression, and what to write. A space matches a line break inside a comment as well.
 BANNED = {
-    "octets?": "byte",
+    r"(?<!\.)octets?": "byte",
     "cards?": "interface",
     "time-outs?|(?:a|an|any|its|no|of|one|that|the|this) time outs?": "timeout",
     "told|tells": "say what is passed, returned or reported, and by what",

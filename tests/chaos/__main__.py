@@ -19,7 +19,7 @@ LENGTH = 25
 
 
 class Totals:
-    """What all runs did."""
+    """The totals of all runs."""
 
     def __init__(self) -> None:
         self.runs = self.steps = self.sent = self.received = self.counted = 0

@@ -22,7 +22,7 @@ class FaultError(AssertionError):
 
 
 class Verdict(enum.Enum):
-    """What the model expects of a datagram at one receiver."""
+    """The expectation of the model about a datagram at one receiver."""
 
     MUST = "must arrive"
     MAY = "may arrive"
@@ -119,7 +119,7 @@ class Membership:
 
 
 class Ledger:
-    """What one receiver should have received and did."""
+    """The datagrams that one receiver should have received, and did."""
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name

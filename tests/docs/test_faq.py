@@ -220,7 +220,7 @@ CASES = [
 @pytest.mark.timeout(BUILD + 10)
 @pytest.mark.parametrize(("block", "method", "machine"), CASES, ids=str, indirect=["machine"])
 def test_faq_block_works_unchanged(block: Block, method: str, machine: Machine, tmp_path: Path) -> None:
-    # What this thread starts runs on the machine, too.
+    # Processes that this thread starts run on the machine, too.
     with on(machine):
         SCENARIOS[block.options["name"]](block, method, tmp_path)
 

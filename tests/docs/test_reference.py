@@ -58,8 +58,8 @@ def rows(name: str) -> list[list[str]]:
 def test_reference_exit_codes_are_those_of_the_package() -> None:
     found = {int(code): (name, message) for code, message, name in rows("exit-codes")}
     for code, (kind, message) in exceptions.EXIT_CODES.items():
-        name, told = found.pop(code)
-        assert told == message, REWRITE
+        name, shown = found.pop(code)
+        assert shown == message, REWRITE
         assert name.rpartition(".")[2] == ("" if kind is None else kind.__name__), REWRITE
     assert not found
 

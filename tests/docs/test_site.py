@@ -117,7 +117,7 @@ TITLE = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def anchors(path: Path) -> set[str]:
-    """What can be linked to in a Markdown file, by GitHub's rule."""
+    """The link targets in a Markdown file, by GitHub's rule."""
     titles = TITLE.findall(
         re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     )

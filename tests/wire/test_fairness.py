@@ -1,6 +1,6 @@
 """Test that a busy socket does not starve the others of its receiver.
 
-The flood never ends: before each call, as much is sent to the busy group as the call can take. A quiet group on another
+The flood never ends: before each call, the busy group gets what the call can take. A quiet group on another
 socket must be served all the same. Nothing here depends on the speed of the machine but the test of the latency.
 """
 

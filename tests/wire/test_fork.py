@@ -211,7 +211,7 @@ def test_fork_use_in_child_leaves_memberships_and_news_to_the_parent(use: str, i
     groups = ["239.9.8.7", "ff15::9:8:7"] if use == "several-sockets" else ["239.9.8.7"]
     with Receiver(groups, 0, interface=interface) as rx:
         before = rx.stats()
-        # The news wait for whoever reads them first.
+        # The first process that reads the news takes them.
         set_link("down")
         set_link("up")
 

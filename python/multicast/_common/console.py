@@ -54,7 +54,7 @@ class StandardInput:
         # A program may have replaced sys.stdin by a text stream that has no bytes underneath.
         self._stream: BinaryIO = getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
         self._descriptor = _descriptor(self._stream)
-        # What the program has read ahead comes first. It can be waited for only once the stream holds nothing more.
+        # Bytes that were read ahead come first. The stream can be waited for only once it holds nothing more.
         self._is_drained = False
 
     def read(self, size: int, patience: float | None = None) -> bytes | None:

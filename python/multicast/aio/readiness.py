@@ -1,6 +1,6 @@
-"""Tasks that wait, in turn, until an endpoint's descriptor is ready; close and time-out wake them too.
+"""Tasks that wait, in turn, until an endpoint's descriptor is ready; a close and a timeout wake them too.
 
-What is not here: receiving and sending. A task that was woken tries for itself, so that a task cancelled at any moment
+Receiving and sending are not here. A task that was woken tries for itself, so that a task cancelled at any moment
 takes nothing with it.
 """
 
@@ -24,13 +24,13 @@ class Readiness:
     but `loop_elsewhere` belong to that loop's thread.
 
     Args:
-        descriptor: tells the descriptor to watch.
+        descriptor: returns the descriptor to watch.
         writing: wait until they can be written instead of read.
     """
 
     def __init__(self, descriptor: Callable[[], int], *, writing: bool) -> None:
         self.waiting: deque[asyncio.Future[None]] = deque()
-        """Who waits, the first in turn first: always this object, so that it can be looked at in passing."""
+        """The waiting tasks, in their order. Always this object, so that a look at it is cheap."""
         self._resting: set[asyncio.Future[None]] = set()
         self._descriptor = descriptor
         self._writing = writing
@@ -46,7 +46,7 @@ class Readiness:
         """Waits to be woken; there need not be anything then.
 
         Args:
-            timeout: seconds after which it wakes all the same; infinity waits for ever.
+            timeout: seconds after which it wakes in any case; infinity sets no limit.
             again: the task has waited before and found nothing: it keeps its place.
 
         Raises:

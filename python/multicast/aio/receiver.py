@@ -62,7 +62,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
     def _wrap(self, core: sync.Receiver) -> None:
         self._start(core, writing=False)
-        # What an ``async for`` took from the core and has not handed out yet. Everything else takes from here first, so
+        # Datagrams that an ``async for`` took and has not handed out yet. All calls take from here first, so
         # that such a loop may be left at any time.
         self._rest = _NOTHING
 
@@ -213,7 +213,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             handler: Called with each datagram.
             stop: A `threading.Event`, an `asyncio.Event`, or a function or coroutine function that returns true to
                 end.
-            on_error: What to do after logging an exception of the handler: ``"log"`` goes on with the next datagram,
+            on_error: the reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
                 ``"raise"`` raises it.
             timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 
@@ -260,7 +260,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         while True:
             await self._retry_until_ready(look, timeout, deadline)
             end, nap = monotonic() + linger, _FIRST_NAP
-            # What an ``async for`` has left is a batch of its own, which cannot be added to.
+            # The rest of an ``async for`` is a batch of its own, which cannot be added to.
             while not length_hint(self._rest) and self._core._gather(limit) < limit:
                 remaining = end - monotonic()
                 if remaining <= 0:

@@ -32,7 +32,7 @@ class SelectThread:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], object], *, writing: bool
     ) -> None:
-        # What to watch from now on, if anything. The bell reports that an order was put there.
+        # The descriptor to watch from now on, if any. The bell reports that an order was put there.
         self._orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._bell, self._button = socket.socketpair()

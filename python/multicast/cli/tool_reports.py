@@ -1,4 +1,4 @@
-"""What the 2.x commands report on standard error beside their results."""
+"""Reports of the 2.x commands on standard error beside their results."""
 
 from __future__ import annotations
 

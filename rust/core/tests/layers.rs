@@ -179,7 +179,7 @@ fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| module == *layer || module.starts_with(&format!("{layer}::")))
 }
 
-/// What is wrong with these imports, in words.
+/// The faults of these imports, in words.
 fn violations(imports: &Imports) -> Vec<String> {
     let mut found = Vec::new();
     for (module, others) in imports.iter().filter(|(module, _)| *module != "crate") {

@@ -10,7 +10,7 @@ use crate::datagram::Datagram;
 use crate::descriptor;
 use crate::interner::{Interner, Unknown};
 
-/// What a Python receiver needs from the core, with or without a ring. No method but `wait` blocks.
+/// The operations that a Python receiver needs from the core, with or without a ring. No method but `wait` blocks.
 pub(crate) trait Backend: Send + Sync {
     /// The sockets and memberships. Fails in a forked child if a thread of the parent owns them.
     fn receiver(&self) -> Result<&Receiver>;

@@ -54,7 +54,7 @@ impl Batch {
     fn distinct<K: Hash + Eq + Copy>(&self, key: impl Fn(&Origin) -> K) -> (Vec<u32>, Vec<K>) {
         let mut positions: HashMap<K, u32> = HashMap::new();
         let mut keys = Vec::new();
-        // Mostly the next datagram has the key of the last one, or of the one before: a hash costs as much as receiving a
+        // Mostly the next datagram has the key of the last one, or of the one before: a hash costs no less than receiving a
         // coalesced datagram.
         let mut recent: [Option<(K, u32)>; 2] = [None; 2];
         let references = self

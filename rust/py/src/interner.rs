@@ -16,7 +16,7 @@ use crate::datagram::Datagram;
 #[derive(Default)]
 pub(crate) struct Interner {
     known: Mutex<Known>,
-    /// What the core counted when the names were looked up.
+    /// The core's count when the names were looked up.
     link_changes: AtomicU32,
 }
 

@@ -127,7 +127,7 @@ impl OpenReceiver {
             |py| self.log_events(py),
             || format!("nothing was received on port {}", self.port),
         )?;
-        // What was found may have come by an interface that got its name during the wait.
+        // The datagram may have come by an interface that got its name during the wait.
         self.refresh_names(py);
         Ok(found)
     }

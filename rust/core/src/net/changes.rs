@@ -1,4 +1,4 @@
-//! What the monitor of the network reported since it was last read.
+//! The changes that the monitor of the network reported since it was last read.
 
 use std::collections::BTreeSet;
 

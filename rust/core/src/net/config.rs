@@ -89,7 +89,7 @@ pub struct SenderConfig {
 /// The largest capacity of a ring, in datagrams. The payloads of such a ring can take 32 GiB.
 pub const MAX_RING_CAPACITY: usize = 1 << 24;
 
-/// What a full ring does.
+/// The reaction of a full ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingPolicy {
     /// Drop the datagrams that have waited longest.
@@ -106,7 +106,7 @@ pub struct RingConfig {
     /// The most datagrams it holds, from 1 to [`MAX_RING_CAPACITY`]. Their payloads together can take 2,048 bytes for
     /// each datagram of the capacity, and at least 1 MiB: longer datagrams fill the ring earlier.
     pub capacity: usize,
-    /// What a full ring does.
+    /// The reaction of a full ring.
     pub policy: RingPolicy,
 }
 

@@ -90,7 +90,7 @@ impl Control {
     }
 
     /// Replace what a forked process cannot share with its parent. The memberships belong to both, so what the parent had
-    /// to repair is left to it. What is different from the last look of the parent is repaired here too, because the
+    /// to repair is left to it. Differences from the last look of the parent are repaired here too, because the
     /// parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
         self.sockets.renew_after_fork()?;

@@ -40,11 +40,11 @@ const RELEASE_PERIOD: Duration = Duration::from_millis(100);
 /// The least memory that a queued datagram takes, with the kernel's bookkeeping, on any system. In bytes.
 const MIN_QUEUED_BYTES: usize = 256;
 
-/// What receiving needs. Locked for no longer than a few kernel calls that do not block.
+/// The state of receiving. Locked for no longer than a few kernel calls that do not block.
 pub(super) struct Fetch {
     queue: ReceiveQueue,
     pool: Pool,
-    /// What was received and not yet taken: the remaining rows of a storage.
+    /// Received and not yet taken: the remaining rows of a storage.
     pending: Option<(Arc<Storage>, Range<usize>)>,
     /// Indexes of the sockets that had something to read when last asked and were not read since. The last one is read
     /// next. Each is read once; then all sockets are asked again, so that none of them waits for another to be empty.

@@ -1,4 +1,4 @@
-//! What everybody can read of a receiver at any time, without waiting for the threads that receive or repair.
+//! Figures of a receiver that any thread can read at any time, without waiting for the threads that receive or repair.
 
 use std::io;
 use std::mem;
@@ -27,7 +27,7 @@ pub(super) struct Gauges {
     recv_buffer_requested: Option<usize>,
     /// The active memberships after the last change.
     groups: ForkSafeMutex<Arc<[Membership]>>,
-    /// What the kernel said about the sockets at the last look.
+    /// The kernel's figures of the sockets at the last look.
     figures: ForkSafeMutex<SocketFigures>,
     opened_at: Instant,
     /// When the kernel was last asked about the sockets, in milliseconds since `opened_at`.

@@ -15,13 +15,13 @@ use crate::pure::filter::Membership;
 use crate::pure::links::Links;
 use crate::pure::proc_net::KernelGroups;
 
-/// What one repair works with.
+/// The inputs and results of one repair.
 struct Repair<'a, 'n> {
     before: Links,
     here: Surroundings<'n>,
     changes: &'a LinkChanges,
     report: Report,
-    /// What the kernel has joined, if the monitor missed changes.
+    /// The groups that the kernel has joined, if the monitor missed changes.
     kernel: Option<KernelGroups>,
     /// A join failed for want of something that can become available without a change of the network.
     incomplete: bool,
@@ -74,7 +74,7 @@ impl Memberships {
     }
 
     /// Repair one request: drop what is gone, join what is selected now, and only then leave what is not selected any
-    /// more. What works is left only once something else works in its place.
+    /// more. A working membership is left only once another one works in its place.
     fn repair(
         &mut self,
         request: &mut JoinRequest,
@@ -253,7 +253,7 @@ impl ActiveMembership {
     }
 }
 
-/// What the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files;
+/// The groups that the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files;
 /// in another namespace than the receiver's, interfaces have other indexes and appear not to be joined.
 fn read_kernel_groups() -> KernelGroups {
     let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();

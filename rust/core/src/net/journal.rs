@@ -1,4 +1,4 @@
-//! What happened to memberships: events for a log, and counters. They have locks of their own, so that reading them
+//! The history of memberships: events for a log, and counters. They have locks of their own, so that reading them
 //! never waits for the thread that repairs memberships.
 
 use std::collections::VecDeque;

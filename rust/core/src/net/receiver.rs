@@ -377,7 +377,7 @@ impl Receiver {
     }
 
     /// Close the receiver and return a duplicate of its only socket, joined and bound, for code that does not know of
-    /// this crate. What was received and not taken is lost.
+    /// this crate. Datagrams that were received and not taken are lost.
     pub fn detach(&self) -> Result<Socket> {
         let duplicate = {
             let table = self.open_table()?;

@@ -35,7 +35,7 @@ pub struct Sender {
     state: ForkSafeMutex<State>,
 }
 
-/// What a sender holds until it is closed and no thread waits on it any more.
+/// The resources that a sender holds until it is closed and no thread waits on it any more.
 struct Open {
     socket: Socket,
     waker: Waker,

@@ -43,7 +43,7 @@ pub(super) struct GroupSocket {
     drops: ForkSafeMutex<DropTotal>,
 }
 
-/// What a socket delivers.
+/// The datagrams that a socket delivers.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     filter: Filter,
@@ -291,7 +291,7 @@ impl GroupSocket {
         }
     }
 
-    /// Leave and join again on the same interface. What was received before the call is still admitted.
+    /// Leave and join again on the same interface. Datagrams received before the call are still admitted.
     pub(super) fn rejoin(&self, membership: &Membership) -> io::Result<()> {
         self.leave_regardless(membership);
         self.join_in_kernel(membership)

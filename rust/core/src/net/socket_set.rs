@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::pure::filter::{Membership, Sources};
 use crate::sys::{self, Monitor, ReadySet, Waker};
 
-/// What a receiver reads from and waits on at one moment. It is replaced as a whole, so that a reader or a waiter can
+/// The sockets that a receiver reads from and waits on at one moment. It is replaced as a whole, so that a reader or a waiter can
 /// keep using the one it started with.
 #[derive(Debug)]
 pub(super) struct SocketTable {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// What became of the datagrams that reached a receiver.
+/// The fate of the datagrams that reached a receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiverStats {
     /// Complete datagrams that were received for joined groups.
@@ -50,7 +50,7 @@ pub struct RingStats {
     pub high_water: usize,
 }
 
-/// What one reader at a time counts, and everybody reads without a lock.
+/// Counters that one reader at a time changes, and any thread reads without a lock.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     received: AtomicU64,
@@ -61,7 +61,7 @@ pub(super) struct Counters {
     pending: AtomicUsize,
 }
 
-/// What one kernel call brought.
+/// The result of one kernel call.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Received {
     pub(super) received: u64,
@@ -100,7 +100,7 @@ impl Counters {
     }
 }
 
-/// What the kernel says about the sockets of a receiver.
+/// The kernel's figures of the sockets of a receiver.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SocketFigures {
     pub(super) kernel_drops: Option<u64>,

@@ -1,4 +1,4 @@
-//! Interfaces: what the system tells about each, and how to read the lists that Linux offers.
+//! Interfaces: the facts that the system has of each, and how to read the lists that Linux offers.
 //!
 //! Linux answers a netlink dump (rtnetlink(7)), or, where a sandbox forbids netlink, has files under `/proc/net`. This
 //! module only reads and writes bytes; the sockets and files are in `sys`.

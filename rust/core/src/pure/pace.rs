@@ -37,7 +37,7 @@ const MAX_DELAY: Duration = Duration::from_millis(250);
 /// not made up for.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// What a sender may still catch up after it was idle: no more than timers are late anyway.
+/// The time that a sender may still catch up after it was idle: no more than timers are late anyway.
 const IDLE_CATCH_UP: Duration = Duration::from_millis(1);
 
 /// A delayed sender sends at twice its rate at most, measured over this time. Timers and schedulers are late by this
@@ -104,7 +104,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Send as much as is allowed at every step. Returns the number of messages sent.
+    /// Send all that is allowed at every step. Returns the number of messages sent.
     fn run(pace: &mut Pace, steps: impl IntoIterator<Item = Duration>, size: usize) -> usize {
         let mut total = 0;
         for now in steps {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn pace_with_late_steps_keeps_the_rate_over_a_second() {
-        // As a scheduler wakes a thread on a busy machine: each time some milliseconds after what it asked for.
+        // As a scheduler wakes a thread on a busy machine: each time some milliseconds after the requested time.
         for late in [2, 7, 20] {
             for rate in [500.0, 20_000.0] {
                 let mut pace = Pace::new(Rate::Datagrams(rate));

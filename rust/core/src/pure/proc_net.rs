@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the kernel has joined.
+/// The groups that the kernel has joined.
 #[derive(Debug, Default)]
 pub struct KernelGroups {
     joined: HashSet<(u32, IpAddr)>,

@@ -11,13 +11,13 @@ use crate::errno;
 /// Steps between the largest size that was granted and the smallest that was refused.
 const REFINEMENTS: u32 = 4;
 
-/// Requests a receive buffer of `bytes`, as much of it as the system grants, and all of it with privileges.
+/// Requests a receive buffer of `bytes`, or the largest part of it that the system grants, and all of it with privileges.
 pub(crate) fn request_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     request_buffer(bytes, |size| socket.set_recv_buffer_size(size))?;
     if usable_buffer(socket.recv_buffer_size()?) < bytes { exceed_buffer_limit(socket, bytes) } else { Ok(()) }
 }
 
-/// Requests a send buffer of `bytes`, as much of it as the system grants.
+/// Requests a send buffer of `bytes`, or the largest part of it that the system grants.
 pub(crate) fn request_send_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     request_buffer(bytes, |size| socket.set_send_buffer_size(size))
 }
@@ -45,7 +45,7 @@ fn request_buffer(bytes: usize, mut request: impl FnMut(usize) -> io::Result<()>
             Some(_) => refused = between,
         }
     }
-    // What was refused last may have left a smaller size behind.
+    // The size that was refused last may have left a smaller size behind.
     request(granted)
 }
 

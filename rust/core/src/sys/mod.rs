@@ -1,4 +1,4 @@
-//! What the platforms do differently, behind one contract; the only unsafe code of the project.
+//! The differences between platforms, behind one contract; the only unsafe code of the project.
 //!
 //! Each platform has a folder, with one file for each idea:
 //!
@@ -6,7 +6,7 @@
 //! * `options`: [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
 //! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
-//! * `send`: [`SendQueue`] sends as much as the socket takes, without blocking;
+//! * `send`: [`SendQueue`] sends until the socket takes no more, without blocking;
 //! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
 //! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;
 //! * `network`: [`Network`] lists the interfaces and looks routes up, in the network namespace where it was opened;
@@ -105,7 +105,7 @@ pub(crate) struct Arrival {
     pub(crate) metadata: Metadata,
 }
 
-/// The content of the control messages of one received buffer. What the system did not report is `None` or 0.
+/// The content of the control messages of one received buffer. A field that the system did not report is `None` or 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     pub(crate) destination: Option<IpAddr>,

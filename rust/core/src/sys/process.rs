@@ -1,4 +1,4 @@
-//! What a background thread needs from its process: no signals, and a count of forks.
+//! The needs of a background thread: no signals, and a count of forks.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -18,7 +18,7 @@ use windows_sys::Win32::Networking::WinSock::{
     MCAST_LEAVE_SOURCE_GROUP, SOCKADDR_STORAGE as Storage,
 };
 
-/// What a source-specific call does.
+/// The effect of a source-specific call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceCall {
     Join,

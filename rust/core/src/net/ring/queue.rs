@@ -185,7 +185,7 @@ impl Queue {
         self.chunks.is_empty()
     }
 
-    /// What was offered and not dropped: it was taken out, or can be taken out.
+    /// Datagrams offered and not dropped: they were taken out, or can be taken out.
     pub(super) fn kept(&self) -> Tally {
         self.offered.without(self.dropped)
     }

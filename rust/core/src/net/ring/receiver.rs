@@ -90,14 +90,14 @@ impl RingReceiver {
         Ok((stats, RingStats { drops: totals.dropped.datagrams(), high_water: totals.high_water }))
     }
 
-    /// As [`Receiver::detach`]. What is in the ring counts as dropped.
+    /// As [`Receiver::detach`]. Datagrams in the ring count as dropped.
     pub fn detach(&self) -> Result<Socket> {
         let socket = self.worker()?.core.detach()?;
         self.shared.close();
         Ok(socket)
     }
 
-    /// Close the sockets, end every wait, and end the thread. What is in the ring counts as dropped. Closing again does
+    /// Close the sockets, end every wait, and end the thread. Datagrams in the ring count as dropped. Closing again does
     /// nothing.
     pub fn close(&self) {
         self.shared.close();

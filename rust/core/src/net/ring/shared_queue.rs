@@ -51,7 +51,7 @@ struct Ring {
     flag_is_set: bool,
 }
 
-/// What became of the datagrams that were put in.
+/// The fate of the datagrams that were put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) kept: Tally,

@@ -30,7 +30,7 @@ pub(super) struct RingShared {
     closed_after_fork: AtomicBool,
 }
 
-/// What the thread works with.
+/// The state of the thread.
 pub(super) struct Worker {
     pub(super) core: Receiver,
     pub(super) queue: SharedQueue,
@@ -61,7 +61,7 @@ impl RingShared {
         self.worker.core.port()
     }
 
-    /// What the thread works with, or an error in a process that does not have the thread.
+    /// The state of the thread, or an error in a process that does not have the thread.
     #[inline]
     pub(super) fn worker(&self) -> Result<&Worker> {
         if self.is_inherited() {

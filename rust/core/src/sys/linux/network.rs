@@ -12,7 +12,7 @@ use super::rtnetlink::{self, MAX_DATAGRAM};
 use crate::pure::links::{Dump, Links, Progress, addresses_request, links_request};
 use crate::pure::netlink::{route_answer, route_request};
 
-/// How often a table that changes while the kernel copies it is asked for.
+/// How often a table that changes while the kernel copies it is requested.
 const MAX_ATTEMPTS: usize = 8;
 
 /// The interfaces and routes of one network namespace.
@@ -144,7 +144,7 @@ mod tests {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         let mut by_ioctl = ioctl::links(&socket).unwrap();
         for interface in by_netlink.values_mut().chain(by_ioctl.values_mut()) {
-            // The one thing that no ioctl tells, and the order, which means nothing.
+            // The one thing that no ioctl reports, and the order, which means nothing.
             interface.alternative_names.clear();
             interface.addresses.sort();
         }

@@ -15,7 +15,7 @@ const SO_MEMINFO: c_int = 55;
 const SK_MEMINFO_VARS: usize = 9;
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. What is not wanted
+/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. An unwanted option
 /// is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     // On a kernel before 4.20, the receiver's own filter does this work for IPv6.

@@ -134,7 +134,7 @@ impl ReceiveQueue {
 fn sender(name: &libc::sockaddr_storage) -> SocketAddr {
     let name: *const libc::sockaddr_storage = name;
     // SAFETY: a sockaddr_storage is large enough and aligned for every socket address, all its bytes are initialised,
-    // and both structures are plain integers; the family tells which one the kernel wrote.
+    // and both structures are plain integers; the family says which one the kernel wrote.
     unsafe {
         if c_int::from((*name).ss_family) == libc::AF_INET6 {
             let address = &*name.cast::<libc::sockaddr_in6>();

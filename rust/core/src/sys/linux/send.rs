@@ -121,7 +121,7 @@ impl SendQueue {
 }
 
 /// Whether the kernel knows `UDP_SEGMENT` (Linux 4.18). An older one ignores the control message and sends a whole run as
-/// a single datagram, so it is asked for the option of the same name, which came with it.
+/// a single datagram, so this reads the option of the same name, which came with it.
 fn kernel_cuts_segments(socket: &Socket) -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {

@@ -24,7 +24,7 @@ pub(crate) fn set_option<T: Copy>(socket: &Socket, level: i32, name: i32, value:
 }
 
 /// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns false:
-/// the receiver's own filter discards what was not joined. What is not wanted is off on a new socket; on an adopted one, it
+/// the receiver's own filter discards what was not joined. An unwanted option is off on a new socket; on an adopted one, it
 /// stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     socket.set_nonblocking(true)?;

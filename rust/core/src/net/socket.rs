@@ -136,12 +136,9 @@ impl GroupSocket {
 
     fn bind(&self, config: &ReceiverConfig, zone: u32) -> Result<()> {
         let place = format!("port {} ({})", config.port, self.bound);
-        let (verb, result) = if config.share {
-            ("share", sys::share_port(&self.socket))
-        } else {
-            ("reserve", sys::reserve_port(&self.socket))
-        };
-        result.map_err(|e| Error::system(format!("{verb} {place}"), e))?;
+        if config.share {
+            self.share().map_err(|e| Error::system(format!("share {place}"), e))?;
+        }
         if self.domain == Domain::IPV6 {
             // The IPv4 groups of a receiver have a socket of their own.
             self.socket.set_only_v6(true).map_err(|e| Error::system(format!("keep IPv4 off {place}"), e))?;
@@ -197,6 +194,14 @@ impl GroupSocket {
             coalesce: config.coalesce,
         };
         sys::prepare_receiver(&self.socket, self.domain, wanted)
+    }
+
+    /// Let other sockets on this host use the same port.
+    fn share(&self) -> io::Result<()> {
+        self.socket.set_reuse_address(true)?;
+        #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+        self.socket.set_reuse_port(true)?;
+        Ok(())
     }
 
     /// Whether datagrams of this group can reach the socket.

@@ -11,8 +11,7 @@ mod send;
 mod waker;
 
 pub(crate) use super::unix::{
-    Pages, duplicate, reserve_port, set_option, set_send_interface_v4, share_port, wait_readable, wait_receiving,
-    wait_writable,
+    Pages, duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
 };
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SOURCE_LIMIT};
 pub(crate) use epoll::ReadySet;

@@ -8,8 +8,7 @@ mod waker;
 
 pub(crate) use super::single_send::SendQueue;
 pub(crate) use super::unix::{
-    Pages, duplicate, reserve_port, set_option, set_send_interface_v4, share_port, wait_readable, wait_receiving,
-    wait_writable,
+    Pages, duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
 };
 pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface_name};
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};

@@ -4,6 +4,6 @@ mod options;
 mod pages;
 mod wait;
 
-pub(crate) use options::{duplicate, interface_request, reserve_port, set_option, set_send_interface_v4, share_port};
+pub(crate) use options::{duplicate, interface_request, set_option, set_send_interface_v4};
 pub(crate) use pages::Pages;
 pub(crate) use wait::{wait_readable, wait_receiving, wait_writable};

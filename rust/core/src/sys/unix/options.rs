@@ -33,22 +33,6 @@ pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Opt
     set_option(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, request)
 }
 
-/// Lets every socket that shares its port use the port of this one too. Programs set one of two options for that, or both:
-/// the kernel compares them option by option, so this socket sets both.
-pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_address(true)?;
-    match set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1) {
-        // Linux before 3.9, and emulations of it.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EINVAL)) => Ok(()),
-        result => result,
-    }
-}
-
-/// Does nothing: no other socket can use the port of a socket that does not share it.
-pub(crate) fn reserve_port(_socket: &Socket) -> io::Result<()> {
-    Ok(())
-}
-
 /// Asks an ioctl(2) about the interface with this name, in the network namespace of the socket (netdevice(7)).
 pub(crate) fn interface_request(socket: &Socket, question: c_ulong, name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: zero bytes are a valid ifreq (plain integers, and a pointer that is not followed).

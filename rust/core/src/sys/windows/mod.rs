@@ -10,8 +10,8 @@ pub(crate) use super::single_send::SendQueue;
 pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface_name};
 pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
 pub(crate) use options::{
-    duplicate, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, reserve_port,
-    set_option, set_send_interface_v4, share_port, stop_coalescing, tell_destination, usable_buffer,
+    duplicate, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, set_option,
+    set_send_interface_v4, stop_coalescing, tell_destination, usable_buffer,
 };
 pub(crate) use pages::Pages;
 pub(crate) use recv::ReceiveQueue;

@@ -103,16 +103,6 @@ pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Opt
     set_option(socket, ws::IPPROTO_IP, ws::IP_MULTICAST_IF, value.to_be())
 }
 
-/// Lets every socket that shares its port use the port of this one too.
-pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_address(true)
-}
-
-/// Keeps other sockets off the port of this one: on Windows, `SO_REUSEADDR` on theirs is enough to take it.
-pub(crate) fn reserve_port(socket: &Socket) -> io::Result<()> {
-    set_option(socket, ws::SOL_SOCKET, ws::SO_EXCLUSIVEADDRUSE, 1u32)
-}
-
 /// Sets the MTU of each interface that still exists. The loopback interface has no limit.
 pub(crate) fn fill_mtus(links: &mut Links) -> io::Result<()> {
     for interface in links.values_mut() {

@@ -30,7 +30,10 @@ def test_renamed_interface_stays_joined_and_names_senders(
             assert datagram.interface == "other9"
             if ":" in group:
                 assert datagram.sender[0].endswith("%other9")
-            assert f"{interface} is named other9 now and keeps 1 group joined" in caplog.messages
+            renamed = f"{interface} is named other9 now and keeps 1 group joined"
+            while renamed not in caplog.messages and time.monotonic() < end:
+                rx.recv(timeout=PATIENCE)
+            assert renamed in caplog.messages
             assert rx.stats().rejoins == 0
         finally:
             sh(f"ip link set other9 name {interface}")

@@ -181,6 +181,8 @@ def steps_for(kind: str) -> Iterator[Step]:
     # Another receiver makes the kernel deliver its group to this machine.
     others = {**options, "kind": "direct", "share": "broken"}
     yield step("open", receiver="right", memberships=[membership(OTHER)], **others)
+    # The new interface may need a moment before it carries the first datagram.
+    yield step("settle")
     yield step("send", targets=[["broken", GROUP, "c0", SOURCE], ["broken", OTHER, "c0", SOURCE]], count=5)
     yield step("settle")
     yield step("recreate", interface="c0")

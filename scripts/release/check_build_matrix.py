@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _TABLE = ROOT / "docs" / "install.md"
 # The columns of the table, and the part of the build identifiers that follows the version.
 _COLUMNS = {
-    "Linux, glibc 2.28": "manylinux_",
-    "Linux, musl 1.2": "musllinux_",
+    "Linux, glibc 2.28+": "manylinux_",
+    "Linux, musl 1.2+": "musllinux_",
     "macOS": "macosx_",
     "Windows": "win_",
 }

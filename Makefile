@@ -160,7 +160,6 @@ lint-python: build $(LINT)
 	$(BIN)/python -m mypy.stubtest multicast._core
 	$(BIN)/pyright
 	$(BIN)/python -m scripts.docs.check_types
-	$(BIN)/python -m scripts.docs.check_types
 
 .PHONY: lint-rust
 lint-rust: $(CREATED)

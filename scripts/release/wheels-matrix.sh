@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # wheels-matrix.sh [--newest] [PYTHON ...]: build the wheels of a release for this system, and run the wire tests with
-# each wheel on each interpreter that it fits. `make wheels-matrix` calls this script.
+# each wheel on each interpreter that it fits. Tests that measure time (marker `alone`) are left out: `make test` runs
+# them on the same code. `make wheels-matrix` calls this script.
 #
 # PYTHON are interpreters; the default is each python3.N (from 3.10) and python3.Nt (from 3.14) on the PATH and in pyenv.
 # --newest tests only the newest one, and builds only the wheels that fit it, with the oldest interpreter that can.
@@ -100,7 +101,8 @@ for line in "${interpreters[@]}"; do
     "$venv/bin/python" -m pip "${pip[@]}" install --no-deps --no-index --force-reinstall "$file" 2>/dev/null || continue
     echo "wheels-matrix: $wheel on $has"
     # The interpreter starts outside the tree, so that it imports the installed package.
-    if summary=$(cd "$work" && "$venv/bin/python" -m pytest -p no:cacheprovider -q ../../tests/wire 2>&1 | tee "$work/test-$has-$wheel.log" | tail -1); then
+    if summary=$(cd "$work" && "$venv/bin/python" -m pytest -p no:cacheprovider -q -n auto --dist loadfile -m 'not alone' \
+      ../../tests/wire 2>&1 | tee "$work/test-$has-$wheel.log" | tail -1); then
       row "$has" "$wheel" "${built_with[$wheel]}" "$summary"
     else
       row "$has" "$wheel" "${built_with[$wheel]}" "FAILED: $summary"

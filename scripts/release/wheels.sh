@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # wheels.sh PYTHON: replace dist/ with a new sdist and the wheel built from it, and test them:
 #   - a wheel built from this tree contains the same files, byte for byte, as the one built from the sdist;
-#   - the wheel installs into a clean environment and passes the wire tests on a PATH without a Rust toolchain.
+#   - the wheel installs into a clean environment and passes the wire tests on a PATH without a Rust toolchain. Tests that
+#     measure time (marker `alone`) are left out: `make test` runs them on the same code.
 # PYTHON is the interpreter of .venv, where maturin is installed. `make wheels` calls this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -63,5 +64,5 @@ if not here.is_relative_to(sys.prefix):
 print("wheels: installed", multicast.__version__, "from", here.relative_to(sys.prefix))
 CHECK
 multicast --version
-python -m pytest -p no:cacheprovider tests/wire
+python -m pytest -p no:cacheprovider -n auto --dist loadfile -m 'not alone' tests/wire
 ls -l dist

@@ -1,4 +1,4 @@
-"""The interface that the system's routes choose for a group. Nothing is sent to find out."""
+"""The interface and the router that the system's routes choose for an address. Nothing is sent to find out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import struct
 import sys
 
 from ..sync import interfaces
+from . import netlink
 
 # Errors that mean "no route": none to the group, none with a usable address, or no such IP version on this machine.
 _NO_ROUTE = {
@@ -20,20 +21,17 @@ _NO_ROUTE = {
     errno.EINVAL,  # a "blackhole" route
 }
 
-# rtnetlink(7), netlink(7) and linux/rtnetlink.h: message types, flags and attributes.
-_NLMSG_ERROR, _RTM_NEWROUTE, _RTM_GETROUTE = 2, 24, 26
-_NLM_F_REQUEST = 1
-_RTA_DST, _RTA_OIF = 1, 4
-_NLMSGHDR = struct.Struct("=IHHII")
+# rtnetlink(7) and linux/rtnetlink.h: message types and attributes.
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RTMSG = struct.Struct("=BBBBBBBBI")
-_RTATTR = struct.Struct("=HH")
 
 
 def interface_for(group: str, by: int | None = None) -> int | None:
     """Return the index of the interface that the routes choose for ``group``; None if there is no route.
 
     Args:
-        group: an IPv4 or IPv6 group address, without a zone.
+        group: an IPv4 or IPv6 address, of a group or of a host, without a zone.
         by: the index of an interface, to ask only for a route by this interface (Linux; other systems ignore it).
 
     Raises:
@@ -43,7 +41,8 @@ def interface_for(group: str, by: int | None = None) -> int | None:
     address = ipaddress.ip_address(group)
     try:
         if sys.platform == "linux":
-            return _ask_kernel(address, by)
+            output = _ask_kernel(address, by).get(_RTA_OIF)
+            return None if output is None else int(struct.unpack("=I", output)[0])
         return _ask_socket(address)
     except OSError as error:
         if error.errno in _NO_ROUTE:
@@ -51,34 +50,35 @@ def interface_for(group: str, by: int | None = None) -> int | None:
         raise
 
 
-def _ask_kernel(address: ipaddress.IPv4Address | ipaddress.IPv6Address, by: int | None) -> int | None:
+def router_for(host: str) -> str | None:
+    """Return the address of the router that the route to ``host`` leads to; None if the host is on a link.
+
+    None as well if there is no route, or if the system is not Linux.
+
+    Raises:
+        ValueError: ``host`` is not an address.
+        OSError: The system cannot look up routes.
+    """
+    address = ipaddress.ip_address(host)
+    if sys.platform != "linux":
+        return None
+    try:
+        router = _ask_kernel(address, None).get(_RTA_GATEWAY)
+    except OSError as error:
+        if error.errno in _NO_ROUTE:
+            return None
+        raise
+    return None if router is None else str(ipaddress.ip_address(router))
+
+
+def _ask_kernel(address: ipaddress.IPv4Address | ipaddress.IPv6Address, by: int | None) -> dict[int, bytes]:
     """Ask Linux by netlink. The source address of a socket would not do: it may belong to another interface."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     route = _RTMSG.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-    target = _RTATTR.pack(_RTATTR.size + len(address.packed), _RTA_DST) + address.packed
-    output = b"" if by is None else _RTATTR.pack(_RTATTR.size + 4, _RTA_OIF) + struct.pack("=I", by)
-    body = route + target + output
-    request = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + body
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:  # protocol 0 is NETLINK_ROUTE
-        sock.send(request)
-        answer = sock.recv(8192)
-    _, kind, *_ = _NLMSGHDR.unpack_from(answer)
-    body = answer[_NLMSGHDR.size :]
-    if kind == _NLMSG_ERROR:
-        code = -struct.unpack_from("=i", body)[0]
-        raise OSError(code, "cannot look up the route")
-    return _output_interface(body[_RTMSG.size :]) if kind == _RTM_NEWROUTE else None
-
-
-def _output_interface(attributes: bytes) -> int | None:
-    """Return the attribute RTA_OIF among the attributes of a route; each begins at a multiple of four bytes."""
-    at = 0
-    while at + _RTATTR.size <= len(attributes):
-        length, kind = _RTATTR.unpack_from(attributes, at)
-        if kind == _RTA_OIF:
-            return int(struct.unpack_from("=I", attributes, at + _RTATTR.size)[0])
-        at += max(_RTATTR.size, length + 3 & ~3)
-    return None
+    target = netlink.attribute(_RTA_DST, address.packed)
+    output = b"" if by is None else netlink.attribute(_RTA_OIF, struct.pack("=I", by))
+    answer = netlink.ask(_RTM_GETROUTE, _RTM_NEWROUTE, route + target + output, "look up the route")
+    return {} if answer is None else netlink.attributes(answer[_RTMSG.size :])
 
 
 def _ask_socket(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int | None:

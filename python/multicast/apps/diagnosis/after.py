@@ -1,0 +1,352 @@
+"""Causes that an observation shows: what reached the interface, what the kernel counted, what other programs lost."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from ..routes import interface_for
+from . import firewall, proc
+from .finding import Finding
+
+if TYPE_CHECKING:
+    import collections
+    from collections.abc import Iterator
+
+    from .case import Case
+    from .listening import Arrival, Observation
+    from .sniffer import Sighting
+
+
+class Evidence:
+    """An observation of a case in which nothing was received, with the questions that the causes ask of it.
+
+    Args:
+        case: what is under diagnosis.
+        observed: what was observed while listening to the endpoint.
+        everywhere: what arrived on any interface and from any source when everything was joined.
+    """
+
+    def __init__(self, case: Case, observed: Observation, everywhere: collections.Counter[Arrival]) -> None:
+        self.case, self.observed, self.everywhere = case, observed, everywhere
+        self.can_see_packets = observed.seen is not None
+        self.own_addresses = {address for link in case.links for address in link.addresses}
+
+    def rise(self, *names: str) -> int:
+        """Return by how much the first of these counters that rose has risen; 0 if none did."""
+        return next((self.observed.rises[name] for name in names if name in self.observed.rises), 0)
+
+    def sightings(self, *, is_outgoing: bool = False) -> Iterator[tuple[Sighting, int]]:
+        """Yield the packets seen, and how many of each kind."""
+        for sighting, count in (self.observed.seen or {}).items():
+            if sighting.is_outgoing == is_outgoing:
+                yield sighting, count
+
+    def reached(self) -> dict[str, int]:
+        """Return the datagrams for the endpoint that reached its interface, by source that it accepts."""
+        found: dict[str, int] = {}
+        for one, count in self.sightings():
+            if self._is_ours(one) and one.interface == self.case.interface and self._accepts(one.source):
+                found[one.source] = found.get(one.source, 0) + count
+        return found
+
+    def arrivals(self) -> dict[tuple[str, str], int]:
+        """Return the datagrams for the group and port that reached any interface, by interface and source."""
+        found: dict[tuple[str, str], int] = {}
+        for one, count in self.sightings():
+            if self._is_ours(one):
+                found[one.interface, one.source] = found.get((one.interface, one.source), 0) + count
+        for arrival, count in self.everywhere.items():
+            key = (arrival.interface or "", arrival.source)
+            found[key] = max(found.get(key, 0), count)
+        return found
+
+    def left(self) -> int:
+        """Return the datagrams for the group and port that left this machine by the interface."""
+        return sum(
+            count
+            for one, count in self.sightings(is_outgoing=True)
+            if self._is_ours(one)
+            and one.interface == self.case.interface
+            and one.source in self.own_addresses
+        )
+
+    def accepts(self, source: str) -> bool:
+        """Return whether the endpoint wants datagrams of this source."""
+        return self._accepts(source)
+
+    def _is_ours(self, one: Sighting) -> bool:
+        return one.group == self.case.endpoint.group and one.port == self.case.port
+
+    def _accepts(self, source: str) -> bool:
+        sources = {str(ipaddress.ip_address(one.partition("%")[0])) for one in self.case.endpoint.sources}
+        return not sources or source in sources
+
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """Return the causes for which nothing was received."""
+    checks = (
+        _wrong_interface,
+        _source_filtered,
+        _rp_filter,
+        _fragments_lost,
+        _blocked,
+        _blocked_unseen,
+        _local_sender,
+        _output_blocked,
+        _wrong_port,
+        _wrong_group,
+    )
+    return [found for check in checks if (found := check(evidence)) is not None]
+
+
+def no_sender(evidence: Evidence) -> Finding:
+    """Return the finding that nothing is wrong here, and that nobody sends."""
+    case = evidence.case
+    return Finding(
+        "no-sender",
+        "proven" if evidence.can_see_packets else "likely",
+        {"interface": case.interface, "packets_seen": 0 if evidence.can_see_packets else None},
+        f"multicast send {case.endpoint.group}:{case.port} test, on the sending host",
+        f"nothing is wrong on this machine: no datagram for {case.endpoint.group} port {case.port} arrived on "
+        f"{case.interface}",
+    )
+
+
+def _wrong_interface(evidence: Evidence) -> Finding | None:
+    case = evidence.case
+    elsewhere: dict[str, int] = {}
+    for (interface, source), count in evidence.arrivals().items():
+        if interface == case.interface:
+            if evidence.accepts(source):
+                return None
+        elif evidence.accepts(source):
+            elsewhere[interface] = elsewhere.get(interface, 0) + count
+    if not elsewhere:
+        return None
+    best = max(elsewhere, key=lambda name: elsewhere[name])
+    return Finding(
+        "wrong-interface",
+        "proven",
+        {"joined": case.interface, "received_there": 0, "arrived_on": elsewhere},
+        case.listen_command(interface=best),
+        f"the group is joined on {case.interface}, but its datagrams arrive on {', '.join(elsewhere)}",
+    )
+
+
+def _source_filtered(evidence: Evidence) -> Finding | None:
+    case = evidence.case
+    others: dict[str, int] = {}
+    for (interface, source), count in evidence.arrivals().items():
+        if interface == case.interface:
+            if evidence.accepts(source):
+                return None
+            others[source] = others.get(source, 0) + count
+    if not others:
+        return None
+    return Finding(
+        "source-filtered",
+        "proven",
+        {"sources_joined": list(case.endpoint.sources), "arrived_from": others},
+        case.listen_command(sources=tuple(others)),
+        f"datagrams arrive from {', '.join(others)}, and the endpoint accepts only "
+        f"{', '.join(case.endpoint.sources)}",
+    )
+
+
+def _rp_filter(evidence: Evidence) -> Finding | None:
+    dropped = evidence.rise("TcpExt.IPReversePathFilter")
+    name = evidence.case.interface
+    reached = evidence.reached()
+    if not dropped or evidence.case.is_ipv6 or (evidence.can_see_packets and not reached):
+        return None
+    scopes = ("all", name)
+    values = {f"net.ipv4.conf.{one}.rp_filter": proc.setting(f"ipv4/conf/{one}/rp_filter") for one in scopes}
+    source = next(iter(reached), None)
+    if source is not None and interface_for(source) is not None:
+        fix = f"sysctl -w net.ipv4.conf.{name}.rp_filter=2"
+    else:
+        fix = f"sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{name}.rp_filter=0"
+    return Finding(
+        "rp-filter",
+        "proven" if reached else "likely",
+        {"TcpExt.IPReversePathFilter": dropped, "packets_seen": sum(reached.values()), **values},
+        fix,
+        f"the reverse path filter dropped {dropped} datagrams: the route back to "
+        f"{source or 'their source'} does not use {name}",
+    )
+
+
+def _fragments_lost(evidence: Evidence) -> Finding | None:
+    case = evidence.case
+    requests, whole = (
+        evidence.rise("Ip6.ReasmReqds" if case.is_ipv6 else "Ip.ReasmReqds"),
+        evidence.rise("Ip6.ReasmOKs" if case.is_ipv6 else "Ip.ReasmOKs"),
+    )
+    first = sum(
+        count
+        for one, count in evidence.sightings()
+        if one.is_fragment and one.group == case.endpoint.group and one.port == case.port
+    )
+    if not requests or whole or (evidence.can_see_packets and not first):
+        return None
+    headers = 48 if case.is_ipv6 else 28
+    mtu = (case.link.mtu if case.link else None) or 1500
+    return Finding(
+        "fragments-lost",
+        "proven" if first else "likely",
+        {"fragments_received": requests, "datagrams_completed": whole, "datagrams_begun": first or None},
+        f"send datagrams of at most {mtu - headers} bytes",
+        f"{requests} fragments arrived, but no datagram was complete: the network loses the others",
+    )
+
+
+def _blocked(evidence: Evidence) -> Finding | None:
+    """Packets reached the interface, and nothing else explains that none was received."""
+    case = evidence.case
+    reached = evidence.reached()
+    if not reached or evidence.rise("TcpExt.IPReversePathFilter"):
+        return None
+    if _fragments_lost(evidence) is not None:
+        return None
+    count = sum(reached.values())
+    bad = evidence.rise("Udp6.InCsumErrors" if case.is_ipv6 else "Udp.InCsumErrors")
+    if bad:
+        return Finding(
+            "bad-checksum",
+            "proven",
+            {"packets_seen": count, "InCsumErrors": bad},
+            f"ethtool --offload {case.interface} rx off tx off, or repair the sender",
+            f"{count} datagrams reached {case.interface}, and the kernel dropped {bad} because their checksums are "
+            "wrong",
+        )
+    return _firewall_input(evidence, count, next(iter(reached)))
+
+
+def _firewall_input(evidence: Evidence, count: int, source: str | None) -> Finding:
+    case = evidence.case
+    packet = firewall.Packet(source, case.endpoint.group, case.port, case.interface)
+    found = firewall.blockers(packet, firewall.INPUT)
+    proof: dict[str, object] = {"packets_seen": count, "received": 0}
+    if found:
+        return Finding(
+            "firewall-input",
+            "proven",
+            {**proof, "rules": [f"{one.table} {one.chain}: {one.reason}" for one in found]},
+            " && ".join(one.fix for one in found),
+            f"{count} datagrams reached {case.interface}, and the firewall drops them: "
+            + "; ".join(f"{one.reason} of the chain {one.chain} in {one.table}" for one in found),
+        )
+    return Finding(
+        "firewall-input",
+        "likely",
+        proof,
+        f"look at the firewall of this machine (nft list ruleset), and allow UDP to {case.endpoint.group} port "
+        f"{case.port}",
+        f"{count} datagrams reached {case.interface}, but none reached a program: a firewall probably drops them",
+    )
+
+
+def _blocked_unseen(evidence: Evidence) -> Finding | None:
+    """Without a packet socket, the counters show that IPv4 multicast arrived and was dropped before any program."""
+    lost = evidence.rise("IpExt.InMcastPkts") - evidence.rise("Ip.InDelivers")
+    if evidence.can_see_packets or evidence.case.is_ipv6 or lost <= 0:
+        return None
+    if any(proc.setting(f"ipv4/conf/{one.name}/mc_forwarding") for one in evidence.case.links):
+        return None  # a router: it forwards datagrams that nobody here receives
+    return _firewall_input(evidence, lost, None)
+
+
+def _local_sender(evidence: Evidence) -> Finding | None:
+    """A program of this machine sends, and nothing is looped back."""
+    case = evidence.case
+    left = evidence.left()
+    if not left or evidence.reached():
+        return None
+    looped = evidence.rise("Ip6.InMcastPkts" if case.is_ipv6 else "IpExt.InMcastPkts")
+    if looped >= left:
+        return _firewall_input(evidence, left, None)
+    return Finding(
+        "loopback-off",
+        "proven",
+        {"sent_by_this_machine": left, "looped_back": 0},
+        "send with loopback: Sender(..., loopback=True), or the socket option IP_MULTICAST_LOOP = 1",
+        f"a program of this machine sent {left} datagrams by {case.interface}, and turned multicast loopback off, so "
+        "programs on the same machine do not receive them",
+    )
+
+
+def _output_blocked(evidence: Evidence) -> Finding | None:
+    """Programs of this machine tried to send, and the firewall dropped it before it left."""
+    case = evidence.case
+    kind = "Ip6" if case.is_ipv6 else "Ip"
+    stopped = evidence.rise(f"{kind}.OutRequests") - evidence.rise(f"{kind}.OutTransmits")
+    if stopped <= 0 or evidence.left():
+        return None
+    packet = firewall.Packet(None, case.endpoint.group, case.port, case.interface)
+    found = firewall.blockers(packet, firewall.OUTPUT)
+    if not found:
+        return None
+    return Finding(
+        "firewall-output",
+        "proven",
+        {
+            f"{kind}.OutRequests minus {kind}.OutTransmits": stopped,
+            "rules": [f"{one.table} {one.chain}: {one.reason}" for one in found],
+        },
+        " && ".join(one.fix for one in found),
+        f"programs of this machine tried to send {stopped} packets that never left, and the firewall drops datagrams "
+        f"to {case.endpoint.group} port {case.port}",
+    )
+
+
+def _wrong_port(evidence: Evidence) -> Finding | None:
+    case = evidence.case
+    ports: dict[int, int] = {}
+    for one, count in evidence.sightings():
+        if one.group == case.endpoint.group and one.port is not None and one.interface == case.interface:
+            if one.port == case.port:
+                return None
+            ports[one.port] = ports.get(one.port, 0) + count
+    ignored = evidence.rise("Udp6.IgnoredMulti" if case.is_ipv6 else "Udp.IgnoredMulti")
+    if ports:
+        best = max(ports, key=lambda port: ports[port])
+        return Finding(
+            "wrong-port",
+            "proven",
+            {"port": case.port, "arrived_on_ports": {str(port): count for port, count in ports.items()}},
+            case.listen_command(port=best),
+            f"datagrams for {case.endpoint.group} arrive on port {', '.join(map(str, ports))}, not on {case.port}",
+        )
+    if evidence.can_see_packets or not ignored:
+        return None
+    return Finding(
+        "wrong-port",
+        "possible",
+        {"Udp.IgnoredMulti": ignored, "port": case.port},
+        "run this command as root to see the ports that datagrams arrive on",
+        f"{ignored} multicast datagrams arrived for ports that no program uses: perhaps the port {case.port} is wrong",
+    )
+
+
+def _wrong_group(evidence: Evidence) -> Finding | None:
+    case = evidence.case
+    groups: dict[str, int] = {}
+    for one, count in evidence.sightings():
+        if (
+            one.port == case.port
+            and one.interface == case.interface
+            and one.group != case.endpoint.group
+            and (":" in one.group) == case.is_ipv6
+        ):
+            groups[one.group] = groups.get(one.group, 0) + count
+    if not groups:
+        return None
+    best = max(groups, key=lambda group: groups[group])
+    return Finding(
+        "wrong-group",
+        "likely",
+        {"group": case.endpoint.group, "arrived_for_groups": groups},
+        case.listen_command(group=best),
+        f"on port {case.port}, datagrams arrive for {', '.join(groups)}, not for {case.endpoint.group}",
+    )

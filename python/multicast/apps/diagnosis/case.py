@@ -1,0 +1,81 @@
+"""The subject of a diagnosis: an endpoint, and the interface that it means now."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..links import links
+from ..routes import interface_for
+
+if TYPE_CHECKING:
+    from ...endpoints import Endpoint
+    from ..links import Link
+
+_LINK_SCOPE = ipaddress.ip_network("224.0.0.0/24")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An endpoint under diagnosis."""
+
+    endpoint: Endpoint
+    port: int
+    links: tuple[Link, ...]
+    """The interfaces of this machine."""
+    link: Link | None
+    """The interface that the endpoint names or the routes choose; None if there is none."""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the group is an IPv6 group."""
+        return ":" in self.endpoint.group
+
+    @property
+    def is_link_scope(self) -> bool:
+        """Whether no router forwards the group: 224.0.0.0/24, ff01::/16 and ff02::/16 with their flags."""
+        group = ipaddress.ip_address(self.endpoint.group)
+        return group in _LINK_SCOPE if group.version == 4 else group.packed[1] & 0x0F <= 2
+
+    @property
+    def interface(self) -> str:
+        """The name of the interface; empty if there is none."""
+        return "" if self.link is None else self.link.name
+
+    def listen_command(self, **changes: object) -> str:
+        """Return the command that listens to the endpoint with some parts changed."""
+        return f"multicast listen {replace(self.endpoint, **changes)}"  # type: ignore[arg-type]
+
+
+def case_for(endpoint: Endpoint) -> Case:
+    """Look up what ``endpoint`` means on this machine now.
+
+    Args:
+        endpoint: one group with a port.
+
+    Raises:
+        ValueError: The endpoint has no port, or its group is not one address of a group.
+        OSError: The system cannot list its interfaces or look up routes.
+    """
+    if endpoint.port is None:
+        raise ValueError(f"endpoint must have a port, such as {endpoint.group}:5000, got {endpoint}")
+    try:
+        is_group = ipaddress.ip_address(endpoint.group).is_multicast
+    except ValueError:
+        is_group = False
+    if not is_group:
+        raise ValueError(f"group must be one multicast address, got {endpoint.group!r}")
+    here = tuple(links())
+    return Case(endpoint, endpoint.port, here, _link_for(endpoint, here))
+
+
+def _link_for(endpoint: Endpoint, here: tuple[Link, ...]) -> Link | None:
+    name = endpoint.interface
+    if name is None:
+        index = interface_for(endpoint.group)
+        return next((one for one in here if one.index == index), None)
+    found = next((one for one in here if name in (one.name, str(one.index)) or name in one.addresses), None)
+    if found is None:
+        raise ValueError(f"interface must be one of {', '.join(one.name for one in here)}, got {name!r}")
+    return found

@@ -1,0 +1,119 @@
+"""The diagnosis: from an endpoint to findings."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ... import endpoints
+from . import after, before, overload, settings
+from .case import case_for
+from .finding import Finding, strongest
+from .listening import hear_everywhere, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...endpoints import Endpoint
+    from .case import Case
+    from .listening import Arrival, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The result of a diagnosis.
+
+    ::
+
+        diagnosis = diagnose("239.1.2.3:5000%eth0")
+        for finding in diagnosis.findings:
+            print(finding.cause, finding.text)
+            print("try:", finding.fix)
+    """
+
+    endpoint: Endpoint
+    interface: str | None
+    """The interface that the endpoint means; None if there is none."""
+    findings: tuple[Finding, ...]
+    """At least one, those with the most confidence first."""
+    received: int
+    """Datagrams received."""
+    can_see_packets: bool
+    """Whether a packet socket was permitted, which proves more."""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether datagrams arrive and no cause of losses was found."""
+        return all(one.cause == "ok" for one in self.findings)
+
+
+def diagnose(
+    endpoint: str | Endpoint,
+    *,
+    duration: float = 3.0,
+    on_joined: Callable[[], None] | None = None,
+) -> Diagnosis:
+    """Find out why nothing arrives for an endpoint, or why datagrams are lost.
+
+    This joins the group, listens, and sends no datagram. If nothing arrives, it joins the group on every interface
+    and listens again. With the capability CAP_NET_RAW it also looks at the packets that reach the interfaces.
+
+    Args:
+        endpoint: one group with its port, such as ``"239.1.2.3:5000%eth0"``.
+        duration: seconds to listen, above 0; twice as long if nothing arrives.
+        on_joined: called once the group is joined.
+
+    Raises:
+        ValueError: The endpoint has no port, is not one group, or names an unknown interface.
+        OSError: The endpoint cannot be received, for a reason that is not among the causes.
+    """
+    if not duration > 0:
+        raise ValueError(f"duration must be above 0, got {duration}")
+    case = case_for(endpoints.from_argument(endpoint))
+    known = before.findings(case)
+    if known:
+        return _result(case, known, None)
+    try:
+        observed = observe(case.endpoint, duration, on_joined=on_joined)
+    except OSError as error:
+        refused = before.of_open_error(case, error)
+        if refused is None:
+            refused = next(iter(settings.findings(case)), None)
+        if refused is None:
+            raise
+        return _result(case, [refused], None)
+    if observed.received:
+        return _result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
+    return _result(case, _why_nothing(case, observed, hear_everywhere(case.endpoint, duration)), observed)
+
+
+def _why_nothing(
+    case: Case, observed: Observation, everywhere: collections.Counter[Arrival]
+) -> list[Finding]:
+    evidence = after.Evidence(case, observed, everywhere)
+    found = strongest([*after.findings(evidence), *settings.findings(case)])
+    if found:
+        return found
+    container = settings.container(case)
+    return [after.no_sender(evidence) if container is None else container]
+
+
+def _ok(case: Case, observed: Observation) -> Finding:
+    return Finding(
+        "ok",
+        "proven",
+        {"received": observed.received, "sources": sorted({one.source for one in observed.heard})},
+        "",
+        f"{observed.received} datagrams arrived on {case.interface}",
+    )
+
+
+def _result(case: Case, found: list[Finding], observed: Observation | None) -> Diagnosis:
+    return Diagnosis(
+        endpoint=case.endpoint,
+        interface=case.interface or None,
+        findings=tuple(found),
+        received=0 if observed is None else observed.received,
+        can_see_packets=observed is not None and observed.seen is not None,
+    )

@@ -1,0 +1,192 @@
+"""The firewall rules that drop a datagram, as ``nft`` or ``iptables`` lists them (Linux, with the rights to do so)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Rule = Mapping[str, Any]
+
+_PATIENCE = 10.0
+INPUT = ("ingress", "prerouting", "input")
+"""The hooks that an incoming datagram passes, in this order."""
+OUTPUT = ("output", "postrouting", "egress")
+"""The hooks that an outgoing datagram passes, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """The parts of a datagram that rules compare."""
+
+    source: str | None
+    group: str
+    port: int
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A chain that drops the datagram."""
+
+    table: str
+    """The family and name of its table."""
+    chain: str
+    reason: str
+    """The rule that drops it, as ``nft`` lists it, or the policy of the chain."""
+    fix: str
+    """A command that lets the datagram pass this chain."""
+
+
+def blockers(packet: Packet, hooks: Sequence[str]) -> list[Blocker]:
+    """Return the chains at ``hooks`` that drop ``packet``; empty if there is none or the rules cannot be listed."""
+    found = list(_nft_blockers(packet, hooks))
+    return found or _iptables_blockers(packet, hooks)
+
+
+def _nft_blockers(packet: Packet, hooks: Sequence[str]) -> Iterable[Blocker]:
+    listing = _run("nft", "--json", "list", "ruleset")
+    if not listing:
+        return
+    items: list[dict[str, Any]] = json.loads(listing)["nftables"]
+    rules: dict[tuple[str, str, str], list[Rule]] = {}
+    for item in items:
+        if "rule" in item:
+            rule = item["rule"]
+            rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+    families = {"inet", "netdev", "ip6" if ":" in packet.group else "ip"}
+    for item in items:
+        chain = item.get("chain", {})
+        if chain.get("hook") not in hooks or chain["family"] not in families:
+            continue
+        if chain.get("dev", packet.interface) != packet.interface:
+            continue
+        key = (chain["family"], chain["table"], chain["name"])
+        verdict, where, rule = _walk(key, rules, packet)
+        if verdict == "drop" and rule is not None:
+            yield _blocker(where, f"rule {rule['handle']}", packet)
+        elif verdict is None and chain.get("policy") == "drop":
+            yield _blocker(key, "policy drop", packet)
+
+
+def _blocker(key: tuple[str, str, str], reason: str, packet: Packet) -> Blocker:
+    family, table, chain = key
+    match = f"{'ip6' if ':' in packet.group else 'ip'} daddr {packet.group} udp dport {packet.port}"
+    return Blocker(
+        f"{family} {table}", chain, reason, f"nft insert rule {family} {table} {chain} {match} accept"
+    )
+
+
+def _walk(
+    key: tuple[str, str, str], rules: Mapping[tuple[str, str, str], list[Rule]], packet: Packet
+) -> tuple[str | None, tuple[str, str, str], Rule | None]:
+    """Return the verdict of a chain, "accept" or "drop" or None, with the chain and the rule that gives it."""
+    for rule in rules.get(key, ()):
+        if not all(_matches(part["match"], packet) for part in rule["expr"] if "match" in part):
+            continue
+        for part in rule["expr"]:
+            if "drop" in part or "reject" in part:
+                return "drop", key, rule
+            if "accept" in part:
+                return "accept", key, rule
+            if "return" in part:
+                return None, key, None
+            target = part.get("jump") or part.get("goto")
+            if target:
+                outcome = _walk((key[0], key[1], target["target"]), rules, packet)
+                if outcome[0] is not None or "goto" in part:
+                    return outcome
+    return None, key, None
+
+
+def _matches(match: Mapping[str, Any], packet: Packet) -> bool:
+    """Return whether a comparison of a rule holds. One that cannot be judged here counts as false."""
+    actual = _field(match["left"], packet)
+    if actual is None:
+        return False
+    is_among = _is_among(actual, match["right"])
+    return not is_among if match["op"] == "!=" else is_among
+
+
+def _field(left: Any, packet: Packet) -> str | int | None:
+    """Return the value of the packet that a rule compares; None if it is not known here."""
+    payload, meta = left.get("payload", {}), left.get("meta", {})
+    known: dict[tuple[str, str], str | int | None] = {
+        ("ip", "daddr"): packet.group,
+        ("ip6", "daddr"): packet.group,
+        ("ip", "saddr"): packet.source,
+        ("ip6", "saddr"): packet.source,
+        ("ip", "protocol"): "udp",
+        ("ip6", "nexthdr"): "udp",
+        ("udp", "dport"): packet.port,
+        ("th", "dport"): packet.port,
+    }
+    names: dict[str | None, str | int] = {
+        "l4proto": "udp",
+        "iifname": packet.interface,
+        "oifname": packet.interface,
+        "pkttype": "multicast",
+        "nfproto": "ipv6" if ":" in packet.group else "ipv4",
+    }
+    if payload:
+        return known.get((payload.get("protocol", ""), payload.get("field", "")))
+    key = meta.get("key")
+    # A rule compares the name of an interface or its index, and the listing has the name in both cases.
+    return names.get(key, names.get(f"{key}name"))
+
+
+def _is_among(actual: str | int, right: Any) -> bool:
+    """Return whether a value is the right side of a comparison: a value, a set, a range or a prefix."""
+    if not isinstance(right, dict):
+        return bool(actual == right or str(actual) == str(right))
+    sides = cast("dict[str, Any]", right)
+    if "set" in sides:
+        return any(_is_among(actual, one) for one in sides["set"])
+    if "range" in sides:
+        low, high = sides["range"]
+        if isinstance(actual, int):
+            return bool(low <= actual <= high)
+        return _number(low) <= _number(actual) <= _number(high)
+    if "prefix" in sides:
+        network = f"{sides['prefix']['addr']}/{sides['prefix']['len']}"
+        return ipaddress.ip_address(actual) in ipaddress.ip_network(network, strict=False)
+    return False
+
+
+def _number(address: str | int) -> int:
+    return int(ipaddress.ip_address(address))
+
+
+def _iptables_blockers(packet: Packet, hooks: Sequence[str]) -> list[Blocker]:
+    """Return the built-in chains of ``iptables`` that drop the datagram by their policy or by a plain rule."""
+    program = "ip6tables" if ":" in packet.group else "iptables"
+    chain = "INPUT" if "input" in hooks else "OUTPUT"
+    for line in _run(program, "--list-rules", chain).splitlines():
+        words = line.split()
+        is_plain = words[:2] == ["-A", chain] and "udp" in words and words[-1] == "DROP"
+        if line == f"-P {chain} DROP" or (is_plain and str(packet.port) in words):
+            fix = f"{program} -I {chain} -p udp -d {packet.group} --dport {packet.port} -j ACCEPT"
+            return [Blocker(program, chain, line, fix)]
+    return []
+
+
+def _run(program: str, *words: str) -> str:
+    """Return what a program prints; empty if it is not installed, or fails because it needs more rights."""
+    path = shutil.which(program)
+    if path is None:
+        return ""
+    done = subprocess.run(
+        [path, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+    )
+    return done.stdout if done.returncode == 0 else ""

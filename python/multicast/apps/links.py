@@ -1,0 +1,79 @@
+"""State and kind of an interface, beyond what every system reports."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+
+from ..sync import interfaces
+from . import netlink
+
+# rtnetlink(7), linux/if_link.h and linux/if.h: message types, attributes and flags.
+_RTM_NEWLINK, _RTM_GETLINK = 16, 18
+_IFINFOMSG = struct.Struct("=BxHiII")
+_IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_LINK_NETNSID = 18, 33, 37
+_IFLA_INFO_KIND = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One interface."""
+
+    name: str
+    """The system's name for it."""
+    index: int
+    """Its index, from 1."""
+    addresses: tuple[str, ...]
+    """Its IPv4 and IPv6 addresses."""
+    is_up: bool
+    """Whether it is switched on."""
+    is_multicast: bool
+    """Whether the system marks it as capable of multicast."""
+    is_loopback: bool
+    """Whether it is the loopback interface."""
+    mtu: int | None
+    """The largest packet that it carries, in bytes; None if there is no limit."""
+    has_carrier: bool
+    """Whether its link works (a cable is plugged in); True if it is down or the system does not say."""
+    kind: str
+    """The kind of a virtual interface, such as ``veth``; empty for hardware, or if the system does not say."""
+    is_half_outside: bool
+    """Whether its other half, as of a veth pair, is in another network namespace."""
+
+
+def links() -> list[Link]:
+    """Return the interfaces of this machine, by index.
+
+    Raises:
+        OSError: The system refused to list them.
+    """
+    found: list[Link] = []
+    for one in interfaces():
+        attributes = _attributes(one.index)
+        info = netlink.attributes(attributes.get(_IFLA_LINKINFO, b""))
+        found.append(
+            Link(
+                name=one.name,
+                index=one.index,
+                addresses=one.addresses,
+                is_up=one.is_up,
+                is_multicast=one.is_multicast,
+                is_loopback=one.is_loopback,
+                mtu=one.mtu,
+                has_carrier=not one.is_up or attributes.get(_IFLA_CARRIER, b"\x01") != b"\x00",
+                kind=info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(),
+                is_half_outside=_IFLA_LINK_NETNSID in attributes,
+            )
+        )
+    return found
+
+
+def _attributes(index: int) -> dict[int, bytes]:
+    """Return what Linux knows of an interface, by attribute; empty on other systems."""
+    if sys.platform != "linux":
+        return {}
+    body = _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+    answer = netlink.ask(_RTM_GETLINK, _RTM_NEWLINK, body, "look up an interface")
+    return {} if answer is None else netlink.attributes(answer[_IFINFOMSG.size :])

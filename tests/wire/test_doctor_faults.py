@@ -1,0 +1,430 @@
+"""Each fault that ``diagnose`` names, made for real: the right cause, its proof, and a fix that mends it."""
+
+import contextlib
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from multicast.apps.diagnosis import Diagnosis, Finding, diagnose, proc
+from multicast.apps.diagnosis.sniffer import open_sniffer
+from tests.support import waiting
+from tests.wire.lab import Lab, feed, lab
+from tests.wire.places import on
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+GROUP, GROUP6, PORT = "239.7.8.9", "ff15::7:8:9", 50_789
+HERE = f"{GROUP}:{PORT}%eth0"
+LISTEN = 0.4
+
+Check = Callable[[Any], bool]
+
+
+def positive(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def starting(text: str) -> Check:
+    def check(value: Any) -> bool:
+        return bool(value[0].startswith(text))
+
+    return check
+
+
+def several(value: Any) -> bool:
+    return len(value) > 1
+
+
+@dataclass
+class Fault:
+    """A fault: how to make it, and what the diagnosis must say."""
+
+    cause: str
+    endpoint: str = HERE
+    make: str = ""
+    """Commands of `Lab.sh`."""
+    proof: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Entries of the proof: a value, or a function that checks it."""
+    confidence: str = "proven"
+    feed: dict[str, Any] = field(default_factory=dict[str, Any])
+    """How the far host sends, if not to the group and port as usual."""
+    mend: str = ""
+    """Commands of `Lab.sh` that follow the advice of a fix that is no command."""
+    mended_feed: "dict[str, Any] | None" = None
+    """How the far host sends after following the advice."""
+
+
+NFT = (
+    "on $near nft add table inet guard; "
+    "on $near nft add chain inet guard {hook} '{{ type filter hook {hook} priority 0; {policy} }}'"
+)
+GUARD = NFT.format(hook="input", policy="policy drop;")
+RP = "on $near sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=1"
+
+FAULTS = {
+    "no-route": Fault(
+        "no-route",
+        f"{GROUP}:{PORT}",
+        "ip -n $near route del default",
+        {"usable_interfaces": ["eth0", "eth1"]},
+    ),
+    "no-route-v6": Fault(
+        "no-route",
+        f"[{GROUP6}]:{PORT}",
+        "for n in 0 1; do ip -n $near -6 route del ff00::/8 dev eth$n table local; done; "
+        "ip -n $near -6 route del default",
+        feed={"group": GROUP6},
+    ),
+    "interface-down": Fault("interface-down", make="ip -n $near link set eth0 down", proof={"up": False}),
+    "interface-without-carrier": Fault(
+        "interface-down",
+        make="ip -n $switch link set p01 down",
+        proof={"up": True, "carrier": False},
+        mend="ip -n $switch link set p01 up",
+    ),
+    "wrong-interface": Fault(
+        "wrong-interface", f"{GROUP}:{PORT}%eth1", proof={"joined": "eth1", "arrived_on": {"eth0": positive}}
+    ),
+    "wrong-interface-v6": Fault(
+        "wrong-interface",
+        f"[{GROUP6}%eth1]:{PORT}",
+        proof={"arrived_on": {"eth0": positive}},
+        feed={"group": GROUP6},
+    ),
+    "wrong-port": Fault(
+        "wrong-port", f"{GROUP}:{PORT + 1}%eth0", proof={"arrived_on_ports": {str(PORT): positive}}
+    ),
+    "wrong-group": Fault(
+        "wrong-group",
+        f"239.7.8.10:{PORT}%eth0",
+        proof={"arrived_for_groups": {GROUP: positive}},
+        confidence="likely",
+    ),
+    "rp-filter-strict": Fault(
+        "rp-filter",
+        make=f"{RP}; ip -n $near route add 10.78.0.2/32 dev eth1",
+        proof={
+            "TcpExt.IPReversePathFilter": positive,
+            "packets_seen": positive,
+            "net.ipv4.conf.eth0.rp_filter": 1,
+        },
+    ),
+    "rp-filter-without-any-route": Fault(
+        "rp-filter",
+        make=f"{RP}; ip -n $near route del default; ip -n $far addr add 10.99.0.2/32 dev eth0; "
+        "ip -n $far addr del 10.78.0.2/24 dev eth0",
+        proof={"TcpExt.IPReversePathFilter": positive, "packets_seen": positive},
+    ),
+    "firewall-input-policy": Fault(
+        "firewall-input",
+        make=GUARD,
+        proof={"packets_seen": positive, "rules": ["inet guard input: policy drop"]},
+    ),
+    "firewall-input-rule": Fault(
+        "firewall-input",
+        make=NFT.format(hook="input", policy="")
+        + f"; on $near nft add rule inet guard input udp dport {PORT} drop",
+        proof={"rules": starting("inet guard input: rule ")},
+    ),
+    "firewall-input-prerouting": Fault(
+        "firewall-input",
+        make=NFT.format(hook="prerouting", policy="")
+        + f"; on $near nft add rule inet guard prerouting ip daddr {GROUP} drop",
+        proof={"rules": starting("inet guard prerouting: rule ")},
+    ),
+    "firewall-input-v6": Fault(
+        "firewall-input",
+        f"[{GROUP6}%eth0]:{PORT}",
+        GUARD + "; on $near nft add rule inet guard input meta l4proto ipv6-icmp accept",
+        {"rules": ["inet guard input: policy drop"]},
+        feed={"group": GROUP6},
+    ),
+    "source-filtered": Fault(
+        "source-filtered",
+        f"10.78.0.9@232.7.8.9:{PORT}%eth0",
+        proof={"sources_joined": ["10.78.0.9"], "arrived_from": {"10.78.0.2": positive}},
+        feed={"group": "232.7.8.9"},
+    ),
+    "fragments-lost": Fault(
+        "fragments-lost",
+        make="on $near nft add table netdev guard; on $near nft add chain netdev guard in "
+        "'{ type filter hook ingress device eth0 priority 0; }'; "
+        "on $near nft add rule netdev guard in ip frag-off \\& 0x1fff != 0 drop",
+        proof={"fragments_received": positive, "datagrams_completed": 0, "datagrams_begun": positive},
+        feed={"size": 3000},
+        mend="true",
+        mended_feed={"size": 1472},
+    ),
+    "ipv6-disabled": Fault(
+        "ipv6-disabled",
+        f"[{GROUP6}%eth0]:{PORT}",
+        "on $near sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1",
+        {"net.ipv6.conf.eth0.disable_ipv6": 1},
+        feed={"group": GROUP6},
+    ),
+}
+
+
+@pytest.fixture
+def net() -> Iterator[Lab]:
+    with lab() as made:
+        yield made
+
+
+def agrees(actual: Any, expected: Any) -> bool:
+    """Return whether a value of a proof is the expected one; functions check, and dictionaries are compared deeply."""
+    if callable(expected):
+        return bool(expected(actual))
+    if isinstance(expected, dict):
+        entries = cast("dict[str, Any]", expected)
+        return all(key in actual and agrees(actual[key], value) for key, value in entries.items())
+    return bool(actual == expected)
+
+
+def sending(net: Lab, options: "dict[str, Any]") -> "contextlib.AbstractContextManager[None]":
+    settings: dict[str, Any] = {"group": GROUP, "port": PORT, **options}
+    return feed(net.far, **settings)
+
+
+def examine(net: Lab, endpoint: str, duration: float = LISTEN) -> Diagnosis:
+    with on(net.near):
+        return diagnose(endpoint, duration=duration)
+
+
+def follow(net: Lab, fix: str, endpoint: str) -> str:
+    """Do what a fix says, and return the endpoint to listen to now."""
+    words = shlex.split(fix)
+    if words[:2] == ["multicast", "listen"]:
+        return words[2]
+    done = net.near.run("bash", "-ec", fix)
+    assert (done.returncode, done.stderr) == (0, "")
+    return endpoint
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_doctor_fault_is_named_proven_and_mended(net: Lab, fault: Fault) -> None:
+    net.sh(fault.make)
+    with sending(net, fault.feed):
+        found = examine(net, fault.endpoint)
+        assert [one.cause for one in found.findings] == [fault.cause], found
+        (finding,) = found.findings
+        assert finding.confidence == fault.confidence
+        assert agrees(finding.proof, fault.proof), finding.proof
+        if fault.mend:
+            net.sh(fault.mend)
+            endpoint = fault.endpoint
+        else:
+            endpoint = follow(net, finding.fix, fault.endpoint)
+    with sending(net, fault.feed if fault.mended_feed is None else fault.mended_feed):
+        mended = examine(net, endpoint)
+    assert mended.is_fine, (finding.fix, mended)
+    assert mended.received > 0
+
+
+READER = """
+import socket, sys, time
+group, port, pause, most, buffer = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *map(int, sys.argv[4:])
+SO_RCVBUFFORCE = 33  # as SO_RCVBUF, without the limit that ordinary programs have
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((group, port))
+    index = socket.if_nametoindex("eth0").to_bytes(4, sys.byteorder)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + bytes(4) + index)
+    sock.setblocking(False)
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
+    print("joined", flush=True)
+    while True:
+        time.sleep(pause)
+        try:
+            for _ in range(most):
+                sock.recv(65536)
+        except BlockingIOError:
+            pass
+"""
+RING_READER = """
+import sys, time, multicast
+with multicast.Receiver(sys.argv[1], int(sys.argv[2]), interface="eth0", ring=65536) as rx:
+    print("joined", flush=True)
+    for _ in rx:
+        time.sleep(float(sys.argv[3]))
+"""
+
+
+@contextlib.contextmanager
+def program(net: Lab, code: str, *words: str) -> "Generator[subprocess.Popen[str], None, None]":
+    """Run a program on the near host until the end of the block, from when it has joined."""
+    process = net.near.popen(sys.executable, "-c", code, *words)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "joined\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def only(found: Diagnosis, cause: str) -> Finding:
+    """Return the only finding, which names ``cause``."""
+    assert [one.cause for one in found.findings] == [cause], found
+    return found.findings[0]
+
+
+def test_doctor_small_receive_buffer_is_named_and_mended(net: Lab) -> None:
+    reader = (READER, GROUP, str(PORT), "0.05", "100000")
+    advice = "sysctl -w net.core.rmem_max=8388608, and let the program request a receive buffer of that size"
+    with sending(net, {"burst": 600, "period": 0.1, "size": 1000}):
+        with program(net, *reader, "0") as slow:
+            finding = only(examine(net, HERE, 1.0), "buffer-overflow")
+        assert finding.confidence == "proven"
+        assert agrees(finding.proof, {"program": {"pid": slow.pid}})
+        assert agrees(
+            finding.proof, {"dropped": positive, "least_bytes_waiting": 0, "Udp.RcvbufErrors": positive}
+        )
+        assert finding.fix.startswith(advice)
+        with program(net, *reader, str(8 << 20)):
+            assert examine(net, HERE, 1.0).is_fine
+
+
+def test_doctor_slow_program_is_named_and_mended(net: Lab) -> None:
+    with sending(net, {"burst": 50, "period": 0.01}):
+        with program(net, READER, GROUP, str(PORT), "0.05", "1", "0"):
+            with on(net.near):
+                waiting.until(
+                    lambda: any(one.waiting > 100_000 for one in proc.udp_sockets(PORT)), "a full buffer"
+                )
+            finding = only(examine(net, HERE), "program-too-slow")
+        assert finding.confidence == "proven"
+        assert agrees(finding.proof, {"dropped": positive, "least_bytes_waiting": positive})
+        with program(net, RING_READER, GROUP, str(PORT), "0.05"):
+            assert examine(net, HERE).is_fine
+
+
+def test_doctor_port_that_is_not_shared_is_named_and_mended(net: Lab) -> None:
+    selfish = f"""
+import socket, threading
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("", {PORT}))
+    print("joined", flush=True)
+    threading.Event().wait()
+"""
+    with sending(net, {}), program(net, selfish) as process:
+        finding = only(examine(net, HERE), "port-not-shared")
+        assert finding.confidence == "proven"
+        assert [one["pid"] for one in finding.proof["programs"]] == [process.pid]  # type: ignore[attr-defined]
+        follow(net, finding.fix, HERE)
+        process.wait(10)
+        assert examine(net, HERE).is_fine
+
+
+def test_doctor_sender_without_loopback_is_named_and_mended(net: Lab) -> None:
+    with feed(net.near, GROUP, PORT, loopback=False):
+        finding = only(examine(net, HERE), "loopback-off")
+    assert finding.confidence == "proven"
+    assert agrees(finding.proof, {"sent_by_this_machine": positive, "looped_back": 0})
+    assert "loopback=True" in finding.fix
+    with feed(net.near, GROUP, PORT, loopback=True):
+        assert examine(net, HERE).is_fine
+
+
+def test_doctor_firewall_of_the_sender_is_named_and_mended(net: Lab) -> None:
+    net.sh(
+        NFT.format(hook="output", policy="")
+        + f"; on $near nft add rule inet guard output udp dport {PORT} drop"
+    )
+    with feed(net.near, GROUP, PORT):
+        finding = only(examine(net, HERE), "firewall-output")
+        assert finding.confidence == "proven"
+        assert agrees(finding.proof, {"Ip.OutRequests minus Ip.OutTransmits": positive})
+        follow(net, finding.fix, HERE)
+        assert examine(net, HERE).is_fine
+
+
+# A bridge floods groups until it knows of a querier: here, itself, after the response interval of 0.1 s.
+SNOOPING = """
+ip -n $switch link set br0 type bridge mcast_query_response_interval 10
+ip -n $switch link set br0 type bridge mcast_snooping 1 mcast_querier 1 mcast_igmp_version 3
+"""
+
+
+def test_doctor_switch_that_forgets_listeners_is_named_and_mended(net: Lab) -> None:
+    net.sh(f"{SNOOPING}ip -n $switch link set br0 type bridge mcast_membership_interval 60")
+    with sending(net, {}):
+        finding = only(examine(net, HERE, 5.0), "no-querier")
+        assert finding.confidence == "proven"
+        assert agrees(finding.proof, {"received_after_joining_again": several})
+        net.sh(
+            "ip -n $switch link set br0 type bridge mcast_membership_interval 300 mcast_query_interval 100"
+        )
+        assert examine(net, HERE, 2.0).is_fine
+
+
+def until_switch_filters(net: Lab, group: str) -> None:
+    """Wait until the switch no longer sends a group to the near host, which has not joined it."""
+
+    def is_quiet() -> bool:
+        sniffer = open_sniffer()
+        assert sniffer is not None
+        with sniffer:
+            threading.Event().wait(0.1)
+        return all(one.group != group for one in sniffer.seen)
+
+    with on(net.near):
+        waiting.until(is_quiet, "the switch to know its querier")
+
+
+def test_doctor_igmp_version_without_sources_is_named_and_mended(net: Lab) -> None:
+    # A switch that ignores the older reports for source-specific groups (RFC 4604, section 2.2.2).
+    net.sh(
+        SNOOPING + "on $near sysctl -qw net.ipv4.conf.eth0.force_igmp_version=2; "
+        "on $switch nft add table bridge guard; "
+        "on $switch nft add chain bridge guard in '{ type filter hook prerouting priority -300; }'; "
+        "on $switch nft add rule bridge guard in ip protocol igmp @th,0,8 '{0x12, 0x16}' drop"
+    )
+    endpoint = f"10.78.0.2@232.7.8.9:{PORT}%eth0"
+    with sending(net, {"group": "232.7.8.9"}):
+        until_switch_filters(net, "232.7.8.9")
+        finding = only(examine(net, endpoint), "igmp-version")
+        assert agrees(finding.proof, {"igmp_version": 2, "net.ipv4.conf.eth0.force_igmp_version": 2})
+        follow(net, finding.fix, endpoint)
+        assert examine(net, endpoint).is_fine
+
+
+def test_doctor_sender_that_does_not_send_is_named_and_mended(net: Lab) -> None:
+    finding = only(examine(net, HERE), "no-sender")
+    assert (finding.confidence, finding.proof["packets_seen"]) == ("proven", 0)
+    with sending(net, {}):
+        assert examine(net, HERE).is_fine
+
+
+def test_doctor_private_network_of_a_container_is_named_and_mended(
+    net: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The near host is a container: its only way out is the switch, which routes unicast and no multicast."""
+    net.sh("""
+        ip -n $near link del eth0
+        ip -n $far link del eth1
+        ip -n $switch addr add 10.78.1.254/24 dev br1
+        ip -n $switch addr add 10.78.0.254/24 dev br0
+        on $switch sysctl -qw net.ipv4.ip_forward=1
+        ip -n $near route replace default via 10.78.1.254
+        ip -n $far route add 10.78.1.0/24 via 10.78.0.254
+    """)
+    monkeypatch.setattr(proc, "CONTAINER_MARKERS", (str(MARKER),))
+    with sending(net, {}):
+        finding = only(examine(net, f"{GROUP}:{PORT}%eth1"), "container")
+        assert agrees(finding.proof, {"marker": str(MARKER), "router": "10.78.1.254", "kind": "veth"})
+        assert "--network host" in finding.fix
+        # The network of its host.
+        with on(net.switch):
+            assert diagnose(f"{GROUP}:{PORT}%br0", duration=LISTEN).is_fine
+
+
+MARKER = Path(__file__)

@@ -41,6 +41,7 @@ class Program:
         env: Mapping[str, str] | None = None,
         cwd: Path = ROOT,
         terminal: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._keyboard: int | None = None
         stdin = subprocess.DEVNULL
@@ -57,6 +58,7 @@ class Program:
             text=True,
             errors="backslashreplace",
             start_new_session=not terminal,
+            pass_fds=pass_fds,
         )
         if terminal:
             os.close(stdin)

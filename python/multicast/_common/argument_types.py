@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import math
+import sys
 
 from .. import endpoints
 
 _IPV4_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # Interface indexes are C ints above zero.
 _HIGHEST_INDEX = 2**31 - 1
+_MAX_COUNT = 10**9
+# The system takes the sizes of buffers as a C int.
+_MAX_BUFFER = 2**31 - 1
 _GROUP_RULE = "must be a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)"
 
 
@@ -29,13 +33,32 @@ def ttl(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Return ``text`` as a finite number of seconds, 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, got {text!r}")
-    return value
+    return _number(text, 0, sys.float_info.max, "a number of seconds, 0 or more")
+
+
+def count(text: str) -> int:
+    """Return ``text`` as a number of datagrams, 1 or more."""
+    return _whole_number(text, 1, _MAX_COUNT, "a number of datagrams")
+
+
+def percent(text: str) -> float:
+    """Return ``text`` as a percentage, 0 to 100."""
+    return _number(text, 0, 100, "a percentage from 0 to 100")
+
+
+def buffer(text: str) -> int:
+    """Return ``text`` as the size of a buffer in bytes."""
+    return _whole_number(text, 1, _MAX_BUFFER, "a number of bytes")
+
+
+def endpoint(text: str) -> endpoints.Endpoint:
+    """Return ``text`` as an endpoint whose group is multicast, or a range of groups."""
+    parsed = _parsed(_unquoted(text))
+    if parsed.port == 0:
+        raise argparse.ArgumentTypeError(f"must have a UDP port from 1 to 65535, got {text!r}")
+    for one in parsed.sources:
+        source(one)
+    return parsed
 
 
 def group(text: str) -> str:
@@ -88,6 +111,13 @@ def one_interface(text: str) -> str:
 
 
 def _endpoint(text: str) -> endpoints.Endpoint:
+    endpoint = _parsed(text)
+    if endpoint.port is not None:
+        raise argparse.ArgumentTypeError(f"must not contain a port (use --port), got {text!r}")
+    return endpoint
+
+
+def _parsed(text: str) -> endpoints.Endpoint:
     try:
         endpoint = endpoints.Endpoint.parse(text)
         groups = endpoints.expand(endpoint)
@@ -95,8 +125,6 @@ def _endpoint(text: str) -> endpoints.Endpoint:
         raise argparse.ArgumentTypeError(str(error)) from error
     if not all(_is_multicast(one.group) for one in (groups[0], groups[-1])):
         raise argparse.ArgumentTypeError(f"{_GROUP_RULE}, got {text!r}")
-    if endpoint.port is not None:
-        raise argparse.ArgumentTypeError(f"must not contain a port (use --port), got {text!r}")
     if endpoint.interface is not None:
         interface(endpoint.interface)
     return endpoint
@@ -117,6 +145,16 @@ def _is_multicast(text: str) -> bool:
         return ipaddress.ip_address(text).is_multicast
     except ValueError:
         return False
+
+
+def _number(text: str, lowest: float, highest: float, meaning: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f"must be {meaning}, got {text!r}")
+    return value
 
 
 def _whole_number(text: str, lowest: int, highest: int, meaning: str) -> int:

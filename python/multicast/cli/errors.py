@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 """The exit code of an invalid command line, as argparse has it."""
 
+NOT_HELD = 1
+"""The exit code of a command whose condition, such as ``--max-loss``, did not hold."""
+
+NOTHING_RECEIVED = 70
+"""The documented exit code of a listener that received nothing: "internal software error" of BSD's sysexits."""
+
 
 class UsageError(SystemExit):
     """The command line is invalid. The usage and the reason have been printed; the code is 2."""

@@ -16,7 +16,7 @@ from ..exceptions import get_exit_code_from_exception
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TextIO
 
 _DEFAULT_COLUMNS = 80
@@ -46,6 +46,7 @@ class Output:
         self, *, json: bool = False, quiet: bool = False, verbose: bool = False, color: str = "auto"
     ) -> None:
         self.json, self.quiet, self.verbose = json, quiet, verbose
+        self._encode: Callable[[object], str] | None = None
         out = sys.stdout
         self.is_terminal = out is not None and not out.closed and out.isatty()
         self._colored = color == "always" or (
@@ -61,9 +62,35 @@ class Output:
 
     def record(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write a JSON object with ``"type": kind`` and these fields on a line of its own, and flush."""
-        from json import dumps  # noqa: PLC0415 - see the top of the package
+        self.records(kind, [fields])
 
-        self._write(dumps({"type": kind, **fields}, ensure_ascii=False, separators=(",", ":")) + "\n")
+    def records(self, kind: str, several: Iterable[Mapping[str, object]]) -> None:
+        """Write a JSON object as `record` does for each of these fields, all at once."""
+        if self._encode is None:
+            from json import JSONEncoder  # noqa: PLC0415 - see the top of the package
+
+            self._encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+        encode = self._encode
+        self._write("".join([encode({"type": kind, **fields}) + "\n" for fields in several]))
+
+    def data(self, data: bytes) -> None:
+        """Write bytes exactly as they are.
+
+        Raises:
+            OSError: Standard output cannot be written.
+        """
+        _write_bytes(standard_output(), data)
+
+    @staticmethod
+    def takes_utf8(data: bytes) -> bool:
+        """Return whether ``data`` is text that standard output shows if it is written as it is."""
+        if (standard_output().encoding or "utf-8").lower().replace("-", "") != "utf8":
+            return data.isascii()
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def remark(self, text: str) -> None:
         """Write a line about the results on standard error, unless quiet."""
@@ -110,13 +137,35 @@ class Output:
     @staticmethod
     def _write(text: str) -> None:
         out = standard_output()
-        encoding = out.encoding or "utf-8"
-        try:
-            out.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            out.flush()
-        except OSError as error:
-            # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.
-            raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
+        _write_bytes(out, text.encode(out.encoding or "utf-8", "backslashreplace"))
+
+
+def _write_bytes(out: TextIO, data: bytes) -> None:
+    """Write bytes to a text stream, past its buffers: what a signal interrupts is not written a second time."""
+    try:
+        out.flush()
+        buffer = getattr(out, "buffer", None)
+        if buffer is None:
+            out.write(data.decode(out.encoding or "utf-8"))  # a program has replaced standard output
+            return
+        raw = getattr(buffer, "raw", buffer)
+        rest = memoryview(data)
+        while rest:
+            written = raw.write(rest)
+            if written is None:
+                _until_writable(raw.fileno())
+            else:
+                rest = rest[written:]
+    except OSError as error:
+        # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.
+        raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
+
+
+def _until_writable(descriptor: int) -> None:
+    """Wait until a non-blocking descriptor can be written."""
+    from select import select  # noqa: PLC0415 - see the top of the package
+
+    select([], [descriptor], [])
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -190,6 +190,17 @@ def help_text(topic: str | None = None) -> str:
     return commands[topic].format_help()
 
 
+def fail(command: str, message: str) -> NoReturn:
+    """Print the usage of ``command`` and ``message`` on standard error.
+
+    Raises:
+        UsageError: Always.
+    """
+    parser = _program()[1][command]
+    parser.complete()
+    parser.error(message)
+
+
 def _unknown(command: str) -> str:
     similar = nearest(command)
     hint = f"did you mean {similar!r}?" if similar else f"choose from {', '.join(COMMANDS)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .commands import is_tool, load
-from .errors import USAGE_ERROR, UsageError, report, report_silence
+from .errors import NOTHING_RECEIVED, USAGE_ERROR, UsageError, report, report_silence
 from .output import flush_stdout, output_for
 from .parser import keywords, parse, usage
 from .signals import ending_on_signals
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     UseTool = Callable[..., tuple[bool, Any]]
-
-# "Internal software error" of BSD's sysexits: the documented code of a listener that received nothing.
-_NOTHING_RECEIVED = 70
 
 
 def run(words: Sequence[str], use_tool: UseTool) -> int:
@@ -72,5 +69,5 @@ def _run_tool(options: argparse.Namespace, use_tool: UseTool) -> tuple[int, tupl
     outcome = use_tool(options.command, **keywords(options), **report_keywords(options))
     if not outcome[0]:
         report_silence(options)
-        return _NOTHING_RECEIVED, outcome
+        return NOTHING_RECEIVED, outcome
     return 0, outcome

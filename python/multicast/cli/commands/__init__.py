@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "listen": ("cli.commands.listen", "print what arrives"),
     "interfaces": (
         "cli.commands.interfaces",
         "list the network interfaces and say which of them can do multicast",

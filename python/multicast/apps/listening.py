@@ -1,0 +1,184 @@
+"""Receive from several endpoints in batches, until a limit is reached, and account for every datagram."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import selectors
+import time
+from typing import TYPE_CHECKING
+
+from ..sync import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Literal
+
+    from typing_extensions import Self
+
+    from .._core import Batch
+    from ..endpoints import Endpoint
+    from ..types import Membership
+
+TICK = 0.1
+"""The longest wait, in seconds, before a caller of `Listener.batches` regains control."""
+
+RING = 65536
+"""Datagrams that a background thread keeps while the program writes."""
+
+_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop receiving. None stands for no limit."""
+
+    count: int | None = None
+    """Datagrams to receive."""
+    silence: float | None = None
+    """Seconds without a datagram."""
+    duration: float | None = None
+    """Seconds since the start."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Totals:
+    """The counters of a listener: the sums over its receivers."""
+
+    received: int
+    """Datagrams handed to the program."""
+    bytes: int
+    """Payload bytes of these datagrams."""
+    kernel_drops: int
+    """Datagrams that the kernel dropped because the receive buffer was full."""
+    ring_drops: int
+    """Datagrams dropped because the program was too slow to take them."""
+    filtered: int
+    """Datagrams of groups, interfaces or senders that were not joined."""
+    truncated: int
+    """Datagrams received without their end."""
+    duration: float
+    """Seconds since the start."""
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams lost on this machine."""
+        return self.kernel_drops + self.ring_drops
+
+
+class Listener:
+    """Receivers for a number of endpoints, one for each port.
+
+    A background thread of each receiver empties the kernel's buffer, so that short pauses of the program lose nothing.
+    The kernel does not coalesce datagrams, so that its counter of drops is exact.
+
+    Args:
+        endpoints: where to listen; each has a port.
+        recv_buffer: the receive buffer to request, in bytes, as for `Receiver`.
+
+    Raises:
+        ValueError: An endpoint is invalid.
+        OSError: The system refused.
+    """
+
+    def __init__(self, endpoints: Iterable[Endpoint], *, recv_buffer: int | Literal["auto"] = "auto") -> None:
+        ports: dict[int | None, list[Endpoint]] = {}
+        for endpoint in endpoints:
+            ports.setdefault(endpoint.port, []).append(endpoint)
+        self._received = self._bytes = 0
+        self._begun = time.monotonic()
+        self._resources = contextlib.ExitStack()
+        self._selector: selectors.BaseSelector | None = None
+        with contextlib.ExitStack() as opened:
+            self.receivers = tuple(
+                opened.enter_context(Receiver(several, recv_buffer=recv_buffer, gro=False, ring=RING))
+                for several in ports.values()
+            )
+            if len(self.receivers) > 1:
+                self._selector = opened.enter_context(selectors.DefaultSelector())
+                for receiver in self.receivers:
+                    self._selector.register(receiver, selectors.EVENT_READ, receiver)
+            self._resources = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the receivers."""
+        self._resources.close()
+
+    @property
+    def memberships(self) -> list[tuple[Membership, int]]:
+        """The current memberships, each with its port."""
+        return [(joined, receiver.port) for receiver in self.receivers for joined in receiver.groups]
+
+    def totals(self) -> Totals:
+        """Return the counters up to now."""
+        stats = [receiver.stats() for receiver in self.receivers]
+        return Totals(
+            received=self._received,
+            bytes=self._bytes,
+            kernel_drops=sum(one.kernel_drops or 0 for one in stats),
+            ring_drops=sum(one.ring_drops for one in stats),
+            filtered=sum(one.filtered for one in stats),
+            truncated=sum(one.truncated for one in stats),
+            duration=time.monotonic() - self._begun,
+        )
+
+    def batches(
+        self, limits: Limits, has_ended: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Receiver, Batch] | None]:
+        """Yield each batch with its receiver, and None at least every `TICK` seconds, until a limit is reached.
+
+        Args:
+            limits: when to stop.
+            has_ended: called at least every `TICK` seconds; if it returns true, the listener yields what has arrived
+                by then, and stops.
+
+        Raises:
+            OSError: Receiving failed.
+        """
+        self._begun = heard = time.monotonic()
+        until = _after(self._begun, limits.duration)
+        while not has_ended():
+            now = time.monotonic()
+            left = min(until, _after(heard, limits.silence)) - now
+            if left <= 0:
+                break
+            for arrived in self._receive(min(left, TICK), limits.count):
+                heard = time.monotonic()
+                yield arrived
+            if self._received == limits.count:
+                return
+            yield None
+        for receiver in self.receivers:
+            while receiver.pending and self._received != limits.count:
+                yield from self._read(receiver, 0.0, min(receiver.pending, _BATCH), limits.count)
+
+    def _receive(self, timeout: float, count: int | None) -> Iterator[tuple[Receiver, Batch]]:
+        """Yield what arrives within ``timeout`` seconds: at most one batch of each receiver."""
+        if self._selector is None:
+            yield from self._read(self.receivers[0], timeout, _BATCH, count)
+            return
+        for key, _ in self._selector.select(timeout):
+            if self._received != count:
+                yield from self._read(key.data, 0.0, _BATCH, count)
+
+    def _read(
+        self, receiver: Receiver, timeout: float, most: int, count: int | None
+    ) -> Iterator[tuple[Receiver, Batch]]:
+        limit = most if count is None else min(most, count - self._received)
+        try:
+            batch = receiver.recv_batch(limit, timeout=timeout)
+        except TimeoutError:
+            return
+        self._received += len(batch)
+        self._bytes += sum(batch.lengths)
+        yield receiver, batch
+
+
+def _after(begun: float, seconds: float | None) -> float:
+    return float("inf") if seconds is None else begun + seconds

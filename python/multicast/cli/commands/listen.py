@@ -1,0 +1,182 @@
+"""``multicast listen``: print what arrives."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from ..._common import argument_types
+from ...apps.listening import Limits, Listener
+from .. import options
+from ..errors import NOT_HELD, NOTHING_RECEIVED
+from ..receiving import Report
+from ..signals import handled
+from ..words import address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from ..._core import Batch, Datagram
+    from ...apps.listening import Totals
+    from ...sync import Receiver
+    from ..output import Output
+
+# Inside a line, these would look like the end of it.
+_LINE_BREAKS = {ord(character): f"\\x{ord(character):02x}" for character in "\r\n"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``listen``."""
+    parser.epilog = (
+        "The exit code is 0 if the conditions of --expect and --max-loss held, 1 if not, 70 if no datagram arrived, "
+        "and 130 after Ctrl-C."
+    )
+    options.add_endpoints(parser, "listen to")
+    options.add_limits(parser)
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--format",
+        choices=("text", "hex", "json", "raw"),
+        default="text",
+        help="write payloads as lines of text, in hexadecimal, as JSON, or as they are (default: text)",
+    )
+    shape.add_argument(
+        "--raw",
+        action="store_const",
+        const="raw",
+        dest="format",
+        help="write payloads as they are, byte by byte",
+    )
+    parser.add_argument(
+        "--expect",
+        metavar="N",
+        type=argument_types.count,
+        help="fail unless this many datagrams were received",
+    )
+    parser.add_argument(
+        "--max-loss",
+        metavar="PERCENT",
+        type=argument_types.percent,
+        help="fail if more than this share was lost: of --expect, or otherwise of what reached this machine",
+    )
+    parser.add_argument(
+        "--recv-buffer",
+        metavar="BYTES",
+        type=argument_types.buffer,
+        help="request this receive buffer from the system (default: 8 MiB)",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print what arrives until a limit or a signal; return the exit code."""
+    if args.format == "json":
+        out.json = True
+    if args.format == "raw":
+        if out.json:
+            options.usage_error(args, "argument --json: not allowed with --raw")
+        if out.is_terminal:
+            options.usage_error(args, "cannot write raw bytes to a terminal (redirect standard output)")
+    endpoints = options.endpoints_of(args)
+    limits = Limits(args.count, args.timeout, args.duration)
+    with handled() as signals, Listener(endpoints, recv_buffer=args.recv_buffer or "auto") as listener:
+        report = Report("listen", out, listener, signals)
+        report.memberships()
+        try:
+            for arrived in listener.batches(limits, signals.has_ended):
+                if arrived is not None:
+                    _write(*arrived, args.format, out)
+                report.tick()
+        except SystemExit:
+            report.stuck()
+            raise
+        totals = report.summary()
+        return signals.exit_code(_verdict(args, totals))
+
+
+def _verdict(args: argparse.Namespace, totals: Totals) -> int:
+    """Return the exit code that follows from what was received."""
+    if totals.received == 0:
+        return NOTHING_RECEIVED
+    expected = args.expect or totals.received + totals.dropped
+    allowed = args.max_loss or 0.0
+    if args.expect is None and args.max_loss is None:
+        return 0
+    return 0 if expected - totals.received <= expected * allowed / 100 else NOT_HELD
+
+
+def _write(receiver: Receiver, batch: Batch, shape: str, out: Output) -> None:
+    if out.json:
+        out.records("datagram", (_record(one, receiver.port) for one in batch))
+    elif shape == "raw":
+        out.data(b"".join(batch.payloads()))
+    elif out.verbose:
+        out.line("\n".join(_described(batch, receiver.port, shape, out)))
+    elif shape == "hex":
+        out.line("\n".join([payload.hex() for payload in batch.payloads()]))
+    else:
+        _write_text(batch, out)
+
+
+def _write_text(batch: Batch, out: Output) -> None:
+    """Write the payloads as lines."""
+    payloads = batch.payloads()
+    if not out.is_terminal:
+        # Most often, nothing has to be replaced, and all payloads are checked at once.
+        lines = b"\n".join(payloads)
+        if lines.count(b"\n") == len(payloads) - 1 and b"\r" not in lines and out.takes_utf8(lines):
+            out.data(lines + b"\n")
+            return
+    out.line("\n".join([_as_line(payload, out) for payload in payloads]))
+
+
+def _as_line(payload: bytes, out: Output) -> str:
+    """Return a payload as one line of text."""
+    text = payload.decode("utf-8", "backslashreplace").removesuffix("\n")
+    return out.printable(text, keep="\t") if out.is_terminal else text.translate(_LINE_BREAKS)
+
+
+def _described(batch: Batch, port: int, shape: str, out: Output) -> Iterator[str]:
+    """Yield a line for each datagram, with its metadata before the payload: columns, or fields separated by tabs."""
+    for one in batch:
+        payload = one.data.hex() if shape == "hex" else _as_line(one.data, out)
+        fields = [
+            _time(one.timestamp_ns, in_full=not out.is_terminal),
+            address(*one.sender),
+            address(one.group or "-", port),
+            one.interface or "-",
+            f"ttl {'-' if one.ttl is None else one.ttl}",
+            f"{len(one)} B",
+            payload,
+        ]
+        yield ("  " if out.is_terminal else "\t").join(fields)
+
+
+def _record(one: Datagram, port: int) -> dict[str, object]:
+    data = one.data
+    fields: dict[str, object] = {
+        "timestamp_ns": one.timestamp_ns,
+        "sender": one.sender[0],
+        "sender_port": one.sender[1],
+        "group": one.group,
+        "port": port,
+        "interface": one.interface,
+        "ttl": one.ttl,
+        "length": len(data),
+    }
+    try:
+        fields["text"] = data.decode("utf-8")
+    except UnicodeDecodeError:
+        fields["base64"] = b64encode(data).decode("ascii")
+    return fields
+
+
+def _time(timestamp_ns: int | None, *, in_full: bool) -> str:
+    """Return a time in the zone of this machine, with microseconds: of the day, or in full as ISO 8601 has it."""
+    if timestamp_ns is None:
+        return "-"
+    from datetime import datetime, timezone  # noqa: PLC0415 - see the top of the package
+
+    seconds, rest = divmod(timestamp_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, timezone.utc).astimezone().replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds") if in_full else f"{moment:%H:%M:%S.%f}"

@@ -1,0 +1,95 @@
+"""Arguments that several commands share: where to listen or send, and when to end."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from .._common import argument_types
+from .._common.constants import _MCAST_DEFAULT_GROUP, _MCAST_DEFAULT_PORT
+from ..endpoints import Endpoint
+from . import parser as grammar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def add_endpoints(parser: argparse.ArgumentParser, verb: str, *, several: bool = True) -> None:
+    """Add the positional endpoints, and ``-i`` and ``-p`` for what they do not name.
+
+    Args:
+        parser: the parser of the command.
+        verb: the action of the command on an endpoint, for the help, such as "listen to".
+        several: whether the command takes any number of endpoints, and not at most one.
+    """
+    parser.add_argument(
+        "endpoints",
+        nargs="*" if several else "?",
+        metavar="ENDPOINT",
+        type=argument_types.endpoint,
+        help=f"{verb} SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required, such as "
+        "239.1.2.3:5000, 239.1.2.3%%eth0 or 10.0.0.1@232.1.2.3 "
+        f"(default: {_MCAST_DEFAULT_GROUP}:{_MCAST_DEFAULT_PORT})",
+    )
+    parser.add_argument(
+        "-i",
+        "--interface",
+        type=argument_types.interface if several else argument_types.one_interface,
+        help="use this interface, given by name, index or address, unless the endpoint names one "
+        "(default: the system's choice)",
+    )
+    parser.add_argument(
+        "-p",
+        "--port",
+        type=argument_types.port,
+        help=f"use this port, 1-65535, unless the endpoint has one (default: {_MCAST_DEFAULT_PORT})",
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add ``-c``, ``-t`` and ``-d``, which end a command that receives."""
+    parser.add_argument(
+        "-c", "--count", type=argument_types.count, help="end after this many datagrams (default: no limit)"
+    )
+    parser.add_argument(
+        "-t",
+        "--timeout",
+        type=argument_types.seconds,
+        metavar="SECONDS",
+        help="end after this time without a datagram (default: no limit)",
+    )
+    parser.add_argument(
+        "-d",
+        "--duration",
+        type=argument_types.seconds,
+        metavar="SECONDS",
+        help="end after this time (default: no limit)",
+    )
+
+
+def endpoints_of(args: argparse.Namespace) -> list[Endpoint]:
+    """Return the endpoints of a command, each with its port and, if one is known, its interface.
+
+    Raises:
+        UsageError: An endpoint and ``--port`` name different ports; this has been reported.
+    """
+    given: list[Endpoint] | Endpoint | None = args.endpoints
+    several = [given] if isinstance(given, Endpoint) else given
+    return [_complete(one, args) for one in several or [Endpoint(_MCAST_DEFAULT_GROUP)]]
+
+
+def _complete(endpoint: Endpoint, args: argparse.Namespace) -> Endpoint:
+    if None not in (endpoint.port, args.port) and endpoint.port != args.port:
+        usage_error(args, f"argument -p/--port: the port is given twice, in {endpoint} and as {args.port}")
+    port = next(number for number in (endpoint.port, args.port, _MCAST_DEFAULT_PORT) if number is not None)
+    return replace(endpoint, port=port, interface=endpoint.interface or args.interface)
+
+
+def usage_error(args: argparse.Namespace, message: str) -> NoReturn:
+    """Report that the words of the command do not fit together, with its usage.
+
+    Raises:
+        UsageError: Always.
+    """
+    grammar.fail(args.command, message)

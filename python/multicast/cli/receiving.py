@@ -1,0 +1,108 @@
+"""Reports of the commands that receive, beside what they receive: memberships, drops, summaries."""
+
+from __future__ import annotations
+
+import time
+
+from .errors import print_error
+from .words import address, number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..apps.listening import Listener, Totals
+    from .output import Output
+    from .signals import Signals
+
+_SECONDS_BETWEEN_WARNINGS = 1.0
+
+
+class Report:
+    """Reports on the listener of a command.
+
+    Args:
+        command: the name of the command.
+        out: where to report.
+        listener: the listener.
+        signals: where SIGUSR1 requests an interim summary.
+    """
+
+    def __init__(self, command: str, out: Output, listener: Listener, signals: Signals) -> None:
+        self._command = command
+        self._out = out
+        self._listener = listener
+        self._signals = signals
+        self._warned_at = time.monotonic()
+        self._dropped = 0
+
+    def memberships(self) -> None:
+        """Say what was joined and where, on standard error."""
+        joined = self._listener.memberships
+        for one, port in joined[:4]:
+            sources = f" from {', '.join(one.sources)}" if one.sources else ""
+            where = f" on {one.interface}" if one.interface else ""
+            self._out.remark(f"listening to {address(one.group, port)}{where}{sources}")
+        if len(joined) > 4:
+            self._out.remark(f"and to {len(joined) - 4:,} more groups")
+
+    def tick(self) -> None:
+        """Warn about new drops, at most once a second, and print an interim summary if SIGUSR1 has requested one.
+
+        Call it several times a second.
+        """
+        now = time.monotonic()
+        if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
+            self._warned_at = now
+            self._warn(self._listener.totals())
+        if self._signals.take_summary_request():
+            self._summary("interim")
+
+    def summary(self) -> Totals:
+        """Write the final summary, and return what it says."""
+        return self._summary("summary")
+
+    def stuck(self) -> None:
+        """Close the listener and write the summary on standard error, because standard output takes no more."""
+        self._listener.close()
+        self._out.remark("standard output was not read: the datagrams received last were not written")
+        self._out.remark(_sentence(self._listener.totals()))
+
+    def _warn(self, totals: Totals) -> None:
+        fresh, self._dropped = totals.dropped - self._dropped, totals.dropped
+        if fresh and not self._out.quiet:
+            if totals.kernel_drops:
+                advice = "the receive buffer was full (request a larger one with --recv-buffer)"
+            else:
+                advice = "its output was written too slowly"
+            print_error(self._command, f"dropped {fresh:,} datagrams here: {advice}")
+
+    def _summary(self, kind: str) -> Totals:
+        totals = self._listener.totals()
+        self._warn(totals)
+        if self._out.json:
+            self._out.record(kind, summary_fields(totals))
+        else:
+            self._out.remark(_sentence(totals))
+        return totals
+
+
+def summary_fields(totals: Totals) -> dict[str, object]:
+    """Return the fields of the JSON summary."""
+    return {
+        "received": totals.received,
+        "bytes": totals.bytes,
+        "kernel_drops": totals.kernel_drops,
+        "ring_drops": totals.ring_drops,
+        "filtered": totals.filtered,
+        "truncated": totals.truncated,
+        "duration_s": round(totals.duration, 6),
+    }
+
+
+def _sentence(totals: Totals) -> str:
+    parts = [f"received {number(totals.received, 'datagram')}, {number(totals.bytes, 'byte')}"]
+    if totals.filtered:
+        parts.append(f"filtered {totals.filtered:,}")
+    if totals.truncated:
+        parts.append(f"truncated {totals.truncated:,}")
+    parts.append(f"dropped {totals.dropped:,} here")
+    return f"{', '.join(parts)} in {totals.duration:.1f} s"

@@ -82,11 +82,12 @@ LEAN_PAYLOADS = Contestant("recv_batch payloads(), lean", "here", "receivers.our
 LEAN_ITERATE = Contestant("for msg in rx, lean", "here", "receivers.ours:LeanIterate")
 AIO = Contestant("async for msg in rx", "here", "receivers.ours_aio:Aio")
 LEAN_AIO = Contestant("async for msg in rx, lean", "here", "receivers.ours_aio:LeanAio")
+ENDPOINT = Contestant("our endpoint, protocol", "here", "receivers.ours_protocol:plain")
 SERVER = Contestant("McastServer", "here", "receivers.server:Server")
 GROUPS = Contestant("1,000 groups", "here", "receivers.ours:Groups")
 
 LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE, LEAN_AIO)
-OURS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, SERVER)
+OURS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, ENDPOINT, SERVER)
 PLAIN_RECEIVERS = (FLOOR, FLOOR_METADATA, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *OURS)
 COALESCED_RECEIVERS = (FLOOR_GRO, COLUMNS, PAYLOADS, ITERATE, AIO)
 

@@ -104,8 +104,16 @@ def _receiving(size: int) -> list[Target]:
         ),
         Target(f"async for, {at}", "uvloop protocol", 0.7, _cost("drain", who.AIO, who.UVLOOP, size)),
         Target(f"async for, {at}", "asyncio protocol", 0.1, _cost("drain", who.AIO, who.ASYNCIO, size)),
+        Target(
+            f"{who.ENDPOINT.name}, {at}", "asyncio protocol", 0.15,
+            _cost("drain", who.ENDPOINT, who.ASYNCIO, size),
+        ),
+        Target(
+            f"{who.ENDPOINT.name}, {at}, flood", "asyncio protocol", 0.15,
+            _cost("flood", who.ENDPOINT, who.ASYNCIO, size),
+        ),
         Target(f"McastServer, {at}", who.STDLIB.name, 1.2, _cost("drain", who.SERVER, who.STDLIB, size)),
-    ]
+    ]  # fmt: skip
     return lines
 
 

@@ -15,7 +15,11 @@ class Protocol(Reader, asyncio.DatagramProtocol):
         self._got = 0
         self._goal = -1
         self._samples: list[int] | None = None
-        loop.run_until_complete(loop.create_datagram_endpoint(lambda: self, sock=joined(group, port)))
+        loop.run_until_complete(self.connect(group, port))
+
+    async def connect(self, group: str, port: int) -> None:
+        """Open a socket for this protocol."""
+        await self._loop.create_datagram_endpoint(lambda: self, sock=joined(group, port))
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:  # noqa: ARG002
         self._got += 1

@@ -1,13 +1,14 @@
 """Provide the fixtures of the wire tests."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import private_network
 from tests.support.hosts import Host
-from tests.wire import faults
-from tests.wire.exchange import LOOPBACK, Link
+from tests.wire import endpoints, faults
+from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
 LINKS = {
     "v4-loopback": LOOPBACK,
@@ -32,3 +33,23 @@ def interface(hosts: list[Host]) -> Iterator[str]:
     faults.plug_in()
     yield faults.INTERFACE
     faults.sh(f"ip link del {faults.INTERFACE} 2>/dev/null || true")
+
+
+@pytest.fixture(params=endpoints.SIDES)
+def side(request: pytest.FixtureRequest) -> endpoints.Side:
+    """Return the datagram endpoint of asyncio, and ours on each kind of loop."""
+    return endpoints.SIDES[request.param]
+
+
+@pytest.fixture(params=endpoints.LOCALHOST, ids=["v4", "v6"])
+def family(request: pytest.FixtureRequest) -> socket.AddressFamily:
+    """Return each IP version in turn."""
+    return socket.AddressFamily(request.param)
+
+
+@pytest.fixture
+def peer() -> Iterator[socket.socket]:
+    """Return the socket that a datagram endpoint talks to."""
+    with endpoints.bound() as sock:
+        sock.settimeout(PATIENCE)
+        yield sock

@@ -652,7 +652,7 @@ def test_aio_receiver_takes_the_arguments_of_the_sync_one() -> None:
 
 
 def test_aio_module_lists_its_public_names() -> None:
-    assert dir(aio) == aio.__all__ == ["Receiver", "Sender"]
+    assert dir(aio) == aio.__all__ == ["Receiver", "Sender", "create_datagram_endpoint"]
 
 
 def test_aio_receiver_unclosed_warns_when_collected() -> None:

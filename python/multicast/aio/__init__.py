@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .protocols import create_datagram_endpoint
 from .receiver import Receiver
 from .sender import Sender
 
-__all__ = ["Receiver", "Sender"]
+__all__ = ["Receiver", "Sender", "create_datagram_endpoint"]
 
 
 def __dir__() -> list[str]:

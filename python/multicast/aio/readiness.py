@@ -11,7 +11,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .select_thread import SelectThread
+from .watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,7 @@ class Readiness:
         self._descriptor = descriptor
         self._writing = writing
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: SelectThread | None = None
-        self._watched: int | None = None
+        self._watch: Watch | None = None
         # At most one task is on its way to look: it wakes the next one when it leaves something.
         self._woken: asyncio.Future[None] | None = None
         # It has looked in this turn of the loop; what the loop saw before that is old.
@@ -53,7 +52,7 @@ class Readiness:
             RuntimeError: tasks of another event loop wait.
         """
         loop = self._bind()
-        self._watch(loop)
+        self._watch_descriptor()
         turn: asyncio.Future[None] = loop.create_future()
         if again:
             self.waiting.appendleft(turn)
@@ -132,54 +131,30 @@ class Readiness:
             self._resting.clear()
             self._woken, self._looked = None, False
             self._loop = loop
+            self._watch = Watch(loop, writing=self._writing, strong=False)
         return loop
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._watched is not None:
-            return
-        descriptor = self._descriptor()
-        if self._thread is None:
-            add = loop.add_writer if self._writing else loop.add_reader
-            try:
-                add(descriptor, self._on_ready)
-            except NotImplementedError:
-                # Windows' proactor watches no descriptors.
-                self._thread = SelectThread(loop, self._on_ready_once, writing=self._writing)
-        if self._thread is not None:
-            self._thread.watch(descriptor)
-        self._watched = descriptor
-
-    def _unwatch(self) -> None:
-        watched, self._watched = self._watched, None
-        if watched is None:
-            return
-        if self._thread is not None:
-            self._thread.watch(None)
-        elif self._loop is not None and not self._loop.is_closed():
-            remove = self._loop.remove_writer if self._writing else self._loop.remove_reader
-            remove(watched)
+    def _watch_descriptor(self) -> None:
+        if self._watch is not None and not self._watch.active:
+            self._watch.start(self._descriptor(), self._on_ready)
 
     def _release(self) -> None:
-        self._unwatch()
-        if self._thread is not None:
-            self._thread.close()
-            self._thread = None
+        if self._watch is not None:
+            self._watch.close()
 
     def _on_ready(self) -> None:
         if not self._looked:
             self.wake()
 
-    def _on_ready_once(self) -> None:
-        self._watched = None
-        self._on_ready()
-
     def _settle(self) -> None:
         """Watches while somebody waits and not otherwise."""
         self._looked = False
-        if self.waiting and self._loop is not None:
-            self._watch(self._loop)
+        if self._watch is None:
+            return
+        if self.waiting:
+            self._watch_descriptor()
         else:
-            self._unwatch()
+            self._watch.stop()
 
 
 def _wake(turn: asyncio.Future[None]) -> None:

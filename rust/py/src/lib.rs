@@ -12,6 +12,7 @@ mod column;
 mod convert;
 mod datagram;
 mod descriptor;
+mod endpoint;
 mod errors;
 mod exit;
 mod interner;
@@ -36,6 +37,8 @@ mod _core {
     use super::convert::{_interfaces, _receive_buffer_setting};
     #[pymodule_export]
     use super::datagram::Datagram;
+    #[pymodule_export]
+    use super::endpoint::{_EndpointReader, _sending_socket};
     #[pymodule_export]
     use super::receiver::{BatchStream, Receiver};
     #[pymodule_export]

@@ -32,7 +32,7 @@ type MembershipFields = (String, Option<Py<PyString>>, Option<u32>, Vec<String>,
 
 impl Receiver {
     #[inline]
-    fn opened(&self) -> PyResult<&OpenReceiver> {
+    pub(crate) fn opened(&self) -> PyResult<&OpenReceiver> {
         self.opened.get().ok_or_else(|| PyRuntimeError::new_err("Receiver.__init__() was not called"))
     }
 }

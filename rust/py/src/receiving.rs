@@ -67,6 +67,13 @@ impl OpenReceiver {
         Ok(Batch::new(batch, Arc::clone(&self.interner)))
     }
 
+    /// Returns what is there now, at most `limit` datagrams; `None` if there is nothing.
+    pub(crate) fn now(&self, py: Python<'_>, limit: usize) -> PyResult<Option<net::Batch>> {
+        let found = py.detach(|| self.backend.take(limit)).map_err(to_python)?;
+        self.log_events(py)?;
+        Ok(found)
+    }
+
     fn gathered(
         &self,
         py: Python<'_>,

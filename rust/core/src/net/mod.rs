@@ -19,13 +19,15 @@
 //! * `fetch`: reading datagrams from the sockets, under another lock;
 //! * `gauges`: what everybody can read of a receiver at any time;
 //! * `receiver`, `sender`: the two classes;
-//! * `ring`: a receiver that a background thread reads.
+//! * `ring`: a receiver that a background thread reads;
+//! * `endpoint`: what a datagram endpoint of an event loop needs.
 
 mod batch;
 mod changes;
 mod config;
 mod control;
 mod datagram;
+mod endpoint;
 mod events;
 mod fetch;
 mod fork;
@@ -46,6 +48,7 @@ mod wake;
 pub use batch::Batch;
 pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig};
 pub use datagram::{DatagramRef, Origin};
+pub use endpoint::{SocketReader, sending_socket};
 pub use events::{Event, Level};
 pub use links::{Interface, interface_name, interfaces};
 pub use receiver::Receiver;

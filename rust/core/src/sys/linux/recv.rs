@@ -139,7 +139,8 @@ fn sender(name: &libc::sockaddr_storage) -> SocketAddr {
         if c_int::from((*name).ss_family) == libc::AF_INET6 {
             let address = &*name.cast::<libc::sockaddr_in6>();
             let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
-            SocketAddrV6::new(ip, u16::from_be(address.sin6_port), 0, address.sin6_scope_id).into()
+            let flow = u32::from_be(address.sin6_flowinfo);
+            SocketAddrV6::new(ip, u16::from_be(address.sin6_port), flow, address.sin6_scope_id).into()
         } else {
             let address = &*name.cast::<libc::sockaddr_in>();
             let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));

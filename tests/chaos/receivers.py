@@ -162,6 +162,10 @@ class ReceiverSteps(World):
     def close(self, receiver: str) -> bool:
         if receiver not in self.consumers:
             return False
+        with self.model.lock:
+            # What is sent from now on can still be on the way when the receiver is closed.
+            for membership in self.model.ledgers[receiver].memberships.values():
+                membership.settled = False
         self.drain()
         self.finish(receiver)
         return True

@@ -181,8 +181,6 @@ def steps_for(kind: str) -> Iterator[Step]:
     # Another receiver makes the kernel deliver its group to this machine.
     others = {**options, "kind": "direct", "share": "broken"}
     yield step("open", receiver="right", memberships=[membership(OTHER)], **others)
-    # The new interface may need a moment before it carries the first datagram.
-    yield step("settle")
     yield step("send", targets=[["broken", GROUP, "c0", SOURCE], ["broken", OTHER, "c0", SOURCE]], count=5)
     yield step("settle")
     yield step("recreate", interface="c0")
@@ -194,10 +192,10 @@ BROKEN: list[tuple[type[Direct], str]] = [
     (WithoutFilter, "broken received .* which it has not joined"),
     (WithoutHealing, f"broken receives nothing for {GROUP}%c0 .*within"),
     (Duplicating, "broken received .* twice"),
-    (Reordering, "broken (received .* after #.* of the same stream|lost .* and counted 0)"),
+    (Reordering, "broken received .* after #.* of the same stream"),
     (Losing, "broken lost .* and counted 0"),
     (Miscounting, "broken counted 1000 dropped datagrams"),
-    (Failing, "broken(: receiving raised OSError| lost .* and counted 0)"),
+    (Failing, "broken: receiving raised OSError"),
 ]
 
 

@@ -114,6 +114,8 @@ class World:
                 with self.model.lock:
                     awaited &= ledger.missing.keys()
                     if counted >= len(awaited) or time.monotonic() > deadline:
+                        # The cause of a loss, if it is known, says more than the loss.
+                        self.model.check()
                         ledger.check_counted(counted, [ledger.missing[n] for n in sorted(awaited)])
                         break
                     self.model.arrival.wait(0.005)

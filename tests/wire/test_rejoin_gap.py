@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from multicast.sync import Receiver, Sender
+from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
-from tests.wire.faults import sh, unplug
+from tests.wire.faults import sh, traffic, unplug
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -102,3 +103,30 @@ def test_interface_recreated_among_many_changes_is_rejoined(group: str, interfac
         for verb in ("add", "del"):
             batch([f"addr {verb} 10.{n // 250}.{n % 250}.1/32 dev veth1" for n in range(2000)])
         until(lambda: rx.stats().rejoins >= 1, "the group to be rejoined")
+
+
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_only_address_removed_and_added_again_loses_nothing(
+    group: str, interface: str, hosts: list[Host]
+) -> None:
+    with Receiver(group, 0, interface=interface) as rx, traffic(hosts[0], group, rx.port):
+        numbers = [int(rx.recv(timeout=PATIENCE).data)]
+        for _ in range(3):
+            sh(f"ip addr flush dev {interface} scope global")
+            numbers += [int(rx.recv(timeout=PATIENCE).data) for _ in range(20)]
+            sh(f"ip addr add 10.9.0.1/24 dev {interface}; ip -6 addr add fd09::1/64 dev {interface} nodad")
+            numbers += [int(rx.recv(timeout=PATIENCE).data) for _ in range(40)]
+        assert rx.stats().rejoins == 0
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_first_address_under_traffic_loses_nothing(group: str, interface: str, hosts: list[Host]) -> None:
+    # An IPv6 interface keeps its link-local address, so only IPv4 is reported once more.
+    sh(f"ip addr flush dev {interface} scope global")
+    with Receiver(group, 0, interface=interface) as rx, traffic(hosts[0], group, rx.port):
+        numbers = [int(rx.recv(timeout=PATIENCE).data) for _ in range(5)]
+        sh(f"ip addr add 10.9.0.1/24 dev {interface}; ip -6 addr add fd09::1/64 dev {interface} nodad")
+        numbers += [int(rx.recv(timeout=PATIENCE).data) for _ in range(100)]
+        assert rx.stats().rejoins == (1 if "." in group else 0)
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

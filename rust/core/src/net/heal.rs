@@ -1,5 +1,6 @@
 //! Repairing memberships after a change of the network, and periodic rejoins.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::mem;
 
@@ -21,8 +22,8 @@ struct Repair<'a, 'n> {
     here: Surroundings<'n>,
     changes: &'a LinkChanges,
     report: Report,
-    /// The groups that the kernel has joined, if the monitor missed changes.
-    kernel: Option<KernelGroups>,
+    /// The groups that the kernel has joined, once they are needed.
+    kernel: OnceCell<KernelGroups>,
     /// A join failed for want of something that can become available without a change of the network.
     incomplete: bool,
 }
@@ -58,8 +59,8 @@ impl Memberships {
 
     fn heal_at(&mut self, here: Surroundings<'_>, changes: &LinkChanges, sockets: &mut SocketSet) -> Healed {
         let before = mem::replace(&mut self.links, here.links.clone());
-        let kernel = changes.is_incomplete().then(read_kernel_groups);
-        let mut repair = Repair { before, here, changes, report: Report::default(), kernel, incomplete: false };
+        let (report, kernel) = (Report::default(), OnceCell::new());
+        let mut repair = Repair { before, here, changes, report, kernel, incomplete: false };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -130,7 +131,7 @@ impl Memberships {
             // Of several or all interfaces, those that are not usable yet are not worth a warning.
             Some(_) if !matches!(request.spec.interface, Interfaces::One(_)) => return,
             Some(reason) => reason.to_owned(),
-            None => match self.activate(request, on.clone(), sockets, false) {
+            None => match self.activate(request, on.clone(), &repair.here, sockets, false) {
                 Ok(()) => {
                     request.failures.remove(&on.name);
                     self.journal.count(|counts| counts.rejoins += 1);
@@ -199,8 +200,9 @@ impl ActiveMembership {
         let before = before.get(&self.on.index);
         let was_ready = before.is_some_and(Interface::ready);
         let had_addresses = before.is_some_and(|before| before.same_version(group).next().is_some());
+        let kernel = || kernel.get_or_init(read_kernel_groups);
         // The interface can have been deleted and made again, unseen: then the kernel has the group no more.
-        let is_lost = kernel.as_ref().is_some_and(|kernel| !kernel.has_joined(group, self.on.index));
+        let is_lost = changes.is_incomplete() && !kernel().has_joined(group, self.on.index);
         if is_lost || changes.affects(&self.membership, was_ready) || (was_ready && !now.ready()) {
             if !now.ready() && !self.broken {
                 report.add(Change::Down, &self.on.name);
@@ -210,14 +212,16 @@ impl ActiveMembership {
             if had_addresses && before.is_some_and(|before| !before.same_version(group).eq(now.same_version(group))) {
                 report.add(Change::Renumbered, &self.on.name);
             }
-            if !had_addresses && now.same_version(group).next().is_some() {
-                // Switches and routers can ignore a report that was sent without an address of this host.
-                self.rejoin(false, journal, report);
+            if self.unaddressed && now.same_version(group).next().is_some() {
+                self.unaddressed = false;
+                let without_gap = group.is_ipv6() || kernel().speaks_igmp_v3(now.index);
+                self.rejoin(without_gap, journal, report);
             }
             return;
         }
         if self.broken && now.ready() {
             self.broken = false;
+            self.unaddressed = now.same_version(group).next().is_none();
             if self.rejoin(false, journal, report) {
                 report.add(Change::Up, &self.on.name);
             }

@@ -29,6 +29,9 @@ pub(super) struct ActiveMembership {
     pub(super) socket: Arc<GroupSocket>,
     /// Its interface was not ready at some time since it was joined: it is joined again when the interface is ready.
     pub(super) broken: bool,
+    /// Its interface had no address of this IP version when the membership was last reported. Switches and routers can
+    /// ignore such a report.
+    pub(super) unaddressed: bool,
 }
 
 /// A group as the user asked to join it.
@@ -270,7 +273,7 @@ impl Memberships {
                 repeated = Some(on.phrase());
                 continue;
             }
-            match self.activate(&mut request, on.clone(), sockets, bind_to_group) {
+            match self.activate(&mut request, on.clone(), here, sockets, bind_to_group) {
                 Ok(()) => {}
                 Err(e) if must_succeed || !is_of_one_interface(&e) => {
                     self.withdraw(&request);
@@ -313,6 +316,7 @@ impl Memberships {
         &mut self,
         request: &mut JoinRequest,
         on: Chosen,
+        here: &Surroundings<'_>,
         sockets: &mut SocketSet,
         bind_to_group: bool,
     ) -> Result<()> {
@@ -320,8 +324,13 @@ impl Memberships {
         let membership = Membership { group: *group, interface: on.index, sources: sources.clone() };
         let what = format!("join {group}{}", on.phrase());
         let socket = sockets.join(&membership, &what, bind_to_group)?;
+        let unaddressed = here.links.get(&on.index).is_some_and(|on| on.same_version(*group).next().is_none());
+        if unaddressed {
+            // It will be reported once more, by when there can be traffic.
+            socket.remember_senders().map_err(|e| Error::system(what, e))?;
+        }
         self.joined.insert((*group, on.index));
-        request.active.push(ActiveMembership { membership, on, socket, broken: false });
+        request.active.push(ActiveMembership { membership, on, socket, broken: false, unaddressed });
         Ok(())
     }
 

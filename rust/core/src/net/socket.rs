@@ -360,6 +360,13 @@ impl GroupSocket {
         Ok(())
     }
 
+    /// Remember from now on which senders are heard, for [`GroupSocket::refresh`].
+    pub(super) fn remember_senders(&self) -> io::Result<()> {
+        self.request_destination()?;
+        self.rules()?.senders.get_or_insert_default();
+        Ok(())
+    }
+
     /// Let the kernel report the destination of each datagram from now on.
     fn request_destination(&self) -> io::Result<()> {
         if !self.reports_destination.load(Ordering::Relaxed) {

@@ -163,7 +163,7 @@ class ReceiverSteps(World):
         if receiver not in self.consumers:
             return False
         with self.model.lock:
-            # What is sent from now on can still be on the way when the receiver is closed.
+            # Datagrams sent from now on can still be on their way when the receiver is closed.
             for membership in self.model.ledgers[receiver].memberships.values():
                 membership.settled = False
         self.drain()

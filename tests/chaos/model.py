@@ -6,6 +6,8 @@ happens, and every arrival. Rules:
 - A datagram that is sent to a settled membership must arrive, or a counter of the receiver must count it as dropped.
 - A membership is settled from its join on. A fault of its interface makes it unsettled. When the interface works
   again, the driver sends probes. The first that arrives settles the membership, and must do so in time.
+- A receiver that rejoins periodically does so without a gap for the sources that it has heard. A datagram of another
+  source may be lost.
 - Without a membership of its group, interface and source, a datagram must not arrive.
 - Nothing arrives twice, changed, or out of the order of its stream (interface, source and group).
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 class FaultError(AssertionError):
@@ -100,6 +102,8 @@ class Membership:
     settled: bool = True
     arrivals: int = 0
     """The number of the last datagram that arrived for it."""
+    heard: set[str] = field(default_factory=set[str])
+    """The sources of which something has arrived."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -115,7 +119,7 @@ class Membership:
 
     def moved_to(self, interface: str) -> Membership:
         """Return the membership of the same group on another interface, not settled yet."""
-        return replace(self, interface=interface, settled=False, arrivals=0)
+        return replace(self, interface=interface, settled=False, arrivals=0, heard=set())
 
 
 class Ledger:
@@ -126,6 +130,8 @@ class Ledger:
         self.port = port
         self.port_name = name
         """The receiver that opened the port first: several may share it."""
+        self.is_rejoining = False
+        """It rejoins periodically."""
         self.memberships: dict[tuple[str, str], Membership] = {}
         self.fading: set[tuple[str, str]] = set()
         """Memberships that the receiver is about to give up, because the routes lead elsewhere now."""
@@ -151,7 +157,8 @@ class Ledger:
             return Verdict.MAY
         if membership is None or not membership.accepts(datagram.source):
             return Verdict.MUST_NOT
-        return Verdict.MUST if membership.settled and interface.works_for(datagram.group) else Verdict.MAY
+        is_certain = membership.settled and (not self.is_rejoining or datagram.source in membership.heard)
+        return Verdict.MUST if is_certain and interface.works_for(datagram.group) else Verdict.MAY
 
     def expect(self, datagram: Datagram, verdict: Verdict) -> None:
         self.expected[datagram.number] = verdict
@@ -191,6 +198,7 @@ class Ledger:
         membership = self.memberships.get((datagram.group, datagram.interface))
         if membership is not None:
             membership.arrivals = max(membership.arrivals, datagram.number)
+            membership.heard.add(datagram.source)
 
     def check_counted(self, counted: int, missing: list[Datagram]) -> None:
         """Check the counters of the receiver: what is missing was counted, and nothing else was.
@@ -273,6 +281,7 @@ class Model:
             for membership in self.on(interface):
                 if ":" in membership.group or not only_ipv6:
                     membership.settled = False
+                    membership.heard.clear()
             for ledger in self.ledgers.values():
                 ledger.excuse(interface, only_ipv6=only_ipv6)
 

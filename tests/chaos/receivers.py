@@ -31,6 +31,7 @@ class ReceiverSteps(World):
         consumer = self.kinds[kind](deliver, fail, [first.group], port, interface=where, **chosen, **options)
         ledger = Ledger(receiver, consumer.rx.port)
         ledger.port_name = self.model.ledgers[share].port_name if owner and share else receiver
+        ledger.is_rejoining = "rejoin" in options
         with self.model.lock:
             self.model.ledgers[receiver] = ledger
             self._record(ledger, first)

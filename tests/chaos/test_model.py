@@ -114,6 +114,16 @@ def test_model_loss_on_disturbed_interface_is_no_fault(model: Model) -> None:
     assert [membership.group for _, membership in model.unsettled()] == [GROUP]
 
 
+def test_model_source_not_heard_yet_may_be_lost_by_a_periodic_rejoin(model: Model) -> None:
+    model.ledgers["r"].is_rejoining = True
+    send(model)
+    check_counted(model, 0)
+    arrive(model, send(model))
+    send(model)
+    with pytest.raises(FaultError, match="lost 1 of 1 datagrams and counted 0"):
+        check_counted(model, 0)
+
+
 class Filtering(Direct):
     """A receiver that hands over what ``keep`` returns of each batch."""
 

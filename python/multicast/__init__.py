@@ -13,7 +13,9 @@
 changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
 """
 
-from __future__ import annotations
+# First of all, and without `from __future__ import annotations`, which is an import too: it ends the command line on
+# Ctrl-C during the imports below.
+from . import _interrupts  # noqa: F401  # isort: skip  # pyright: ignore[reportUnusedImport]
 
 import logging
 

@@ -35,7 +35,7 @@ def run() -> NoReturn:
 
     code = program.run(sys.argv[1:], _use_tool)
     if code == _INTERRUPTED:
-        from .cli.signals import reraise_sigint  # noqa: PLC0415 - rarely needed
+        from ._interrupts import reraise_sigint  # noqa: PLC0415 - rarely needed
 
         reraise_sigint()
     sys.exit(code)

@@ -165,19 +165,19 @@ class McastHEAR(mtool):
         host = group
         if host is None:
             host = wanted[0] if is_group(_MCAST_DEFAULT_BIND_IP) else _MCAST_DEFAULT_BIND_IP
-        with _ListeningServer(
-            (host, _MCAST_DEFAULT_PORT if port is None else port),
-            _PrintingHandler if is_std else HearUDPHandler,
-            groups=wanted,
-            iface=iface,
-            source=source,
-            exclude=exclude,
-            reply=reply,
-            stop=stop,
-        ) as server:
-            try:
+        try:
+            with _ListeningServer(
+                (host, _MCAST_DEFAULT_PORT if port is None else port),
+                _PrintingHandler if is_std else HearUDPHandler,
+                groups=wanted,
+                iface=iface,
+                source=source,
+                exclude=exclude,
+                reply=reply,
+                stop=stop,
+            ) as server:
                 server.serve_forever()
-            except KeyboardInterrupt:
-                # The documented way to end a listener that runs in a process of its own.
-                server.logger.info("Interrupted: shutting down.")
+        except KeyboardInterrupt:
+            # The documented way to end a listener that runs in a process of its own, also while it starts.
+            module_logger.info("Interrupted: shutting down.")
         return True, None

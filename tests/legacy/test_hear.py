@@ -163,6 +163,30 @@ def test_hear_child_process_exits_0_on_sigint(free_port: int, loopback: str) -> 
     process.close()
 
 
+@pytest.mark.parametrize("step", ["server_bind", "server_activate", "serve_forever", "server_close"])
+def test_hear_interrupted_at_any_step_returns_normally(
+    free_port: int, loopback: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    server: Any = multicast.hear.McastServer
+
+    def interrupted(self: Any, *args: Any) -> None:
+        plain(self, *args)
+        signal.raise_signal(signal.SIGINT)
+
+    def serve_not_at_all(self: Any) -> None:
+        """Return at once."""
+
+    monkeypatch.setattr(server, "serve_forever", serve_not_at_all)
+    plain = getattr(server, step)
+    monkeypatch.setattr(server, step, interrupted)
+    try:
+        result = multicast.hear.McastHEAR()(group=GROUP, port=free_port, iface=loopback)
+    except KeyboardInterrupt:
+        # pytest would end the whole run.
+        pytest.fail("interrupted")
+    assert result == (True, None)
+
+
 def test_hear_broken_output_raises_broken_pipe_error(
     sender: multicast.Sender, free_port: int, loopback: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

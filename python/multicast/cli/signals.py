@@ -1,10 +1,13 @@
-"""How signals end the command line."""
+"""How signals end a command."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
+import sys
+
+from .._interrupts import end, exit_code
+from .output import flush_stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,19 +19,38 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 
 
+class _EndedBySignal(SystemExit):
+    """A signal ends the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(exit_code(number))
+        self.number = number
+
+
 @contextlib.contextmanager
 def ending_on_signals() -> Generator[None, None, None]:
-    """Let SIGINT and SIGTERM end the block with ``SystemExit(128 + number)``, the code that shells report."""
+    """Let SIGINT and SIGTERM end the block with ``SystemExit(128 + number)``, the code that shells report.
 
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    If a signal arrives in a callback whose exceptions Python ignores, such as a finalizer, it ends the process there.
+    """
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    def raise_end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise _EndedBySignal(number)
+
+    def end_if_ignored(ignored: sys.UnraisableHookArgs) -> None:
+        if isinstance(ignored.exc_value, _EndedBySignal):
+            flush_stdout(exit_code(ignored.exc_value.number))
+            end(ignored.exc_value.number)
+        hook(ignored)
+
+    hook, sys.unraisablehook = sys.unraisablehook, end_if_ignored
+    before = {number: signal.signal(number, raise_end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 class Signals:
@@ -53,11 +75,11 @@ class Signals:
 
     def exit_code(self, otherwise: int) -> int:
         """Return the code that shells report for the signal that ended the command, or ``otherwise``."""
-        return otherwise if self.ended_by is None else 128 + self.ended_by
+        return otherwise if self.ended_by is None else exit_code(self.ended_by)
 
     def _end(self, number: int, _frame: FrameType | None) -> None:
         if self.ended_by is not None:
-            raise SystemExit(128 + self.ended_by)
+            raise _EndedBySignal(self.ended_by)
         self.ended_by = number
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
@@ -89,30 +111,3 @@ def handled() -> Generator[Signals, None, None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def reraise_sigint() -> None:
-    """End this process by SIGINT itself if Ctrl-C at a terminal can reach it; otherwise return.
-
-    A shell that runs the command in a loop, as the FAQ does, ends the loop only if a signal ended the command. ``$?``
-    is 130 in both cases.
-    """
-    if _is_in_foreground():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def _is_in_foreground() -> bool:
-    """Return whether this process belongs to the foreground process group of its terminal."""
-    if not hasattr(os, "tcgetpgrp"):
-        return False  # the console of Windows has no process groups
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False  # no terminal
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False  # the terminal was hung up
-    finally:
-        os.close(terminal)

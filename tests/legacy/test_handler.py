@@ -107,7 +107,7 @@ def test_server_answer_arrives_by_unicast(client: socket.socket, loopback: str) 
 
 
 def test_server_answers_are_limited_by_the_token_bucket(client: socket.socket, loopback: str) -> None:
-    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server):
+    with McastServer((GROUP, 0), HearUDPHandler, iface=loopback) as server, serving(server) as thread:
         allowed = 0
         while server.answers.take():
             allowed += 1
@@ -116,7 +116,7 @@ def test_server_answers_are_limited_by_the_token_bucket(client: socket.socket, l
         for _ in range(10):
             client.sendto(b"hello", (GROUP, server.server_address[1]))
         client.sendto(b"STOP", (GROUP, server.server_address[1]))
-        server._idle.wait(PATIENCE)
+        thread.join(PATIENCE)
         client.settimeout(0)
         answers = 0
         while True:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import collections
 import errno
 import logging
+import os
 import select
 import socket
 import socketserver
 import sys
-import threading
+import time
 from typing import TYPE_CHECKING
 
 from .._common.constants import _MCAST_DEFAULT_GROUP
-from ..exceptions import ShutdownCommandReceived
+from ..exceptions import ShutdownCommandReceived, UnsupportedError
 from . import replies
 from .join_options import is_group, receiver_kwargs
+from .service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 # Datagrams received at a time: enough to spread the cost of a system call, few enough to stay in the caches.
 _BATCH = 256
 _STOP = b"STOP"
+# Seconds to wait for one of several sockets, where no descriptor stands for all of them.
+_BRIEFLY = 0.05
 
 
 class McastServer(socketserver.UDPServer):
@@ -41,9 +45,10 @@ class McastServer(socketserver.UDPServer):
     each with the usual hooks. If it is shut down in between, the rest is handled first when it serves again.
 
     Args:
-        server_address: ``(host, port)``. If the host is a group, the server joins it; None is the default group. If
-            it is another address, the server binds to it, joins the default group, and handles everything that the
-            system delivers there.
+        server_address: ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, as the attribute of that
+            name has it. If the host is a group, the server joins it; None is the default group. If it is another
+            address, the server binds to it, joins the default group, and handles everything that the system delivers
+            there. The scope is the index of the interface, unless ``iface`` is given.
         RequestHandlerClass: the handler, created for each datagram, as in every ``socketserver``.
         bind_and_activate: bind and join at once, instead of when ``server_bind`` is called.
         groups: more groups to join.
@@ -69,7 +74,7 @@ class McastServer(socketserver.UDPServer):
 
     def __init__(
         self,
-        server_address: tuple[str | None, int],
+        server_address: tuple[str | None, int] | tuple[str | None, int, int, int],
         RequestHandlerClass: Callable[[Any, Any, McastServer], socketserver.BaseRequestHandler],
         bind_and_activate: bool = True,
         *,
@@ -80,18 +85,17 @@ class McastServer(socketserver.UDPServer):
         reply: bool = True,
         stop: bool = True,
     ) -> None:
-        host, port = server_address[:2]
+        host, port, *scope = server_address
         self._host = host
+        if iface is None and scope[1:] and scope[1]:
+            iface = scope[1]
         self._groups = list(groups)
         self._iface = iface
         self._source = source
         self._exclude = exclude
         self._receiver: Receiver | None = None
         self._taken: collections.deque[tuple[tuple[bytes, socket.socket], Any]] = collections.deque()
-        self._shutdown_requested = False
-        self._idle = threading.Event()
-        self._idle.set()
-        self._serving_thread: int | None = None
+        self._service = Service()
         self.reply = reply
         self.stop = stop
         self.answers = replies.TokenBucket(replies.RATE, replies.BURST)
@@ -99,7 +103,8 @@ class McastServer(socketserver.UDPServer):
         self.logger = logging.getLogger(f"multicast.hear.McastServer.{shown_host}")
         if ":" in shown_host:
             self.address_family = socket.AF_INET6
-        super().__init__((shown_host, port), RequestHandlerClass, bind_and_activate)
+        address: Any = (shown_host, port, *server_address[2:])
+        super().__init__(address, RequestHandlerClass, bind_and_activate)
 
     def server_bind(self) -> None:
         """Bind the socket, join the groups, and set ``server_address`` to the bound address."""
@@ -116,13 +121,25 @@ class McastServer(socketserver.UDPServer):
             receive_ttl=False,
             **receiver_kwargs(self._groups, _numeric(self._host), self._iface, self._source, self._exclude),
         )
+        given: Any = self.server_address
         self.server_address = self.socket.getsockname()
+        if len(given) == 4 and not self.socket.getsockname()[3]:
+            # The system reports the scope of link-local addresses only.
+            self.server_address = (*self.socket.getsockname()[:3], given[3])
 
     def fileno(self) -> int:
-        """Return the descriptor to wait on: that of the socket, or one for all sockets if there are several."""
-        if self._receiver is not None and self._receiver.stats().sockets > 1:
+        """Return the descriptor to wait on, for a selector or an event loop.
+
+        Once the server is bound, it is not that of ``socket``: it stands for all sockets, and is readable as well when
+        the server must rejoin its groups, which `handle_request` does.
+        """
+        if self._receiver is None:
+            return super().fileno()
+        try:
             return self._receiver.fileno()
-        return super().fileno()
+        except UnsupportedError:
+            # Windows has no descriptor that stands for several sockets.
+            return super().fileno()
 
     def get_request(self) -> tuple[tuple[bytes, socket.socket], Any]:  # type: ignore[override]
         """Return the next datagram as ``((payload, socket), sender)``.
@@ -131,9 +148,13 @@ class McastServer(socketserver.UDPServer):
             TimeoutError: No datagram is available now.
             OSError: The system cannot receive; ``errno`` says why.
         """
-        if not self._taken:
-            self._take()
-        return self._taken.popleft()
+        while True:
+            if not self._taken:
+                self._take()
+            try:
+                return self._taken.popleft()
+            except IndexError:
+                continue  # another serving thread has taken it
 
     def _take(self) -> None:
         """Take the datagrams that are available, at least one."""
@@ -143,15 +164,18 @@ class McastServer(socketserver.UDPServer):
         batch = self._receiver.recv_batch(_BATCH, 0)
         self._taken.extend([((datagram.data, sock), datagram.sender) for datagram in batch])
 
-    def _handle_request_noblock(self) -> None:
-        """Handle one datagram if there is one, like ``socketserver``, which however hides errors of receiving."""
+    def _handle_request_noblock(self) -> bool:
+        """Handle one datagram if there is one, and return whether there was.
+
+        ``socketserver`` does the same, but hides errors of receiving.
+        """
         try:
             request, client_address = self.get_request()
         except TimeoutError:
-            return
+            return False
         if not self.verify_request(request, client_address):
             self.shutdown_request(request)
-            return
+            return True
         try:
             self.process_request(request, client_address)
         except Exception:  # noqa: BLE001 - handle_error decides about any exception of a handler
@@ -160,19 +184,26 @@ class McastServer(socketserver.UDPServer):
         except BaseException:
             self.shutdown_request(request)
             raise
+        return True
 
     def _handle_taken(self) -> None:
-        """Handle all available datagrams without the hooks of the base class, which do nothing."""
-        taken, finish = self._taken, self.finish_request
+        """Handle all available datagrams without the hooks of the base class, which do nothing.
+
+        A hook that a handler sets is called from the next datagram on.
+        """
+        taken, attributes, service = self._taken, vars(self).keys(), self._service
         if not taken:
             try:
                 self._take()
             except TimeoutError:
                 return
-        while taken and not self._shutdown_requested:
-            request, client_address = taken.popleft()
+        while not service.is_ending and attributes.isdisjoint(_HOOK_NAMES):
             try:
-                finish(request, client_address)
+                request, client_address = taken.popleft()
+            except IndexError:
+                return  # all are handled, perhaps by other serving threads
+            try:
+                self.finish_request(request, client_address)
             except Exception:  # noqa: BLE001 - handle_error decides about any exception of a handler
                 self.handle_error(request, client_address)
 
@@ -185,66 +216,85 @@ class McastServer(socketserver.UDPServer):
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Handle datagrams until `shutdown` is called, which is checked every ``poll_interval`` seconds.
 
+        Several threads may serve at the same time; each datagram is handled once.
+
         Raises:
             OSError: The system cannot receive; ``errno`` says why.
         """
-        self._idle.clear()
-        self._serving_thread = threading.get_ident()
-        try:
-            if not self._shutdown_requested:
-                self._serve(poll_interval)
-        finally:
-            self._shutdown_requested = False
-            self._serving_thread = None
-            self._idle.set()
+        if self._service.process != os.getpid():
+            self._service = Service()  # the other one belongs to the parent of this process
+        with self._service.thread():
+            self._serve(poll_interval)
 
     def _serve(self, poll_interval: float) -> None:
-        # Calls of hooks that do nothing would be half the cost of a datagram.
-        handle = self._handle_request_noblock if self._has_own_hooks() else self._handle_taken
-        readable = self._readability()
-        taken, act = self._taken, self.service_actions
-        while not self._shutdown_requested:
-            if taken:
-                handle()
-            elif readable(poll_interval):
-                if self._shutdown_requested:
+        readable, service = self._readability(), self._service
+        while not service.is_ending:
+            if self._taken or readable(poll_interval):
+                if service.is_ending:
                     break  # shutdown was called during the wait
-                handle()
-            act()
+                # Calls of hooks that do nothing would be half the cost of a datagram.
+                if self._has_own_hooks():
+                    self._handle_request_noblock()
+                else:
+                    self._handle_taken()
+            self.service_actions()
 
-    def _readability(self) -> Callable[[float | None], object]:
+    def _readability(self) -> Callable[[float | None], bool]:
         """Return a function that waits for datagrams, at most the given seconds, and returns whether to look for any.
 
         The selectors of the standard library cost more than the system call that they wrap.
         """
         if not hasattr(select, "poll"):
             # Windows has no descriptor that stands for several sockets, so the caller always looks at all of them.
-            return lambda seconds: select.select([self.socket], [], [], seconds) and True
+            return self._wait_briefly
         poll = select.poll()
         # The receiver's descriptor also wakes up when it must rejoin on an interface that has come back.
         poll.register(self if self._receiver is None else self._receiver, select.POLLIN)
-        return lambda seconds: poll.poll(None if seconds is None else seconds * 1000)
+        service, stop = self._service, self._service.stop_descriptor
+        if stop is not None:
+            poll.register(stop, select.POLLIN)
+
+        def readable(seconds: float | None) -> bool:
+            ready = poll.poll(None if seconds is None else seconds * 1000)
+            if any(descriptor == stop for descriptor, _ in ready):
+                service.is_ending = True
+            return bool(ready)
+
+        return readable
+
+    def _wait_briefly(self, seconds: float | None) -> bool:
+        limit = _BRIEFLY if seconds is None else min(seconds, _BRIEFLY)
+        select.select([self.socket], [], [], limit)
+        return True
 
     def handle_request(self) -> None:
-        """Handle one datagram; wait for it at most ``timeout`` seconds.
+        """Handle one datagram; wait for it at most ``timeout`` seconds, and then call ``handle_timeout``.
+
+        If the descriptor of `fileno` is readable already, the call does not wait: it handles the datagram, or only
+        rejoins the groups.
 
         Raises:
             OSError: The system cannot receive; ``errno`` says why.
         """
-        if self._taken:
-            self._handle_request_noblock()
-        else:
-            super().handle_request()
+        readable = self._readability()
+        if (self._taken or readable(0)) and (self._handle_request_noblock() or hasattr(select, "poll")):
+            return
+        limits = [limit for limit in (self.socket.gettimeout(), self.timeout) if limit is not None]
+        deadline = time.monotonic() + min(limits) if limits else None
+        rest = None
+        while deadline is None or (rest := deadline - time.monotonic()) > 0:
+            if readable(rest) and self._handle_request_noblock():
+                return
+        self.handle_timeout()
 
     def shutdown(self) -> None:
-        """Make `serve_forever` return, and wait until it has returned.
+        """Make `serve_forever` return, and wait until it has returned in every thread.
 
-        If a handler calls it in the serving thread, it does not wait; the thread returns after this datagram. If
-        nothing is serving, the next `serve_forever` returns at once.
+        If a handler calls it in a serving thread, it does not wait; the thread returns after this datagram. Nor does it
+        if a handler calls it in a forked process: it shuts down the server of the parent. If nothing is serving, the
+        next `serve_forever` returns at once.
         """
-        self._shutdown_requested = True
-        if self._serving_thread != threading.get_ident():
-            self._idle.wait()
+        self._service.end()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Shut down if ``request`` contains ``STOP`` and ``stop`` is on; otherwise do what ``UDPServer`` does.
@@ -282,6 +332,8 @@ _PLAIN_HOOKS = (
     ("close_request", socketserver.UDPServer.close_request),
     ("service_actions", socketserver.BaseServer.service_actions),
 )
+
+_HOOK_NAMES = frozenset(name for name, _ in _PLAIN_HOOKS)
 
 
 def _numeric(host: str | None) -> str | None:

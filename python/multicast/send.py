@@ -155,7 +155,7 @@ class McastSAY(mtool):
             return datagrams, size
         for one in destinations.groups:
             message = data
-            if message == _DEFAULT_MESSAGE:
+            if isinstance(message, str) and message == _DEFAULT_MESSAGE:
                 message = _DEFAULT_MESSAGE.format(name=__package__, group=one.group, port=destinations.port)
             payload = payload_of(message)
             destinations.send(one, payload)

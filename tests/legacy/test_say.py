@@ -2,6 +2,7 @@
 
 import errno
 import io
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from multicast import Receiver, send
 from multicast._core import Datagram
+from tests.support.programs import environment
 
 GROUP = "239.4.1.1"
 OTHER = "239.4.1.2"
@@ -143,3 +145,19 @@ def test_say_payload_beyond_udp_limit_raises(say: send.McastSAY, ear: Receiver, 
         say(group=GROUP, port=ear.port, data=b"x" * 65508, iface=loopback)
     say(group=GROUP, port=ear.port, data="the end", iface=loopback)
     assert heard(ear).data == b"the end"
+
+
+@pytest.mark.parametrize("data", [b"bytes", "text", ["some", "words"]], ids=["bytes", "text", "words"])
+def test_say_under_bb_compares_no_bytes_with_text(
+    ear: Receiver, loopback: str, data: bytes | str | list[str]
+) -> None:
+    call = f"multicast.send.McastSAY()(group={GROUP!r}, port={ear.port}, iface={loopback!r}, data={data!r})"
+    done = subprocess.run(
+        [sys.executable, "-bb", "-c", f"import multicast; {call}"],
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert heard(ear).data

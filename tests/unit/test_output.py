@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from multicast.cli.output import Output
+from multicast.cli.output import Output, terminal_columns
 
 
 class Terminal(io.StringIO):
@@ -79,3 +79,12 @@ def test_output_that_was_closed_from_the_start_is_a_broken_pipe(monkeypatch: pyt
     assert not out.is_terminal
     with pytest.raises(BrokenPipeError):
         out.line("one")
+
+
+@pytest.mark.parametrize("columns", ["9" * 5000, "0", "-5", "wide", "", "１２０"])
+def test_columns_of_the_environment_are_used_or_ignored(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys, "__stdout__", None)
+    assert terminal_columns() == (120 if columns == "１２０" else 80)

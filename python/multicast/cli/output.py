@@ -196,9 +196,11 @@ def terminal_columns() -> int:
 
     It is ``shutil.get_terminal_size`` without the import of ``shutil``, which argparse would pay for each option.
     """
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        return int(columns)
+    # ValueError: it is no number, or has more digits than Python converts.
+    with contextlib.suppress(ValueError):
+        columns = int(os.environ.get("COLUMNS", ""))
+        if columns > 0:
+            return columns
     if sys.__stdout__ is not None:
         # ValueError: standard output is closed. OSError: it is not a terminal.
         with contextlib.suppress(ValueError, OSError):

@@ -5,6 +5,7 @@ The server is implemented in ``_legacy.server``, the policy for answers in ``_le
 
 from __future__ import annotations
 
+import functools
 import logging
 import socketserver
 import sys
@@ -14,6 +15,7 @@ from ._common import console
 from ._common.constants import _MCAST_DEFAULT_BIND_IP, _MCAST_DEFAULT_GROUPS, _MCAST_DEFAULT_PORT
 from ._common.text import decode_for_display
 from ._legacy import replies
+from ._legacy.drops import Dropped, DropWatch
 from ._legacy.join_options import as_list, is_group
 from ._legacy.server import McastServer
 from ._legacy.tool import mtool
@@ -22,7 +24,7 @@ from .exceptions import ShutdownCommandReceived
 if TYPE_CHECKING:
     import argparse
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 __all__ = ["HearUDPHandler", "McastHEAR", "McastServer"]
@@ -55,7 +57,8 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
         except UnicodeDecodeError:
             module_logger.debug("Ignored %d bytes that are not text.", len(payload))
             return
-        module_logger.info("%s SAID %s", replies.format_address(self.client_address), text)
+        if module_logger.isEnabledFor(logging.INFO):
+            module_logger.info("%s SAID %s", replies.format_address(self.client_address), text)
         if getattr(self.server, "reply", True):
             self._answer(text, sock)
         if _STOP in text and getattr(self.server, "stop", True):
@@ -65,9 +68,10 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
         if not replies.may_answer(text, self.client_address):
             return
         if not getattr(self.server, "answers", _answers).take():
-            module_logger.debug(
-                "Rate limit reached: no answer to %s.", replies.format_address(self.client_address)
-            )
+            if module_logger.isEnabledFor(logging.DEBUG):
+                module_logger.debug(
+                    "Rate limit reached: no answer to %s.", replies.format_address(self.client_address)
+                )
             return
         try:
             message = replies.answer(text, self.client_address, sock.getsockname())
@@ -80,21 +84,65 @@ class HearUDPHandler(socketserver.BaseRequestHandler):
 class _PrintingHandler(HearUDPHandler):
     """Print each datagram, whatever its bytes, and then handle it like the default handler."""
 
+    server: _ListeningServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def handle(self) -> None:
         payload, sock = self.request
         if payload is not None and sock is not None:
-            console.show(decode_for_display(payload))
+            self.server.texts.append(decode_for_display(payload))
         super().handle()
 
 
 class _ListeningServer(McastServer):
-    """The server of HEAR. It ends on an error, because its handlers fail only if standard output does."""
+    """The server of HEAR. It prints and looks for drops once for all datagrams that have arrived.
+
+    It ends on an error of a handler.
+
+    Attributes:
+        texts: what to print.
+    """
+
+    def __init__(self, *args: Any, on_dropped: Callable[[Dropped], object], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.texts: list[str] = []
+        assert self._receiver is not None  # it was bound
+        self._drops = DropWatch(self._receiver.stats, on_dropped)
+
+    def listen(self) -> None:
+        """Serve until STOP or an error, print all messages that were handled, and report what was dropped."""
+        try:
+            self.serve_forever()
+        finally:
+            try:
+                self._print()
+            finally:
+                self._drops.finish()
+
+    def _round_done(self) -> None:
+        self._print()
+        self._drops.look()
+
+    def _print(self) -> None:
+        if self.texts:
+            texts, self.texts = self.texts, []
+            console.show(*texts)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
         if error is not None and not isinstance(error, ShutdownCommandReceived):
             raise error
         super().handle_error(request, client_address)
+
+
+def _report_drops(report: Callable[[Dropped], object] | None, dropped: Dropped) -> None:
+    module_logger.warning(
+        "The system dropped %d datagrams, %d in total, and %d were received.",
+        dropped.new,
+        dropped.total,
+        dropped.received,
+    )
+    if report is not None:
+        report(dropped)
 
 
 class McastHEAR(mtool):
@@ -132,6 +180,7 @@ class McastHEAR(mtool):
         exclude: str | Iterable[str] | None = None,
         reply: bool = True,
         stop: bool = True,
+        on_dropped: Callable[[Dropped], object] | None = None,
         **extra: object,
     ) -> tuple[bool, None]:
         """Listen until a datagram contains ``STOP`` or SIGINT arrives, and return ``(True, None)``.
@@ -149,6 +198,8 @@ class McastHEAR(mtool):
             exclude: senders that are not wanted.
             reply: answer senders.
             stop: end when a message contains ``STOP``.
+            on_dropped: called with a `Dropped` about once a second while the system drops datagrams because they
+                arrive faster than they are handled, and at the end if it dropped any. Drops are logged in any case.
             extra: logged and not used.
 
         Raises:
@@ -175,8 +226,9 @@ class McastHEAR(mtool):
                 exclude=exclude,
                 reply=reply,
                 stop=stop,
+                on_dropped=functools.partial(_report_drops, on_dropped),
             ) as server:
-                server.serve_forever()
+                server.listen()
         except KeyboardInterrupt:
             # The documented way to end a listener that runs in a process of its own, also while it starts.
             module_logger.info("Interrupted: shutting down.")

@@ -1,6 +1,8 @@
 """Test SAY, RECV and HEAR as processes that exchange messages."""
 
 import os
+import re
+import signal
 import socket
 import subprocess
 
@@ -8,6 +10,7 @@ import pytest
 
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
+from tests.support import waiting
 from tests.support.joined import until_joined
 from tests.support.programs import Program
 
@@ -353,3 +356,32 @@ def test_hear_closed_output_pipe_exits_141(at: list[str], loopback: str) -> None
             sender.send(b"hello")
         _, err = listener.communicate(timeout=10)
     assert (listener.returncode, err) == (141, b"")
+
+
+def test_hear_drops_are_reported_while_they_happen_and_at_the_end(at: list[str], loopback: str) -> None:
+    count = 60_000
+    with (
+        start("--daemon", "--use-std", "HEAR", *at, "--group", GROUP) as listener,
+        Sender(GROUP, int(at[1]), interface=loopback) as sender,
+    ):
+        listener.until_joined(GROUP)
+        # More than any receive buffer holds.
+        listener.interrupt(signal.SIGSTOP)
+        sender.send_many([b"x" * 100] * count)
+        listener.interrupt(signal.SIGCONT)
+        waiting.until(lambda: "so far" in listener.err, "a report of drops")
+        assert listener.running
+        sender.send(b"STOP")
+        assert listener.finish() == 0, listener.err
+    first, last = listener.err.splitlines()
+    new, total = numbers_in(r"multicast HEAR: dropped ([\d,]+) datagrams, ([\d,]+) so far, .*\)", first)
+    dropped, sent = numbers_in(r"multicast HEAR: dropped ([\d,]+) of ([\d,]+) datagrams \(.*\)", last)
+    assert new == total == dropped
+    assert sent == count + 1
+    assert listener.out == ("x" * 100 + "\n") * (count - dropped) + "STOP\n"
+
+
+def numbers_in(pattern: str, line: str) -> list[int]:
+    found = re.fullmatch(pattern, line)
+    assert found, line
+    return [int(text.replace(",", "")) for text in found.groups()]

@@ -13,7 +13,18 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python" / "multicast"
 # The lowest layer first. The picture is in docs/architecture.md. The lowest layer imports the standard library only.
 # A package's own ``__init__`` goes by the name of the package; "" is the top-level one.
 LAYERS = [
-    {"_common", "_legacy", "apps", "cli", "exceptions", "types", "endpoints", "env", "_closing", "_interrupts"},
+    {
+        "_common",
+        "_legacy",
+        "apps",
+        "cli",
+        "exceptions",
+        "types",
+        "endpoints",
+        "env",
+        "_closing",
+        "_interrupts",
+    },
     {
         "_core",
         "_common.text",
@@ -22,7 +33,15 @@ LAYERS = [
         "_common.constants",
         "_common.argument_types",
     },
-    {"_arguments", "handlers", "_legacy.replies", "_legacy.service", "_legacy.tool", "aio.select_thread"},
+    {
+        "_arguments",
+        "handlers",
+        "_legacy.replies",
+        "_legacy.service",
+        "_legacy.drops",
+        "_legacy.tool",
+        "aio.select_thread",
+    },
     {"sync", "skt", "aio.watch", "_legacy.join_options", "_legacy.options"},
     {"aio.readiness"},
     {"aio.endpoint"},
@@ -43,8 +62,8 @@ LAYERS = [
     {"apps.diagnosis"},
     {"_legacy.tasks"},
     {""},
-    {"cli.output", "cli.signals", "cli.commands", "cli.words"},
-    {"cli.errors"},
+    {"cli.output", "cli.commands", "cli.words"},
+    {"cli.errors", "cli.signals"},
     {"cli.parser"},
     {"cli.options", "cli.receiving"},
     {

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
 
-def show(text: str) -> None:
-    """Write ``text`` and a line feed to standard output, and flush it.
+def show(*texts: str) -> None:
+    """Write each of ``texts`` and a line feed to standard output, and flush it once.
 
     A character that the output's encoding lacks is written as a backslash escape.
 
@@ -28,11 +28,12 @@ def show(text: str) -> None:
     out = sys.stdout
     if out is None:
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
+    text = "\n".join((*texts, ""))
     if out.isatty():
         text = text.translate(_CONTROLS)
     encoding = getattr(out, "encoding", None) or "utf-8"
     try:
-        out.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        out.write(text.encode(encoding, "backslashreplace").decode(encoding))
         out.flush()
     except OSError as error:
         # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.

@@ -238,6 +238,13 @@ class McastServer(socketserver.UDPServer):
                 else:
                     self._handle_taken()
             self.service_actions()
+            self._round_done()
+
+    def _round_done(self) -> None:
+        """Do nothing: for servers that do some work once for many datagrams.
+
+        It is called after each wait and the handling of all or some of the datagrams that arrived.
+        """
 
     def _readability(self) -> Callable[[float | None], bool]:
         """Return a function that waits for datagrams, at most the given seconds, and returns whether to look for any.

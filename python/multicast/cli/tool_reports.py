@@ -12,13 +12,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._legacy.destinations import Sent
+    from .._legacy.drops import Dropped
 
 
 def report_keywords(options: argparse.Namespace) -> dict[str, Any]:
     """Return the keywords that let the tool of this command report on standard error."""
     if options.command == "SAY" and sys.stderr is not None and sys.stderr.isatty():
         return {"on_sent": _print_sent}
+    if options.command in {"HEAR", "RECV"} and options.is_daemon:
+        from functools import partial  # noqa: PLC0415 - see the top of the package
+
+        return {"on_dropped": partial(_print_dropped, options.command)}
     return {}
+
+
+def _print_dropped(command: str, dropped: Dropped) -> None:
+    if dropped.is_last:
+        text = f"dropped {dropped.total:,} of {dropped.total + dropped.received:,} datagrams"
+    else:
+        text = f"dropped {dropped.new:,} datagrams, {dropped.total:,} so far, because they arrive too fast"
+    print_error(command, f"{text} (write to a file instead of a terminal, or allow a larger receive buffer)")
 
 
 def _print_sent(sent: Sent) -> None:

@@ -3,8 +3,10 @@
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use multicast_core::net::{self, SenderConfig};
+use multicast_core::Error;
+use multicast_core::net::{self, SenderConfig, Wake};
 use multicast_core::pure::address::parse_group;
 use multicast_core::pure::pace::Rate;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -28,6 +30,8 @@ struct OpenSender {
     group: IpAddr,
     port: u16,
     ttl: u8,
+    /// Whether it sends at a rate.
+    is_paced: bool,
 }
 
 /// Messages taken from an iterable before they are sent together.
@@ -48,23 +52,72 @@ impl OpenSender {
         Ok(message)
     }
 
+    /// The first half of the message of a `TimeoutError`.
+    fn failure(&self) -> String {
+        match self.core.pause() {
+            Some(_) => "the rate did not allow the next datagram".to_owned(),
+            None => "the send buffer stayed full".to_owned(),
+        }
+    }
+
+    /// Sends the messages that the rate allows now, and returns how many they were.
+    ///
+    /// This keeps the GIL. Beside Python threads that compute, giving it up costs 5 ms or more each time, so that a
+    /// sender of single messages, or in an event loop, could not make up for being late.
+    fn send_due(&self, messages: &[IoSlice<'_>]) -> PyResult<usize> {
+        self.core.send(messages).map_err(to_python)
+    }
+
+    fn timed_out_at_once(&self) -> PyErr {
+        to_python(Error::TimedOut { operation: self.failure(), after: Duration::ZERO })
+    }
+
+    /// Sends from the first message on, and returns how many were sent. At a rate, it goes on with those that become due
+    /// within `limit`, so that a thread that waits for the GIL in between does not delay them.
+    fn send_for(&self, messages: &[IoSlice<'_>], limit: Duration) -> multicast_core::Result<usize> {
+        let begun = Instant::now();
+        let mut done = self.core.send(messages)?;
+        while self.is_paced && 0 < done && done < messages.len() {
+            let remaining = limit.saturating_sub(begun.elapsed());
+            // Without a pause, the kernel's buffer is full.
+            match self.core.pause() {
+                Some(pause) if pause < remaining => {}
+                _ => break,
+            }
+            // The next call meets an error again, after these messages are reported as sent.
+            match self.core.wait(Some(remaining)) {
+                Ok(Wake::Ready | Wake::TimedOut) => {}
+                Ok(Wake::Interrupted) | Err(_) => break,
+            }
+            match self.core.send(&messages[done..]) {
+                Ok(sent) => done += sent,
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
     /// Sends all messages, waiting as often as the kernel's buffer is full.
     fn send_all(&self, py: Python<'_>, messages: &[Bound<'_, PyBytes>], seconds: Option<f64>) -> PyResult<()> {
         let slices: Vec<IoSlice<'_>> = messages.iter().map(|message| IoSlice::new(message.as_bytes())).collect();
+        if self.is_paced && seconds == Some(0.0) {
+            return if self.send_due(&slices)? == slices.len() { Ok(()) } else { Err(self.timed_out_at_once()) };
+        }
         let mut done = 0;
         while done < slices.len() {
             let rest = &slices[done..];
+            let deadline = Deadline::new(seconds)?;
             done += wait::until(
                 py,
-                Deadline::new(seconds)?,
+                deadline,
                 false,
-                || self.core.send(rest).map(|sent| (sent > 0).then_some(sent)),
+                || {
+                    let limit = deadline.remaining().map_or(wait::TICK, |remaining| remaining.min(wait::TICK));
+                    self.send_for(rest, limit).map(|sent| (sent > 0).then_some(sent))
+                },
                 |limit| self.core.wait(Some(limit)),
                 |_| Ok(()),
-                || match self.core.pause() {
-                    Some(_) => "the rate did not allow the next datagram".to_owned(),
-                    None => "the send buffer stayed full".to_owned(),
-                },
+                || self.failure(),
             )?;
             // Also if no call has to wait: an endless iterable must not keep Ctrl-C out.
             py.check_signals()?;
@@ -105,6 +158,7 @@ impl Sender {
         if rate.is_some() && bit_rate.is_some() {
             return Err(PyValueError::new_err("rate and bit_rate must not both be given"));
         }
+        let is_paced = rate.is_some() || bit_rate.is_some();
         let group = parse_group(group).map_err(to_python)?;
         let config = SenderConfig {
             group,
@@ -117,7 +171,7 @@ impl Sender {
             rate: rate.map(Rate::Datagrams).or(bit_rate.map(Rate::Bits)),
         };
         let core = py.detach(|| net::Sender::open(&config)).map_err(to_python)?;
-        self.opened.set(OpenSender { core, group, port, ttl }).map_err(|_| already_open())
+        self.opened.set(OpenSender { core, group, port, ttl, is_paced }).map_err(|_| already_open())
     }
 
     /// Send one datagram.
@@ -142,6 +196,9 @@ impl Sender {
         let opened = self.opened()?;
         let message = opened.message(data)?;
         let length = message.as_bytes().len();
+        if opened.is_paced && opened.send_due(&[IoSlice::new(message.as_bytes())])? == 1 {
+            return Ok(length);
+        }
         opened.send_all(py, &[message], timeout)?;
         Ok(length)
     }

@@ -11,7 +11,7 @@ use crate::errors::to_python;
 
 /// The longest system call. A signal that arrives between Python's last check and the system call does not interrupt it,
 /// so Ctrl-C is delayed by at most this much.
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// When a wait is over.
 #[derive(Debug, Clone, Copy)]

@@ -170,11 +170,10 @@ def interface_indexes(interface: CoreInterfaces) -> set[int]:
     """Return the indexes of the interfaces that an argument means at the moment."""
     if isinstance(interface, list):
         return {index for one in interface for index in interface_indexes(one)}
-    return {
-        here.index
-        for here in list_interfaces()
-        if interface in ("all", here.index, str(here.index), here.name, *here.addresses)
-    }
+    if interface is None or interface == "all":
+        return {here.index for here in list_interfaces()}
+    index = _core._interface_index(interface)
+    return set() if index is None else {index}
 
 
 def list_interfaces() -> list[Interface]:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import _core
 from ..sync import interfaces
 from .routes import interface_for
 
@@ -63,14 +64,14 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
     """Return a report on each interface of this machine, in the order of their indexes.
 
     Args:
-        names: the interfaces to report on, by name; none means all.
+        names: the interfaces to report on, each by one of its names, its index or an address; none means all.
 
     Raises:
         OSError: An interface does not exist (``ENODEV``), or the system cannot list them.
     """
     here = interfaces()
-    wanted = set(names)
-    missing = sorted(wanted - {one.name for one in here})
+    wanted = {name: _core._interface_index(name) for name in names}
+    missing = sorted(name for name, index in wanted.items() if index is None)
     if missing:
         raise OSError(
             errno.ENODEV,
@@ -96,7 +97,7 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
             mld_queries=_mld_queries(one.name),
         )
         for one in here
-        if not wanted or one.name in wanted
+        if not wanted or one.index in wanted.values()
     ]
 
 

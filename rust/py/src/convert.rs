@@ -142,6 +142,13 @@ pub(crate) fn _interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
         .collect()
 }
 
+/// Return the index of the interface that has this name, label, address or index; `None` if there is none.
+#[pyfunction]
+pub(crate) fn _interface_index(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+    let name = interface(Some(given))?;
+    py.detach(|| net::interface_index(&name)).map_err(to_python)
+}
+
 /// Return the name of the system setting that limits receive buffers.
 #[pyfunction]
 pub(crate) fn _receive_buffer_setting() -> &'static str {

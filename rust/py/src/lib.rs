@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::column::Column;
     #[pymodule_export]
-    use super::convert::{_interfaces, _receive_buffer_setting};
+    use super::convert::{_interface_index, _interfaces, _receive_buffer_setting};
     #[pymodule_export]
     use super::datagram::Datagram;
     #[pymodule_export]

@@ -48,6 +48,11 @@ pub fn interface_name(index: u32) -> Option<String> {
     sys::interface_name(index)
 }
 
+/// Return the index of the interface that a user named; `None` if there is none, or it is the default interface.
+pub fn interface_index(name: &InterfaceName) -> Result<Option<u32>> {
+    Ok(find(name, &snapshot()?).map(|found| found.index))
+}
+
 /// An interface that exists, or the system's choice (index 0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chosen {

@@ -50,7 +50,7 @@ pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingP
 pub use datagram::{DatagramRef, Origin};
 pub use endpoint::{SocketReader, sending_socket};
 pub use events::{Event, Level};
-pub use links::{Interface, interface_name, interfaces};
+pub use links::{Interface, interface_index, interface_name, interfaces};
 pub use receiver::Receiver;
 pub use ring::{RingReceiver, close_rings};
 pub use sender::Sender;

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import private_network
+from tests.support import loops, private_network
 from tests.support.hosts import Host
 from tests.wire import endpoints, faults
+from tests.wire.aio_ways import Run
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
 LINKS = {
@@ -53,3 +54,9 @@ def peer() -> Iterator[socket.socket]:
     with endpoints.bound() as sock:
         sock.settimeout(PATIENCE)
         yield sock
+
+
+@pytest.fixture(params=loops.KINDS)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Return a function that runs a coroutine, on each kind of loop in turn."""
+    return lambda main: loops.run(loops.KINDS[request.param], main)

@@ -3,9 +3,9 @@
 import asyncio
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -13,16 +13,10 @@ from multicast import aio
 from multicast.exceptions import ClosedError
 from multicast.sync import Receiver
 from tests.support import loops
+from tests.wire.aio_ways import Run
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
-Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
 VETH = Link("239.9.8.7", "veth0", 65_507)
-
-
-@pytest.fixture(params=loops.KINDS)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Return a function that runs a coroutine, on each kind of loop in turn."""
-    return lambda main: loops.run(loops.KINDS[request.param], main)
 
 
 @pytest.fixture

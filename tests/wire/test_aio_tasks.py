@@ -5,22 +5,16 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from multicast import aio
 from multicast.sync import Receiver
 from tests.support import loops
+from tests.wire.aio_ways import Run
 from tests.wire.exchange import LOOPBACK, PATIENCE
-
-Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=loops.KINDS)
-def run(request: pytest.FixtureRequest) -> Run:
-    return lambda main: loops.run(loops.KINDS[request.param], main)
 
 
 def open_receiver(**options: Any) -> aio.Receiver:

@@ -53,6 +53,7 @@ def diagnose(
     *,
     duration: float = 3.0,
     on_joined: Callable[[], None] | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Diagnosis:
     """Find out why nothing arrives for an endpoint, or why datagrams are lost.
 
@@ -63,6 +64,7 @@ def diagnose(
         endpoint: one group with its port, such as ``"239.1.2.3:5000%eth0"``.
         duration: seconds to listen, above 0; twice as long if nothing arrives.
         on_joined: called once the group is joined.
+        is_over: called often; ends the listening early when it returns true.
 
     Raises:
         ValueError: The endpoint has no port, is not one group, or names an unknown interface.
@@ -75,7 +77,7 @@ def diagnose(
     if known:
         return _result(case, known, None)
     try:
-        observed = observe(case.endpoint, duration, on_joined=on_joined)
+        observed = observe(case.endpoint, duration, on_joined=on_joined, is_over=is_over)
     except OSError as error:
         refused = before.of_open_error(case, error)
         if refused is None:
@@ -85,7 +87,8 @@ def diagnose(
         return _result(case, [refused], None)
     if observed.received:
         return _result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
-    return _result(case, _why_nothing(case, observed, hear_everywhere(case.endpoint, duration)), observed)
+    everywhere = hear_everywhere(case.endpoint, duration, is_over=is_over)
+    return _result(case, _why_nothing(case, observed, everywhere), observed)
 
 
 def _why_nothing(

@@ -16,7 +16,7 @@ from . import proc
 from .sniffer import Sighting, open_sniffer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from ...endpoints import Endpoint
 
@@ -123,8 +123,16 @@ class Ear:
         return quiet if quiet > max(_STOPPED * usual, _LEAST_SILENCE) else 0.0
 
 
+def _never() -> bool:
+    return False
+
+
 def observe(
-    endpoint: Endpoint, duration: float, *, on_joined: Callable[[], None] | None = None
+    endpoint: Endpoint,
+    duration: float,
+    *,
+    on_joined: Callable[[], None] | None = None,
+    is_over: Callable[[], bool] = _never,
 ) -> Observation:
     """Join an endpoint and listen for ``duration`` seconds.
 
@@ -132,6 +140,7 @@ def observe(
         endpoint: a group with its port, and optionally the interface and the sources.
         duration: seconds to listen.
         on_joined: called once the group is joined.
+        is_over: called often; ends the listening early when it returns true.
 
     Raises:
         OSError: The endpoint cannot be received.
@@ -146,7 +155,7 @@ def observe(
         stack.enter_context(ear.listening())
         if on_joined is not None:
             on_joined()
-        programs, revivals = _watch(receiver, ear, endpoint, duration)
+        programs, revivals = _watch(receiver, ear, endpoint, _until(duration, is_over))
     after = proc.counters()
     return Observation(
         heard=ear.heard,
@@ -158,7 +167,9 @@ def observe(
     )
 
 
-def hear_everywhere(endpoint: Endpoint, duration: float) -> collections.Counter[Arrival]:
+def hear_everywhere(
+    endpoint: Endpoint, duration: float, *, is_over: Callable[[], bool] = _never
+) -> collections.Counter[Arrival]:
     """Join the group of ``endpoint`` on every usable interface and from any source, and return what arrives.
 
     A source-specific group cannot be joined for any source: it is joined for those of the endpoint.
@@ -170,8 +181,18 @@ def hear_everywhere(endpoint: Endpoint, duration: float) -> collections.Counter[
     receiver = Receiver(endpoint.group, endpoint.port, interface="all", source=sources)
     ear = Ear(receiver)
     with ear.listening():
-        threading.Event().wait(duration)
+        for _ in _until(duration, is_over):
+            pass
     return ear.heard
+
+
+def _until(duration: float, is_over: Callable[[], bool]) -> Iterator[None]:
+    """Yield after each short pause until the time is over."""
+    pause = threading.Event()
+    deadline = time.monotonic() + duration
+    while time.monotonic() < deadline and not is_over():
+        pause.wait(_PERIOD)
+        yield
 
 
 def _is_source_specific(group: str) -> bool:
@@ -181,19 +202,16 @@ def _is_source_specific(group: str) -> bool:
 
 
 def _watch(
-    receiver: Receiver, ear: Ear, endpoint: Endpoint, duration: float
+    receiver: Receiver, ear: Ear, endpoint: Endpoint, pauses: Iterator[None]
 ) -> tuple[list[Program], list[Revival]]:
     """Sample the sockets on the port until the time is over. If a stream stops, join the group again."""
-    pause = threading.Event()
     own = proc.own_sockets()
     first: dict[int, proc.UdpSocket] = {}
     last: dict[int, proc.UdpSocket] = {}
     least: dict[int, int] = {}
     revivals: list[Revival] = []
     rejoined_at: tuple[int, float] | None = None
-    deadline = time.monotonic() + duration
-    while time.monotonic() < deadline:
-        pause.wait(_PERIOD)
+    for _ in pauses:
         for one in proc.udp_sockets(receiver.port):
             if one.inode not in own:
                 first.setdefault(one.inode, one)

@@ -1,0 +1,88 @@
+"""The socket of a ping: it sends, and receives both the group's datagrams and those sent to this host alone."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from ...sync import Receiver
+
+if TYPE_CHECKING:
+    from ..._core import Datagram
+    from ...endpoints import Endpoint
+
+TTL = 64
+"""The TTL of everything that is sent: a receiver computes the number of hops from it."""
+
+
+class Port(contextlib.ExitStack):
+    """A UDP socket that has joined the group of an endpoint. A context manager, which closes it.
+
+    Args:
+        endpoint: the group, and optionally the interface and the sources.
+        number: the UDP port to receive on; 0 takes a free one.
+
+    Raises:
+        OSError: The group cannot be joined, or the port cannot be bound.
+    """
+
+    def __init__(self, endpoint: Endpoint, number: int) -> None:
+        super().__init__()
+        is_ipv6 = ":" in endpoint.group
+        family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+        self.version = 6 if is_ipv6 else 4
+        with contextlib.ExitStack() as opening:
+            self._sock = opening.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            if is_ipv6:
+                self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._receiver = opening.enter_context(
+                Receiver.adopt(
+                    self._sock,
+                    endpoint.group,
+                    number,
+                    interface=endpoint.interface,
+                    source=endpoint.sources,
+                    bind="::" if is_ipv6 else "0.0.0.0",
+                    strict=False,
+                    recv_buffer="auto",
+                )
+            )
+            self._set_output(is_ipv6=is_ipv6)
+            self.push(opening.pop_all())
+        self.number = self._receiver.port
+
+    def _set_output(self, *, is_ipv6: bool) -> None:
+        """Send by the interface that the group is joined on, with a known TTL."""
+        index = self._receiver.groups[0].interface_index or 0
+        if is_ipv6:
+            self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, TTL)
+            self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, TTL)
+            return
+        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface_option(index))
+        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
+        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, TTL)
+
+    def send(self, data: bytes, host: str, number: int) -> None:
+        """Send a datagram to a host or a group.
+
+        Raises:
+            OSError: The system refused.
+        """
+        self._sock.sendto(data, (host, number))
+
+    def receive(self, timeout: float) -> Datagram | None:
+        """Return the next datagram; None if there is none within ``timeout`` seconds."""
+        try:
+            return self._receiver.recv(timeout=timeout)
+        except TimeoutError:
+            return None
+
+
+def _interface_option(index: int) -> bytes:
+    """Return the value of IP_MULTICAST_IF: an index in network order on Windows, a struct ip_mreqn elsewhere."""
+    if sys.platform == "win32":
+        return index.to_bytes(4, "big")
+    return bytes(8) + index.to_bytes(4, sys.byteorder)

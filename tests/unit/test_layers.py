@@ -49,7 +49,7 @@ LAYERS = [
     {"aio.protocols"},
     {"aio", "_legacy.server", "recv", "_legacy.destinations"},
     {"hear", "send", "apps.listening"},
-    {"apps.netlink", "apps.diagnosis.finding", "apps.diagnosis.proc"},
+    {"apps.groups", "apps.netlink", "apps.diagnosis.finding", "apps.diagnosis.proc"},
     {"apps.routes", "apps.links", "apps.diagnosis.sniffer", "apps.diagnosis.firewall"},
     {"apps.interfaces", "apps.diagnosis.case", "apps.diagnosis.listening"},
     {
@@ -72,9 +72,11 @@ LAYERS = [
     {
         "cli.overview",
         "cli.tool_reports",
+        "cli.commands.doctor",
         "cli.commands.interfaces",
         "cli.commands.help",
         "cli.commands.listen",
+        "cli.commands.ping",
     },
     {"cli.program"},
     {"_legacy.dispatch"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..routes import interface_for
 from . import firewall, proc
-from .finding import Finding
+from .finding import Finding, datagrams
 
 if TYPE_CHECKING:
     import collections
@@ -172,7 +172,7 @@ def _rp_filter(evidence: Evidence) -> Finding | None:
         "proven" if reached else "likely",
         {"TcpExt.IPReversePathFilter": dropped, "packets_seen": sum(reached.values()), **values},
         fix,
-        f"the reverse path filter dropped {dropped} datagrams: the route back to "
+        f"the reverse path filter dropped {datagrams(dropped)}: the route back to "
         f"{source or 'their source'} does not use {name}",
     )
 
@@ -217,7 +217,7 @@ def _blocked(evidence: Evidence) -> Finding | None:
             "proven",
             {"packets_seen": count, "InCsumErrors": bad},
             f"ethtool --offload {case.interface} rx off tx off, or repair the sender",
-            f"{count} datagrams reached {case.interface}, and the kernel dropped {bad} because their checksums are "
+            f"{datagrams(count)} reached {case.interface}, and the kernel dropped {bad} because their checksums are "
             "wrong",
         )
     return _firewall_input(evidence, count, next(iter(reached)))
@@ -234,7 +234,7 @@ def _firewall_input(evidence: Evidence, count: int, source: str | None) -> Findi
             "proven",
             {**proof, "rules": [f"{one.table} {one.chain}: {one.reason}" for one in found]},
             " && ".join(one.fix for one in found),
-            f"{count} datagrams reached {case.interface}, and the firewall drops them: "
+            f"{datagrams(count)} reached {case.interface}, and the firewall drops them: "
             + "; ".join(f"{one.reason} of the chain {one.chain} in {one.table}" for one in found),
         )
     return Finding(
@@ -243,7 +243,7 @@ def _firewall_input(evidence: Evidence, count: int, source: str | None) -> Findi
         proof,
         f"look at the firewall of this machine (nft list ruleset), and allow UDP to {case.endpoint.group} port "
         f"{case.port}",
-        f"{count} datagrams reached {case.interface}, but none reached a program: a firewall probably drops them",
+        f"{datagrams(count)} reached {case.interface}, but none reached a program: a firewall probably drops them",
     )
 
 
@@ -271,7 +271,7 @@ def _local_sender(evidence: Evidence) -> Finding | None:
         "proven",
         {"sent_by_this_machine": left, "looped_back": 0},
         "send with loopback: Sender(..., loopback=True), or the socket option IP_MULTICAST_LOOP = 1",
-        f"a program of this machine sent {left} datagrams by {case.interface}, and turned multicast loopback off, so "
+        f"a program of this machine sent {datagrams(left)} by {case.interface}, and turned multicast loopback off, so "
         "programs on the same machine do not receive them",
     )
 

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..groups import one_group
 from ..links import links
 from ..routes import interface_for
 
@@ -58,16 +59,12 @@ def case_for(endpoint: Endpoint) -> Case:
         ValueError: The endpoint has no port, or its group is not one address of a group.
         OSError: The system cannot list its interfaces or look up routes.
     """
-    if endpoint.port is None:
+    port = endpoint.port
+    if port is None:
         raise ValueError(f"endpoint must have a port, such as {endpoint.group}:5000, got {endpoint}")
-    try:
-        is_group = ipaddress.ip_address(endpoint.group).is_multicast
-    except ValueError:
-        is_group = False
-    if not is_group:
-        raise ValueError(f"group must be one multicast address, got {endpoint.group!r}")
+    endpoint = replace(endpoint, group=one_group(endpoint))
     here = tuple(links())
-    return Case(endpoint, endpoint.port, here, _link_for(endpoint, here))
+    return Case(endpoint, port, here, _link_for(endpoint, here))
 
 
 def _link_for(endpoint: Endpoint, here: tuple[Link, ...]) -> Link | None:

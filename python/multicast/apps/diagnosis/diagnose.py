@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ... import endpoints
 from . import after, before, overload, settings
 from .case import case_for
-from .finding import Finding, strongest
+from .finding import Finding, datagrams, strongest
 from .listening import hear_everywhere, observe
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def diagnose(
         OSError: The endpoint cannot be received, for a reason that is not among the causes.
     """
     if not duration > 0:
-        raise ValueError(f"duration must be above 0, got {duration}")
+        raise ValueError(f"duration must be above 0, got {duration:g}")
     case = case_for(endpoints.from_argument(endpoint))
     known = before.findings(case)
     if known:
@@ -108,7 +108,7 @@ def _ok(case: Case, observed: Observation) -> Finding:
         "proven",
         {"received": observed.received, "sources": sorted({one.source for one in observed.heard})},
         "",
-        f"{observed.received} datagrams arrived on {case.interface}",
+        f"{datagrams(observed.received)} arrived on {case.interface}",
     )
 
 

@@ -22,7 +22,6 @@ CAUSES = (
     "rp-filter",
     "firewall-input",
     "firewall-output",
-    "ttl-expired",
     "link-scope",
     "buffer-overflow",
     "program-too-slow",
@@ -56,6 +55,11 @@ class Finding:
     """A command that mends it, for a shell with the rights it needs; or a sentence if there is no command."""
     text: str
     """The finding in words."""
+
+
+def datagrams(count: int) -> str:
+    """Return a number of datagrams in words."""
+    return "1 datagram" if count == 1 else f"{count} datagrams"
 
 
 def strongest(findings: Iterable[Finding]) -> list[Finding]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..._arguments import AUTO_RECV_BUFFER
 from . import proc
-from .finding import Finding
+from .finding import Finding, datagrams
 
 if TYPE_CHECKING:
     from .case import Case
@@ -44,7 +44,7 @@ def _of_program(case: Case, program: Program, observed: Observation) -> Finding:
             "proven",
             proof,
             "make the program faster, or let a thread receive: Receiver(..., ring=65536)",
-            f"{who} lost {program.drops} datagrams: its receive buffer was never empty, so it reads more slowly "
+            f"{who} lost {datagrams(program.drops)}: its receive buffer was never empty, so it reads more slowly "
             "than datagrams arrive",
         )
     return Finding(
@@ -53,7 +53,7 @@ def _of_program(case: Case, program: Program, observed: Observation) -> Finding:
         proof,
         f"sysctl -w net.core.rmem_max={AUTO_RECV_BUFFER}, and let the program request a receive buffer of that size "
         "(SO_RCVBUF; a Receiver does)",
-        f"{who} lost {program.drops} datagrams in bursts: its receive buffer is too small for them, although the "
+        f"{who} lost {datagrams(program.drops)} in bursts: its receive buffer is too small for them, although the "
         "program empties it in between",
     )
 
@@ -72,6 +72,6 @@ def _no_querier(case: Case, observed: Observation) -> Finding | None:
             "queries_seen": None if observed.queries is None else observed.queries[case.interface],
         },
         "enable an IGMP querier on the switch or router, or open the receiver with rejoin=60",
-        f"the stream stopped after {first.before} datagrams and went on when the group was joined again: a switch "
+        f"the stream stopped after {datagrams(first.before)} and went on when the group was joined again: a switch "
         "forgets this listener, because no querier asks for listeners",
     )

@@ -7,14 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
 from ..._core import __version__
+from ..groups import one_group
 from .message import DEFAULT_GROUP, PORT, Message, parse, reply
 from .port import Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from typing_extensions import Self
 
     from ..._core import Datagram
     from ...endpoints import Endpoint
@@ -51,12 +52,18 @@ class Responder:
         endpoint: the group, and optionally the port (otherwise 4321), the interface and the sources.
 
     Raises:
+        ValueError: The endpoint has several groups.
         OSError: The group cannot be joined.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._group = str(ipaddress.ip_address(endpoint.group))
+        self._group = one_group(endpoint)
         self._port = Port(endpoint, PORT if endpoint.port is None else endpoint.port)
+
+    @property
+    def port(self) -> int:
+        """The UDP port that it answers on."""
+        return self._port.number
 
     def __enter__(self) -> Self:
         return self

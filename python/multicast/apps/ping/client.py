@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
+from ..groups import one_group
 from .message import PORT, parse, request
 from .port import TTL, Port
 from .results import HostResult, KindResult, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from typing_extensions import Self
 
     from ..._core import Datagram
     from ...endpoints import Endpoint
@@ -46,7 +46,7 @@ class Ping:
         sent: the number of requests sent.
 
     Raises:
-        ValueError: The endpoint has several sources.
+        ValueError: The endpoint has several groups or sources.
         OSError: The group cannot be joined.
     """
 
@@ -55,7 +55,7 @@ class Ping:
             raise ValueError(f"source must be one address, got {', '.join(endpoint.sources)}")
         self.hosts: dict[str, HostResult] = {}
         self.sent = 0
-        self._group = str(ipaddress.ip_address(endpoint.group))
+        self._group = one_group(endpoint)
         self._target = endpoint.sources[0] if endpoint.sources else endpoint.group
         self._target_port = PORT if endpoint.port is None else endpoint.port
         self._client = secrets.randbits(32)
@@ -85,8 +85,11 @@ class Ping:
             is_over: called at least every 0.1 s; ends the ping early when it returns true.
 
         Raises:
+            ValueError: ``interval`` is not above 0.
             OSError: A request cannot be sent.
         """
+        if not interval > 0:
+            raise ValueError(f"interval must be above 0, got {interval:g}")
         start = time.monotonic()
         due = start
         while not is_over():

@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cli.commands.interfaces",
         "list the network interfaces and say which of them can do multicast",
     ),
+    "doctor": ("cli.commands.doctor", "find out why nothing arrives, and prove it"),
+    "ping": ("cli.commands.ping", "ping the members of a group, by unicast and by multicast"),
     "help": ("cli.commands.help", "explain a command"),
     "SAY": ("send:McastSAY", "send a message to a multicast group"),
     "RECV": ("recv:McastRECV", "receive one message"),

@@ -1,0 +1,87 @@
+"""``multicast doctor``: find out why nothing arrives."""
+
+from __future__ import annotations
+
+from ..._common import argument_types
+from ...apps import diagnosis as app
+from .. import options
+from ..errors import NOT_HELD
+from ..signals import handled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ..output import Output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``doctor``."""
+    parser.epilog = (
+        "The exit code is 0 if datagrams arrive and nothing is wrong, and 1 if a cause was found. "
+        "Run it as root to prove more. It sends no datagram."
+    )
+    options.add_endpoints(parser, "find out why nothing arrives for", several=False)
+    parser.add_argument(
+        "-d",
+        "--duration",
+        type=argument_types.seconds,
+        default=3.0,
+        metavar="SECONDS",
+        help="listen for this time, and again on all interfaces if nothing arrives (default: 3)",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print the findings; return 0 if nothing is wrong and 1 otherwise."""
+    (endpoint,) = options.endpoints_of(args)
+
+    def say_joined() -> None:
+        out.remark(f"listening to {endpoint} for {args.duration:g} s")
+
+    with handled() as signals:
+        found = app.diagnose(
+            endpoint, duration=args.duration, on_joined=say_joined, is_over=signals.has_ended
+        )
+        for finding in found.findings:
+            _print(finding, out)
+        if out.json:
+            out.record("summary", _summary(found))
+        elif not found.can_see_packets and any(one.confidence != "proven" for one in found.findings):
+            out.remark(
+                "run it as root (or with the capability CAP_NET_RAW) to see what reaches the interfaces"
+            )
+        return signals.exit_code(0 if found.is_fine else NOT_HELD)
+
+
+def _print(finding: app.Finding, out: Output) -> None:
+    if out.json:
+        record: dict[str, object] = {
+            "cause": finding.cause,
+            "confidence": finding.confidence,
+            "proof": dict(finding.proof),
+            "fix": finding.fix,
+            "text": finding.text,
+        }
+        out.record("finding", record)
+    elif out.quiet:
+        out.line(finding.cause)
+    elif not out.is_terminal:
+        out.line(f"{finding.cause}\t{finding.confidence}\t{finding.text}\t{finding.fix}")
+    else:
+        lines = [f"{finding.cause} ({finding.confidence}): {finding.text}"]
+        if finding.fix:
+            lines.append(f"  fix: {finding.fix}")
+        if out.verbose:
+            lines += [f"  {name}: {value}" for name, value in finding.proof.items()]
+        out.line("\n".join(lines))
+
+
+def _summary(found: app.Diagnosis) -> dict[str, object]:
+    return {
+        "endpoint": str(found.endpoint),
+        "interface": found.interface,
+        "causes": [one.cause for one in found.findings],
+        "received": found.received,
+        "packets_visible": found.can_see_packets,
+    }

@@ -1,0 +1,194 @@
+"""``multicast ping``: who is in a group, and how do unicast and multicast reach them?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..._common import argument_types
+from ...apps import ping as app
+from ...apps.ping.message import PORT
+from ..errors import NOT_HELD, NOTHING_RECEIVED
+from ..signals import handled
+from ..words import number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ...endpoints import Endpoint
+    from ..output import Output
+    from ..signals import Signals
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ping``."""
+    parser.epilog = (
+        "The exit code is 0 if somebody answered and --expect held, 1 if it did not hold, 70 if nobody answered, and "
+        "130 after Ctrl-C."
+    )
+    parser.add_argument(
+        "endpoint",
+        metavar="ENDPOINT",
+        type=argument_types.endpoint,
+        help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required: everybody who "
+        "runs ping --answer, or the source alone, which may run ssmpingd "
+        f"(default port: {PORT})",
+    )
+    parser.add_argument(
+        "-i",
+        "--interface",
+        type=argument_types.one_interface,
+        help="use this interface, given by name, index or address, unless the endpoint names one "
+        "(default: the system's choice)",
+    )
+    parser.add_argument("--answer", action="store_true", help="answer requests, of asmping and ssmping too")
+    parser.add_argument(
+        "-c", "--count", type=argument_types.count, help="send this many requests (default: until Ctrl-C)"
+    )
+    parser.add_argument(
+        "--interval",
+        type=argument_types.seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="send a request this often (default: 1)",
+    )
+    parser.add_argument(
+        "-t",
+        "--timeout",
+        type=argument_types.seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="wait this long for replies after the last request (default: 1)",
+    )
+    parser.add_argument(
+        "--expect",
+        metavar="N",
+        type=argument_types.count,
+        help="fail unless this many hosts answered by multicast",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Ping or answer until the end; return the exit code."""
+    given: Endpoint = args.endpoint
+    endpoint = replace(given, interface=given.interface or args.interface)
+    with handled() as signals:
+        if args.answer:
+            return _answer(endpoint, args, out, signals)
+        return _ping(endpoint, args, out, signals)
+
+
+def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
+    answered = 0
+    with app.Responder(endpoint) as responder:
+        out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
+        for one in responder.answers(signals.has_ended):
+            answered += 1
+            if out.json:
+                out.record("answer", {"client": one.client, "seq": one.sequence, "group": one.group})
+            elif not out.quiet:
+                out.line(
+                    f"answered {one.client}: seq={one.sequence} group={one.group or 'none that is served here'}"
+                )
+            if args.count is not None and answered >= args.count:
+                break
+    if out.json:
+        out.record("summary", {"answered": answered})
+    out.remark(f"{number(answered, 'request')} answered")
+    return signals.exit_code(0)
+
+
+def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
+    with app.Ping(endpoint) as ping:
+        target = endpoint.sources[0] if endpoint.sources else endpoint.group
+        out.remark(f"pinging {target}, replies to {endpoint.group}")
+        replies = ping.replies(
+            args.count, interval=args.interval, wait=args.timeout, is_over=signals.has_ended
+        )
+        for reply in replies:
+            if out.json:
+                out.record("reply", _reply_record(reply))
+            elif not out.quiet:
+                out.line(_reply_line(reply))
+            if signals.take_summary_request():
+                _summarize(ping, out)
+        _summarize(ping, out)
+    if args.expect is not None:
+        heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
+        return signals.exit_code(0 if heard >= args.expect else NOT_HELD)
+    return signals.exit_code(0 if ping.hosts else NOTHING_RECEIVED)
+
+
+def _reply_record(reply: app.Reply) -> dict[str, object]:
+    return {
+        "host": reply.host,
+        "kind": reply.kind,
+        "seq": reply.sequence,
+        "time_ms": round(reply.time_ms, 3),
+        "hops": reply.hops,
+        "duplicate": reply.is_duplicate,
+    }
+
+
+def _reply_line(reply: app.Reply) -> str:
+    hops = "unknown" if reply.hops is None else str(reply.hops)
+    duplicate = " (duplicate)" if reply.is_duplicate else ""
+    return (
+        f"{reply.host}: {reply.kind} seq={reply.sequence} hops={hops} time={reply.time_ms:.3f} ms{duplicate}"
+    )
+
+
+def _summarize(ping: app.Ping, out: Output) -> None:
+    """Write the result of each host, and a summary."""
+    hosts = sorted(ping.hosts.values(), key=lambda one: one.host)
+    if out.json:
+        out.records(
+            "host",
+            [
+                {
+                    "host": one.host,
+                    "unicast": _result_record(one.unicast),
+                    "multicast": _result_record(one.multicast),
+                }
+                for one in hosts
+            ],
+        )
+        out.record("summary", {"sent": ping.sent, "hosts": len(hosts)})
+    else:
+        for one in hosts:
+            for kind, result in (("unicast", one.unicast), ("multicast", one.multicast)):
+                out.line(_result_line(one.host, kind, result))
+    out.remark(f"{number(ping.sent, 'request')} sent, {number(len(hosts), 'host')} answered")
+
+
+def _result_record(result: app.KindResult) -> dict[str, object]:
+    times = {
+        "min_ms": result.min_ms,
+        "avg_ms": result.avg_ms,
+        "max_ms": result.max_ms,
+        "stddev_ms": result.stddev_ms,
+    }
+    return {
+        "sent": result.sent,
+        "received": result.received,
+        "loss_percent": round(result.loss_percent, 3),
+        "late_loss_percent": round(result.late_loss_percent, 3),
+        "duplicates": result.duplicates,
+        "hops": result.hops,
+        **{name: None if value is None else round(value, 3) for name, value in times.items()},
+    }
+
+
+def _result_line(host: str, kind: str, result: app.KindResult) -> str:
+    line = (
+        f"{host}: {kind} {result.received}/{result.sent} received, {result.loss_percent:.3g}% lost "
+        f"({result.late_loss_percent:.3g}% from seq 2)"
+    )
+    if result.duplicates:
+        line += f", {result.duplicates} duplicates"
+    if result.times_ms:
+        line += (
+            f", min/avg/max/stddev = {result.min_ms:.3f}/{result.avg_ms:.3f}/{result.max_ms:.3f}/"
+            f"{result.stddev_ms:.3f} ms"
+        )
+    return line

@@ -30,7 +30,7 @@ NO_SOURCE = "must be the address of one host, got"
 # values that contradict each other are bad data, and an error of the system has the code of that error.
 TABLE: list[tuple[str, int, str]] = [
     # commands
-    ("BOGUS", USAGE, "invalid choice: 'BOGUS' (choose from interfaces, "),
+    ("BOGUS", USAGE, "invalid choice: 'BOGUS' (choose from listen, "),
     ("say -m x", USAGE, "invalid choice: 'say' (did you mean 'SAY'?)"),
     ("interfcaes", USAGE, "invalid choice: 'interfcaes' (did you mean 'interfaces'?)"),  # codespell:ignore
     ("Interfaces", USAGE, "invalid choice: 'Interfaces' (did you mean 'interfaces'?)"),

@@ -16,6 +16,7 @@ _IPV4_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # Interface indexes are C ints above zero.
 _HIGHEST_INDEX = 2**31 - 1
 _MAX_COUNT = 10**9
+_FACTORS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 # The system takes the sizes of buffers as a C int.
 _MAX_BUFFER = 2**31 - 1
 _GROUP_RULE = "must be a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)"
@@ -46,6 +47,23 @@ def percent(text: str) -> float:
     return _number(text, 0, 100, "a percentage from 0 to 100")
 
 
+def milliseconds(text: str) -> float:
+    """Return ``text`` as a finite number of milliseconds, 0 or more."""
+    return _number(text, 0, sys.float_info.max, "a number of milliseconds, 0 or more")
+
+
+def rate(text: str) -> float:
+    """Return ``text`` as a rate above 0, with an optional factor k, M or G."""
+    factor = _FACTORS.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    return factor * _number(digits, sys.float_info.min, 1e12, "a number above 0, such as 1000, 1k or 2.5M")
+
+
+def size(text: str) -> int:
+    """Return ``text`` as the size of a datagram, 1-65507 bytes."""
+    return _whole_number(text, 1, 65507, "a number of bytes")
+
+
 def buffer(text: str) -> int:
     """Return ``text`` as the size of a buffer in bytes."""
     return _whole_number(text, 1, _MAX_BUFFER, "a number of bytes")
@@ -58,6 +76,18 @@ def endpoint(text: str) -> endpoints.Endpoint:
         raise argparse.ArgumentTypeError(f"must have a UDP port from 1 to 65535, got {text!r}")
     for one in parsed.sources:
         source(one)
+    return parsed
+
+
+def one_endpoint(text: str) -> endpoints.Endpoint:
+    """Return ``text`` as an endpoint to send to: one group, without a source."""
+    parsed = endpoint(text)
+    if parsed.sources:
+        raise argparse.ArgumentTypeError(f"must not name a source (this machine is the source), got {text!r}")
+    if "+" in parsed.group or "/" in parsed.group:
+        raise argparse.ArgumentTypeError(f"must be one group, got {text!r}")
+    if parsed.interface is not None:
+        one_interface(parsed.interface)
     return parsed
 
 

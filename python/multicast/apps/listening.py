@@ -8,6 +8,7 @@ import selectors
 import time
 from typing import TYPE_CHECKING
 
+from ..endpoints import expand
 from ..sync import Receiver
 
 if TYPE_CHECKING:
@@ -75,16 +76,26 @@ class Listener:
     Args:
         endpoints: where to listen; each has a port.
         recv_buffer: the receive buffer to request, in bytes, as for `Receiver`.
+        apart: whether each group gets a receiver of its own, so that drops are counted for each group.
 
     Raises:
         ValueError: An endpoint is invalid.
         OSError: The system refused.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], *, recv_buffer: int | Literal["auto"] = "auto") -> None:
-        ports: dict[int | None, list[Endpoint]] = {}
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        recv_buffer: int | Literal["auto"] = "auto",
+        apart: bool = False,
+    ) -> None:
+        together: dict[object, list[Endpoint]] = {}
         for endpoint in endpoints:
-            ports.setdefault(endpoint.port, []).append(endpoint)
+            if apart:
+                together.update({one: [one] for one in expand(endpoint)})
+            else:
+                together.setdefault(endpoint.port, []).append(endpoint)
         self._received = self._bytes = 0
         self._begun = time.monotonic()
         self._resources = contextlib.ExitStack()
@@ -92,7 +103,7 @@ class Listener:
         with contextlib.ExitStack() as opened:
             self.receivers = tuple(
                 opened.enter_context(Receiver(several, recv_buffer=recv_buffer, gro=False, ring=RING))
-                for several in ports.values()
+                for several in together.values()
             )
             if len(self.receivers) > 1:
                 self._selector = opened.enter_context(selectors.DefaultSelector())

@@ -27,6 +27,17 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RTMSG = struct.Struct("=BBBBBBBBI")
 
 
+def interface_name_for(group: str) -> str | None:
+    """Return the name of the interface that the routes choose for ``group``; None if there is no route.
+
+    Raises:
+        ValueError: ``group`` is not an address.
+        OSError: The system cannot look up routes.
+    """
+    index = interface_for(group)
+    return None if index is None else socket.if_indextoname(index)
+
+
 def interface_for(group: str, by: int | None = None) -> int | None:
     """Return the index of the interface that the routes choose for ``group``; None if there is no route.
 

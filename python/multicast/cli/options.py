@@ -32,6 +32,11 @@ def add_endpoints(parser: argparse.ArgumentParser, verb: str, *, several: bool =
         "239.1.2.3:5000, 239.1.2.3%%eth0 or 10.0.0.1@232.1.2.3 "
         f"(default: {_MCAST_DEFAULT_GROUP}:{_MCAST_DEFAULT_PORT})",
     )
+    add_where(parser, several=several)
+
+
+def add_where(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
+    """Add ``-i`` and ``-p``, for what endpoints do not name."""
     parser.add_argument(
         "-i",
         "--interface",
@@ -66,6 +71,43 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="end after this time (default: no limit)",
     )
+
+
+def add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Add ``--expect`` and ``--max-loss``, which decide the exit code, and ``--recv-buffer``."""
+    parser.add_argument(
+        "--expect",
+        metavar="N",
+        type=argument_types.count,
+        help="fail unless this many datagrams were received",
+    )
+    parser.add_argument(
+        "--max-loss",
+        metavar="PERCENT",
+        type=argument_types.percent,
+        help="fail if more than this share was lost: of --expect, or otherwise of what is known to have been sent",
+    )
+    parser.add_argument(
+        "--recv-buffer",
+        metavar="BYTES",
+        type=argument_types.buffer,
+        help="request this receive buffer from the system (default: 8 MiB)",
+    )
+
+
+def conditions_hold(args: argparse.Namespace, received: int, lost: int) -> bool:
+    """Return whether the conditions of `add_conditions` held.
+
+    Args:
+        args: the options.
+        received: datagrams received.
+        lost: datagrams known to be lost.
+    """
+    if args.expect is None and args.max_loss is None:
+        return True
+    expected = args.expect or received + lost
+    missing = max(lost, expected - received)
+    return missing <= expected * (args.max_loss or 0.0) / 100
 
 
 def endpoints_of(args: argparse.Namespace) -> list[Endpoint]:

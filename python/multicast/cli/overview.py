@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  multicast SAY --group 239.1.2.3 --message Hello          send a message to a group
-  multicast --daemon --use-std HEAR --group 239.1.2.3      print the messages of a group
-  multicast interfaces                                     list the interfaces in detail
+  multicast listen 239.1.2.3:5000            print what a group receives
+  multicast send 239.1.2.3:5000 hello        send a message to a group
+  multicast interfaces                       list the interfaces in detail
 """
 
 

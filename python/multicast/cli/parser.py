@@ -53,7 +53,7 @@ class _CommandParser(Parser):
     def __init__(self, *, command: str, **settings: Any) -> None:
         super().__init__(**settings)
         self._command = command
-        self._is_complete = False
+        self._is_complete = self._is_parsing = False
 
     def complete(self) -> None:
         """Add the options of the command, unless that was done already."""
@@ -78,9 +78,15 @@ class _CommandParser(Parser):
         return word in self._option_string_actions
 
     def parse_known_args(self, *args: Any, **settings: Any) -> Any:
-        """Parse the words that follow the command."""
+        """Parse the words that follow the command. Except for 2.x commands, options may stand between the words."""
         self.complete()
-        return super().parse_known_args(*args, **settings)
+        if is_tool(self._command) or self._is_parsing:
+            return super().parse_known_args(*args, **settings)
+        self._is_parsing = True  # argparse calls this method again for options and words apart
+        try:
+            return self.parse_known_intermixed_args(*args, **settings)
+        finally:
+            self._is_parsing = False
 
 
 class _Version(argparse.Action):

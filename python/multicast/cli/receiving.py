@@ -9,6 +9,8 @@ from .words import address, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..apps.listening import Listener, Totals
     from .output import Output
     from .signals import Signals
@@ -24,9 +26,18 @@ class Report:
         out: where to report.
         listener: the listener.
         signals: where SIGUSR1 requests an interim summary.
+        fields: returns what the JSON summary has in addition.
     """
 
-    def __init__(self, command: str, out: Output, listener: Listener, signals: Signals) -> None:
+    def __init__(
+        self,
+        command: str,
+        out: Output,
+        listener: Listener,
+        signals: Signals,
+        fields: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        self._fields = fields
         self._command = command
         self._out = out
         self._listener = listener
@@ -79,7 +90,7 @@ class Report:
         totals = self._listener.totals()
         self._warn(totals)
         if self._out.json:
-            self._out.record(kind, summary_fields(totals))
+            self._out.record(kind, {**summary_fields(totals), **self._fields()})
         else:
             self._out.remark(_sentence(totals))
         return totals

@@ -50,9 +50,6 @@ def _interface(sent: Sent) -> str:
         return "several interfaces"
     if interface is not None:
         return str(interface)
-    from socket import if_indextoname  # noqa: PLC0415 - see the top of the package
+    from ..apps.routes import interface_name_for  # noqa: PLC0415 - see the top of the package
 
-    from ..apps.routes import interface_for  # noqa: PLC0415 - see the top of the package
-
-    index = interface_for(sent.groups[0])
-    return "the default interface" if index is None else if_indextoname(index)
+    return interface_name_for(sent.groups[0]) or "the default interface"

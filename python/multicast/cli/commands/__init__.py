@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "listen": ("cli.commands.listen", "print what arrives"),
+    "send": ("cli.commands.send", "send words, a file, standard input or numbered datagrams"),
+    "measure": ("cli.commands.measure", "measure loss, order, jitter and delay of numbered and RTP streams"),
     "interfaces": (
         "cli.commands.interfaces",
         "list the network interfaces and say which of them can do multicast",

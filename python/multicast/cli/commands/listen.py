@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from ..._common import argument_types
 from ...apps.listening import Limits, Listener
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
@@ -48,24 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="format",
         help="write payloads as they are, byte by byte",
     )
-    parser.add_argument(
-        "--expect",
-        metavar="N",
-        type=argument_types.count,
-        help="fail unless this many datagrams were received",
-    )
-    parser.add_argument(
-        "--max-loss",
-        metavar="PERCENT",
-        type=argument_types.percent,
-        help="fail if more than this share was lost: of --expect, or otherwise of what reached this machine",
-    )
-    parser.add_argument(
-        "--recv-buffer",
-        metavar="BYTES",
-        type=argument_types.buffer,
-        help="request this receive buffer from the system (default: 8 MiB)",
-    )
+    options.add_conditions(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -98,11 +80,7 @@ def _verdict(args: argparse.Namespace, totals: Totals) -> int:
     """Return the exit code that follows from what was received."""
     if totals.received == 0:
         return NOTHING_RECEIVED
-    expected = args.expect or totals.received + totals.dropped
-    allowed = args.max_loss or 0.0
-    if args.expect is None and args.max_loss is None:
-        return 0
-    return 0 if expected - totals.received <= expected * allowed / 100 else NOT_HELD
+    return 0 if options.conditions_hold(args, totals.received, totals.dropped) else NOT_HELD
 
 
 def _write(receiver: Receiver, batch: Batch, shape: str, out: Output) -> None:

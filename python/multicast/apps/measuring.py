@@ -1,0 +1,154 @@
+"""Measure numbered and RTP streams: losses with their owner, order, rate, jitter and one-way delay."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from ..sync import interfaces
+from .streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Literal
+
+    from .._core import Batch
+    from ..sync import Receiver
+    from ..types import ReceiverStats
+    from .sequences import Gap
+    from .streams import Key, Stream
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delay:
+    """Percentiles of the one-way delay, in microseconds."""
+
+    p50: float
+    p99: float
+    p999: float
+    max: float
+    meaning: Literal["absolute", "above-minimum"]
+    """Whether sender and receiver share a clock. If not, the shortest delay counts as 0."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """The measurement of one stream."""
+
+    sender: str
+    sender_port: int
+    group: str | None
+    port: int
+    kind: str
+    """"numbered", "rtp", "mpegts" or "unknown"."""
+    received: int
+    """Datagrams received, duplicates included."""
+    lost: int
+    """Datagrams lost anywhere: the sum of the three that follow."""
+    lost_network: int
+    """Datagrams that did not reach this machine."""
+    lost_kernel: int
+    """Datagrams that the kernel of this machine dropped because the receive buffer was full."""
+    lost_program: int
+    """Datagrams that this program dropped because it was too slow."""
+    duplicates: int
+    """Datagrams received again."""
+    reordered: int
+    """Datagrams received after a later one."""
+    gaps: tuple[Gap, ...]
+    """The missing numbers."""
+    restarts: int
+    """How often the sender has started again."""
+    rate_pps: float
+    """Datagrams received per second, from the first to the last."""
+    jitter_us: float | None
+    """Interarrival jitter (RFC 3550) in microseconds; None if the stream has no times."""
+    delay: Delay | None
+    """The one-way delay; None if the stream has no times of sending."""
+
+
+class Measurement:
+    """Streams of receivers, and what the receivers dropped."""
+
+    def __init__(self, receivers: Iterable[Receiver]) -> None:
+        self._streams = {receiver: Streams() for receiver in receivers}
+
+    def add(self, receiver: Receiver, batch: Batch) -> None:
+        """Account for a batch of one of the receivers."""
+        self._streams[receiver].add(batch, receiver.port, time.time_ns())
+
+    def results(self) -> list[Result]:
+        """Return the measurement of each stream so far."""
+        local = {address for one in interfaces() for address in one.addresses}
+        return [
+            _result(key, stream, owned, local)
+            for receiver, streams in self._streams.items()
+            for (key, stream), owned in zip(
+                streams.streams.items(), _owners(streams.streams, receiver.stats()), strict=True
+            )
+        ]
+
+
+def _owners(streams: Mapping[Key, Stream], stats: ReceiverStats) -> list[tuple[int, int]]:
+    """Return for each stream of a receiver how many of its datagrams the kernel and the program dropped.
+
+    The counters are those of the receiver. Several streams share them in proportion to their losses, or to what was
+    received of them if no loss is visible.
+    """
+    weights = [stream.lost or 0 for stream in streams.values()]
+    if not any(weights):
+        weights = [stream.received for stream in streams.values()]
+    kernel = share(stats.kernel_drops or 0, weights)
+    return list(zip(kernel, share(stats.ring_drops, weights), strict=True))
+
+
+def share(count: int, weights: list[int]) -> list[int]:
+    """Return ``count`` divided in proportion to ``weights``, in whole numbers whose sum is exact."""
+    shares: list[int] = []
+    whole, given, seen = sum(weights), 0, 0
+    for weight in weights:
+        seen += weight
+        shares.append(count * seen // whole - given)
+        given += shares[-1]
+    return shares
+
+
+def _result(key: Key, stream: Stream, owned: tuple[int, int], local: set[str]) -> Result:
+    kernel, program = owned
+    network = max(0, (stream.lost or 0) - kernel - program)
+    seconds = (stream.last_ns - stream.first_ns) / 1e9
+    return Result(
+        sender=key.sender,
+        sender_port=key.sender_port,
+        group=key.group,
+        port=key.port,
+        kind=stream.kind,
+        received=stream.received,
+        lost=network + kernel + program,
+        lost_network=network,
+        lost_kernel=kernel,
+        lost_program=program,
+        duplicates=stream.duplicates or 0,
+        reordered=stream.reordered or 0,
+        gaps=tuple(stream.gaps),
+        restarts=stream.restarts,
+        rate_pps=(stream.received - 1) / seconds if seconds > 0 else 0.0,
+        jitter_us=stream.jitter_us,
+        delay=_delay(stream, shares_clock=key.sender.partition("%")[0] in local),
+    )
+
+
+def _delay(stream: Stream, *, shares_clock: bool) -> Delay | None:
+    delays = stream.delays
+    if not len(delays):
+        return None
+    offset = stream.delay_base_ns if shares_clock else -delays.lowest
+    p50, p99, p999 = (max(0, delays.percentile(one) + offset) / 1000 for one in (50, 99, 99.9))
+    return Delay(
+        p50=p50,
+        p99=p99,
+        p999=p999,
+        max=max(0, delays.highest + offset) / 1000,
+        meaning="absolute" if shares_clock else "above-minimum",
+    )

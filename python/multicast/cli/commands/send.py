@@ -1,0 +1,221 @@
+"""``multicast send``: send words, a file, standard input, or numbered datagrams."""
+
+from __future__ import annotations
+
+import select
+import time
+from itertools import repeat
+
+from ..._common import argument_types
+from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE, _MCAST_DEFAULT_TTL
+from ..._common.text import payload_of
+from ...apps.numbered import HEADER
+from ...apps.sending import Plan, send_numbered
+from ...sync import Sender
+from .. import options
+from ..signals import handled
+from ..words import address, number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ...endpoints import Endpoint
+    from ...types import SenderStats
+    from ..output import Output
+    from ..signals import Signals
+
+_STANDARD_INPUT = "-"
+_DEFAULT_RATE = 1000.0
+# Seconds between two looks for a signal while standard input is idle.
+_TICK = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``send``."""
+    parser.epilog = (
+        "Without words and --file, standard input is sent as it arrives. With a TTL of 1, the default, routers do not "
+        "forward the datagrams."
+    )
+    parser.add_argument(
+        "endpoints",
+        metavar="ENDPOINT",
+        type=argument_types.one_endpoint,
+        help="send to GROUP:PORT%%INTERFACE, in which only the group is required, such as 239.1.2.3:5000",
+    )
+    parser.add_argument("words", nargs="*", metavar="WORD", help="send these words; - means standard input")
+    options.add_where(parser, several=False)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "-f", "--file", help="send this file, in pieces of --size bytes; - means standard input"
+    )
+    source.add_argument(
+        "--numbered",
+        action="store_true",
+        help="send numbered datagrams with the time of sending, for 'multicast measure' "
+        f"(default rate: {_DEFAULT_RATE:g})",
+    )
+    parser.add_argument(
+        "-c",
+        "--count",
+        type=argument_types.count,
+        help="send the words this many times, or so many numbered datagrams (default: 1; numbered: no limit)",
+    )
+    parser.add_argument(
+        "-d",
+        "--duration",
+        type=argument_types.seconds,
+        metavar="SECONDS",
+        help="end after this time (default: no limit)",
+    )
+    _add_pace(parser)
+    parser.add_argument(
+        "--no-loopback",
+        dest="loopback",
+        action="store_false",
+        help="do not deliver the datagrams to listeners on this machine",
+    )
+
+
+def _add_pace(parser: argparse.ArgumentParser) -> None:
+    """Add the options for rate, size and TTL."""
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument(
+        "--rate", type=argument_types.rate, metavar="N", help="send at most this many datagrams per second"
+    )
+    pace.add_argument(
+        "--bit-rate",
+        type=argument_types.rate,
+        metavar="BITS",
+        help="send at most this many bits of payload per second",
+    )
+    parser.add_argument(
+        "--size",
+        type=argument_types.size,
+        metavar="BYTES",
+        help="size of numbered datagrams and of the pieces of a file, 1-65507 "
+        f"(default: {_MCAST_DEFAULT_BUFFER_SIZE})",
+    )
+    parser.add_argument(
+        "--ttl",
+        type=argument_types.ttl,
+        metavar="HOPS",
+        default=_MCAST_DEFAULT_TTL,
+        help="let the datagrams travel this many hops, 0-255; 1 crosses no router (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Send, report what was sent, and return the exit code."""
+    _check(args)
+    (endpoint,) = options.endpoints_of(args)
+    size = args.size or _MCAST_DEFAULT_BUFFER_SIZE
+    begun = time.monotonic()
+    with (
+        handled() as signals,
+        Sender(
+            str(endpoint),
+            ttl=args.ttl,
+            loopback=args.loopback,
+            rate=None if args.numbered else args.rate,
+            bit_rate=None if args.numbered else args.bit_rate,
+        ) as tx,
+    ):
+        try:
+            if args.numbered:
+                rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or _DEFAULT_RATE
+                send_numbered(tx, Plan(rate, size, args.count, args.duration), signals.has_ended)
+            else:
+                has_ended = _end(signals, args.duration)
+                _send_all(tx, _messages(args, size, has_ended), has_ended)
+        finally:
+            _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
+        return signals.exit_code(0)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together."""
+    if args.words and (args.file or args.numbered):
+        options.usage_error(args, "argument WORD: not allowed with --file or --numbered")
+    if args.numbered and args.size is not None and args.size < HEADER.size:
+        options.usage_error(
+            args, f"argument --size: must be at least {HEADER.size} with --numbered, got {args.size}"
+        )
+    if args.size is not None and args.words not in ([], [_STANDARD_INPUT]):
+        options.usage_error(args, "argument --size: not allowed with words")
+    if args.count is not None and not args.numbered and args.words in ([], [_STANDARD_INPUT]):
+        options.usage_error(args, "argument -c/--count: needs words or --numbered")
+
+
+def _messages(args: argparse.Namespace, size: int, has_ended: Callable[[], bool]) -> Iterable[bytes]:
+    """Return the payloads to send."""
+    if args.words not in ([], [_STANDARD_INPUT]):
+        return repeat(payload_of(args.words), args.count or 1)
+    if args.file not in (None, _STANDARD_INPUT):
+        return _pieces_of_file(args.file, size)
+    return _pieces_of_input(size, has_ended)
+
+
+def _pieces_of_file(path: str, size: int) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be imported for this alone
+            while piece := file.read(size):
+                yield piece
+    except OSError as error:
+        raise OSError(error.errno, f"cannot read {path}: {error.strerror}") from error
+
+
+def _pieces_of_input(size: int, has_ended: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield standard input in pieces, as it arrives; end it if ``has_ended`` returns true."""
+    from ..._common import console, splitter  # noqa: PLC0415 - needed for standard input only
+
+    given = console.StandardInput()
+
+    def read(room: int, patience: float | None) -> bytes | None:
+        if patience is not None or not hasattr(select, "poll"):
+            return given.read(room, patience)
+        while (block := given.read(room, _TICK)) is None:
+            if has_ended():
+                return b""
+        return block
+
+    return splitter.split(read, size)
+
+
+def _send_all(tx: Sender, messages: Iterable[bytes], has_ended: Callable[[], bool]) -> None:
+    for message in messages:
+        if has_ended():
+            return
+        tx.send(message)
+
+
+def _end(signals: Signals, duration: float | None) -> Callable[[], bool]:
+    """Return a function that says whether to end."""
+    until = float("inf") if duration is None else time.monotonic() + duration
+    return lambda: signals.has_ended() or time.monotonic() >= until
+
+
+def _report(
+    args: argparse.Namespace, out: Output, endpoint: Endpoint, stats: SenderStats, duration: float
+) -> None:
+    from ...apps.routes import interface_name_for  # noqa: PLC0415 - needed after sending only
+
+    interface = endpoint.interface or interface_name_for(endpoint.group)
+    if out.json:
+        fields = {
+            "sent": stats.sent,
+            "bytes": stats.bytes_sent,
+            "group": endpoint.group,
+            "port": endpoint.port,
+            "interface": interface,
+            "ttl": args.ttl,
+            "duration_s": round(duration, 6),
+        }
+        out.record("summary", fields)
+        return
+    out.remark(
+        f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}, to "
+        f"{address(endpoint.group, endpoint.port or 0)} by {interface or 'the default interface'}, "
+        f"with TTL {args.ttl}, in {duration:.1f} s"
+    )

@@ -1,0 +1,180 @@
+"""``multicast send``: what it sends, at which rate, and what it reports."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from multicast import Receiver
+from multicast.apps.numbered import HEADER, MAGIC
+from tests.cli.running import GROUP, MULTICAST, run, start
+from tests.support.programs import environment
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+
+def test_words_are_sent_as_one_datagram_and_reported(free_port: int) -> None:
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("send", f"{GROUP}:{free_port}%lo", "hello", "world", "--ttl", "3")
+        msg = rx.recv(timeout=10)
+    assert (msg.data, msg.ttl) == (b"hello world", 3)
+    assert (done.returncode, done.stdout) == (0, b"")
+    report = f"sent 1 datagram, 11 bytes, to {GROUP}:{free_port} by lo, with TTL 3, in "
+    assert done.stderr.decode().startswith(report)
+
+
+def test_interface_of_the_routes_is_named_in_the_report(free_port: int) -> None:
+    done = run("send", f"{GROUP}:{free_port}", "hello")
+    assert f"to {GROUP}:{free_port} by lo, with TTL 1".encode() in done.stderr
+
+
+def test_count_repeats_the_words_and_json_has_the_summary(free_port: int) -> None:
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("send", GROUP, "tick", "-p", str(free_port), "-i", "lo", "-c", "3", "--json")
+        assert [rx.recv(timeout=10).data for _ in range(3)] == [b"tick"] * 3
+    summary = json.loads(done.stdout)
+    assert summary.pop("duration_s") > 0
+    assert summary == {
+        "type": "summary",
+        "sent": 3,
+        "bytes": 12,
+        "group": GROUP,
+        "port": free_port,
+        "interface": "lo",
+        "ttl": 1,
+    }
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["EP", "-i", "lo", "a", "b"], b"a b"),
+        (["-i", "lo", "EP", "a", "b"], b"a b"),
+        (["EP", "a", "-i", "lo", "b"], b"a b"),
+        (["EP", "-i", "lo", "--", "-5", "degrees"], b"-5 degrees"),
+    ],
+    ids=str,
+)
+def test_options_may_stand_between_the_words(words: list[str], message: bytes, free_port: int) -> None:
+    given = [f"{GROUP}:{free_port}" if word == "EP" else word for word in words]
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("send", *given)
+        assert done.returncode == 0, done.stderr
+        assert rx.recv(timeout=10).data == message
+
+
+@pytest.mark.parametrize("words", [[], ["-"], ["--file", "-"]], ids=str)
+def test_standard_input_is_sent_in_pieces(words: list[str], free_port: int) -> None:
+    data = bytes(range(256)) * 10
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        assert run("send", f"{GROUP}:{free_port}%lo", *words, "--size", "1000", input=data).returncode == 0
+        received = [rx.recv(timeout=10).data for _ in range(3)]
+    assert b"".join(received) == data
+    assert [len(one) for one in received] == [1000, 1000, 560]
+
+
+def test_file_is_sent_in_pieces_at_the_bit_rate(free_port: int, tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(os.urandom(10_000))
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        # 9 intervals of 8,000 bits at 80,000 bits per second.
+        done = run(
+            "send",
+            f"{GROUP}:{free_port}%lo",
+            "-f",
+            str(file),
+            "--size",
+            "1000",
+            "--bit-rate",
+            "80k",
+            "--json",
+        )
+        batch = [rx.recv(timeout=10) for _ in range(10)]
+    assert b"".join(one.data for one in batch) == file.read_bytes()
+    assert json.loads(done.stdout)["duration_s"] >= 0.9
+
+
+def test_numbered_datagrams_have_numbers_times_and_one_run(free_port: int) -> None:
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run(
+            "send", f"{GROUP}:{free_port}%lo", "--numbered", "-c", "50", "--rate", "500", "--size", "100"
+        )
+        messages = [rx.recv(timeout=10) for _ in range(50)]
+    assert done.returncode == 0
+    heads = [HEADER.unpack_from(one.data) for one in messages]
+    assert {head[:2] for head in heads} == {(MAGIC, heads[0][1])}
+    assert [head[2] for head in heads] == list(range(50))
+    for head, one in zip(heads, messages, strict=True):
+        assert one.timestamp_ns is not None
+        assert 0 <= one.timestamp_ns - head[3] < 1_000_000_000
+    assert {len(one.data) for one in messages} == {100}
+    # 49 intervals of 2 ms.
+    assert heads[-1][3] - heads[0][3] >= 49 * 2_000_000 * 0.9
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("words", [["--numbered"], ["tick", "-c", "1000000", "--rate", "100"]], ids=str)
+def test_signal_ends_it_with_the_report(
+    words: list[str], number: signal.Signals, code: int, free_port: int
+) -> None:
+    with (
+        Receiver(GROUP, free_port, interface="lo") as rx,
+        start("send", f"{GROUP}:{free_port}%lo", *words) as tx,
+    ):
+        rx.recv(timeout=15)
+        tx.interrupt(number)
+        assert tx.finish(timeout=5) == code
+    assert tx.err.startswith("sent ")
+
+
+def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
+    with (
+        Receiver(GROUP, free_port, interface="lo") as rx,
+        subprocess.Popen(
+            [*MULTICAST, "send", f"{GROUP}:{free_port}%lo"],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as program,
+    ):
+        assert program.stdin is not None
+        program.stdin.write(b"live")
+        program.stdin.flush()
+        assert rx.recv(timeout=15).data == b"live"
+        program.send_signal(signal.SIGINT)
+        assert program.wait(5) == 130
+        assert program.communicate()[1].startswith(b"sent 1 datagram, 4 bytes")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: ENDPOINT"),
+        (["10.0.0.1", "x"], "must be a multicast address"),
+        (["239.1.2.0/24", "x"], "must be one group, got '239.1.2.0/24'"),
+        (["10.0.0.1@232.1.1.1", "x"], "must not name a source"),
+        (["239.1.2.3", "x", "--numbered"], "argument WORD: not allowed with --file or --numbered"),
+        (["239.1.2.3", "--numbered", "--size", "23"], "must be at least 24 with --numbered, got 23"),
+        (["239.1.2.3", "x", "--size", "23"], "argument --size: not allowed with words"),
+        (["239.1.2.3", "-c", "2"], "argument -c/--count: needs words or --numbered"),
+        (["239.1.2.3", "x", "--rate", "0"], "must be a number above 0, such as 1000, 1k or 2.5M"),
+        (["239.1.2.3", "x", "--ttl", "256"], "must be a number of hops from 0 to 255"),
+    ],
+    ids=str,
+)
+def test_usage_error_is_one_sentence_after_the_usage(words: list[str], message: str) -> None:
+    done = run("send", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    usage, sentence = done.stderr.decode().split("multicast send: error: ")
+    assert usage.startswith("usage: multicast send ")
+    assert message in sentence
+
+
+def test_missing_file_is_named() -> None:
+    done = run("send", f"{GROUP}:5000%lo", "--file", "/nonexistent/file")
+    assert done.returncode == 66
+    assert b"multicast send: cannot read /nonexistent/file: No such file or directory" in done.stderr

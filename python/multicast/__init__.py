@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
     from .skt import endSocket, genSocket
     from .sync import Receiver, Sender, interfaces
-    from .types import Interface, Membership, ReceiverStats, SenderStats
+    from .types import Interface, InterfaceEvent, Membership, ReceiverStats, SenderStats
+    from .watching import InterfaceWatch, watch_interfaces
 
 __all__ = [
     "EXCEPTION_EXIT_CODES",
@@ -63,6 +64,8 @@ __all__ = [
     "Datagram",
     "Endpoint",
     "Interface",
+    "InterfaceEvent",
+    "InterfaceWatch",
     "Membership",
     "MulticastError",
     "Receiver",
@@ -84,6 +87,7 @@ __all__ = [
     "recv",
     "send",
     "skt",
+    "watch_interfaces",
 ]
 
 # The module that each of these names is imported from when it is first used (PEP 562).
@@ -94,6 +98,8 @@ _LATER = {
     "EXIT_CODES": "exceptions",
     "Endpoint": "endpoints",
     "Interface": "types",
+    "InterfaceEvent": "types",
+    "InterfaceWatch": "watching",
     "Membership": "types",
     "Receiver": "sync",
     "ReceiverStats": "types",
@@ -109,6 +115,7 @@ _LATER = {
     "recv": "recv",
     "send": "send",
     "skt": "skt",
+    "watch_interfaces": "watching",
 }
 
 # 2.1.1 has this attribute.

@@ -166,6 +166,11 @@ def _without_zones(sources: list[str], on: CoreInterfaces) -> tuple[list[str], C
     return plain, on
 
 
+def sources_to_leave(endpoint: Endpoint, source: Sources) -> list[str]:
+    """Return the sources of an endpoint and of an argument, without zones: they are left where the group is."""
+    return [text.partition("%")[0] for text in [*endpoint.sources, *addresses("source", source)]]
+
+
 def interface_indexes(interface: CoreInterfaces) -> set[int]:
     """Return the indexes of the interfaces that an argument means at the moment."""
     if isinstance(interface, list):
@@ -243,6 +248,14 @@ def flag(name: str, given: bool) -> bool:
     if not isinstance(given, bool):
         raise TypeError(f"{name} must be True or False, got {type(given).__name__}")
     return given
+
+
+def timeout(given: float | None) -> float | None:
+    """Return a timeout in seconds."""
+    number = seconds("timeout", given)
+    if number is not None and not number >= 0:
+        raise ValueError(f"timeout must be a number of seconds from 0, got {given}")
+    return number
 
 
 def seconds(name: str, given: float | None) -> float | None:

@@ -15,7 +15,7 @@ from .types import Membership, ReceiverStats, SenderStats
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Literal, SupportsIndex
 
     from typing_extensions import Self
@@ -201,57 +201,50 @@ class Receiver(Closing, _core.Receiver):
         source: _arguments.Sources = (),
         exclude: _arguments.Sources = (),
     ) -> None:
-        """Join more groups, all or none of them.
+        """Join more groups, or add sources to joined ones: all or none of them.
 
         Args:
             group: As for the class; a port in it must be the receiver's.
-            interface: As for the class.
-            source: As for the class.
+            interface: As for the class. None adds sources wherever the group is joined for other sources.
+            source: As for the class. If the group is joined for other sources already, these are added, without a gap
+                for the others.
             exclude: As for the class.
 
         Raises:
-            ValueError: It is not a group, or it is already joined on that interface.
+            ValueError: It is not a group, or it is already joined on that interface, or for that source.
             OSError: The system refused; nothing has changed.
         """
         groups, _ = _arguments.core_groups(group, self.port, interface, source, exclude)
         self._join_groups(groups)
 
     @_arguments.suggest_keywords
-    def leave(self, group: _arguments.OneGroup, interface: _arguments.OneInterface = None) -> None:
+    def leave(
+        self,
+        group: _arguments.OneGroup,
+        interface: _arguments.OneInterface = None,
+        *,
+        source: _arguments.Sources = (),
+    ) -> None:
         """Leave a group, or several that one text stands for: all of them, or none if one is not joined.
 
+        With sources, leave only these, without a gap for the others. A group whose last source is left is left.
+
         Args:
-            group: The group or an endpoint with it; a port in it must be the receiver's. Groups are left as a whole:
-                if the endpoint has sources, they must be those of the group.
-            interface: Where to leave it; None and ``"all"`` leave it wherever it is joined.
+            group: The group or an endpoint with it; a port in it must be the receiver's.
+            interface: Where to leave it; None and ``"all"`` leave it wherever it is joined. Sources can only be left on
+                all interfaces that the group was joined on together.
+            source: The sources to leave, unless the endpoint has them: one address or several.
 
         Raises:
-            ValueError: It is not joined there, or for other sources than those of the endpoint.
+            ValueError: It is not joined there, or not for that source.
             OSError: The system refused.
         """
         endpoint = endpoints.from_argument(group)
         _arguments.one_port(self.port, endpoint.port)
         on = _arguments.one_interface(interface if endpoint.interface is None else endpoint.interface)
         groups = [one.group for one in endpoints.expand(endpoint)]
-        if endpoint.sources:
-            self._check_sources(groups, endpoint.sources, on)
-        self._leave_groups(groups, None if on == "all" else on)
-
-    def _check_sources(
-        self, groups: Iterable[str], sources: Iterable[str], on: _arguments.CoreInterface
-    ) -> None:
-        """Refuse groups that are joined on that interface, but not for these sources."""
-        parse = endpoints.parse_address
-        wanted, named = set(map(parse, groups)), set(map(parse, sources))
-        indexes = _arguments.interface_indexes("all" if on is None else on)
-        for joined in self.groups:
-            if joined.interface_index is not None and joined.interface_index not in indexes:
-                continue
-            if parse(joined.group) in wanted and set(map(parse, joined.sources)) != named:
-                actual = ", ".join(joined.sources) or "any source"
-                raise ValueError(
-                    f"{joined.group} is joined for {actual}; a group is left as a whole, so name all or none of them"
-                )
+        sources = _arguments.sources_to_leave(endpoint, source)
+        self._leave_groups(groups, None if on == "all" else on, sources)
 
     @property
     def groups(self) -> tuple[Membership, ...]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +128,24 @@ class Interface:
     """The largest packet that it carries, in bytes; None if there is no limit."""
     unusable_reason: str | None
     """Why no group can be joined on it, in words; None if groups can be joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceEvent:
+    """A change of the interfaces or routes of this machine.
+
+    ::
+
+        for event in multicast.watch_interfaces():
+            if event.interface is not None:
+                print(event.interface.name, event.kind)
+            elif event.kind == "resync":
+                print("events were lost; the next ones lead to the present state")
+    """
+
+    kind: Literal["added", "removed", "up", "down", "addresses", "routes", "resync"]
+    """``"added"`` and ``"removed"`` also report a new name; ``"up"`` means switched on and with a carrier, ``"down"``
+    anything else; ``"addresses"`` means that they differ from those of the last event; ``"routes"`` reports default
+    routes and routes for multicast; ``"resync"`` means that events were lost."""
+    interface: Interface | None
+    """The interface after the change, as it was if it was removed; None for ``"routes"`` and ``"resync"``."""

@@ -146,7 +146,9 @@ def test_aio_receiver_takes_the_arguments_of_the_sync_one() -> None:
 
 
 def test_aio_module_lists_its_public_names() -> None:
-    assert dir(aio) == aio.__all__ == ["Receiver", "Sender", "create_datagram_endpoint"]
+    assert dir(aio) == aio.__all__ == [
+        "InterfaceWatch", "Receiver", "Sender", "create_datagram_endpoint", "watch_interfaces",
+    ]  # fmt: skip
 
 
 def test_aio_receiver_unclosed_warns_when_collected() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .protocols import create_datagram_endpoint
 from .receiver import Receiver
 from .sender import Sender
+from .watching import InterfaceWatch, watch_interfaces
 
-__all__ = ["Receiver", "Sender", "create_datagram_endpoint"]
+__all__ = ["InterfaceWatch", "Receiver", "Sender", "create_datagram_endpoint", "watch_interfaces"]
 
 
 def __dir__() -> list[str]:

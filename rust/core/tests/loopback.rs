@@ -97,11 +97,11 @@ fn receiver_after_join_and_leave_gets_joined_groups_only() {
     rx.join(&[spec(3)]).unwrap();
     send(&to_third, &[b"joined"]);
     assert_eq!(payloads(&rx, 1), [b"joined"]);
-    rx.leave(&[group(3)], &InterfaceName::Default).unwrap();
+    rx.leave(&[group(3)], &InterfaceName::Default, &[]).unwrap();
     send(&to_third, &[b"after"]);
     send(&to_first, &[b"still joined"]);
     assert_eq!(payloads(&rx, 1), [b"still joined"]);
-    assert!(matches!(rx.leave(&[group(3)], &InterfaceName::Default), Err(Error::Invalid(_))));
+    assert!(matches!(rx.leave(&[group(3)], &InterfaceName::Default, &[]), Err(Error::Invalid(_))));
     assert!(matches!(rx.join(&[spec(1)]), Err(Error::Invalid(_))));
 }
 

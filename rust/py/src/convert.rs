@@ -60,7 +60,7 @@ pub(crate) fn group_spec((group, on, sources, excluded): GroupArgument<'_>) -> P
 }
 
 /// Reads sources, each once, however it is spelled: the kernel refuses to join one twice.
-fn addresses(list: Vec<String>, group: IpAddr) -> PyResult<Vec<IpAddr>> {
+pub(crate) fn addresses(list: Vec<String>, group: IpAddr) -> PyResult<Vec<IpAddr>> {
     let mut addresses = Vec::with_capacity(list.len());
     for text in list {
         let address = parse_source(&text, group).map_err(to_python)?;
@@ -125,21 +125,22 @@ fn type_name(given: &Bound<'_, PyAny>) -> String {
 #[pyfunction]
 pub(crate) fn _interfaces(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let list = py.detach(net::interfaces).map_err(to_python)?;
-    list.into_iter()
-        .map(|interface| {
-            let dict = PyDict::new(py);
-            dict.set_item("name", &interface.name)?;
-            dict.set_item("index", interface.index)?;
-            let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
-            dict.set_item("addresses", PyTuple::new(py, addresses)?)?;
-            dict.set_item("is_up", interface.up)?;
-            dict.set_item("is_multicast", interface.multicast)?;
-            dict.set_item("is_loopback", interface.loopback)?;
-            dict.set_item("mtu", interface.mtu)?;
-            dict.set_item("unusable_reason", interface.unusable_reason())?;
-            Ok(dict)
-        })
-        .collect()
+    list.iter().map(|interface| interface_fields(py, interface)).collect()
+}
+
+/// Returns the keywords of `multicast.Interface`.
+pub(crate) fn interface_fields<'py>(py: Python<'py>, interface: &net::Interface) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("name", &interface.name)?;
+    dict.set_item("index", interface.index)?;
+    let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+    dict.set_item("addresses", PyTuple::new(py, addresses)?)?;
+    dict.set_item("is_up", interface.up)?;
+    dict.set_item("is_multicast", interface.multicast)?;
+    dict.set_item("is_loopback", interface.loopback)?;
+    dict.set_item("mtu", interface.mtu)?;
+    dict.set_item("unusable_reason", interface.unusable_reason())?;
+    Ok(dict)
 }
 
 /// Return the index of the interface that has this name, label, address or index; `None` if there is none.

@@ -21,6 +21,7 @@ mod receiver;
 mod receiving;
 mod sender;
 mod wait;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -43,6 +44,8 @@ mod _core {
     use super::receiver::{BatchStream, Receiver};
     #[pymodule_export]
     use super::sender::Sender;
+    #[pymodule_export]
+    use super::watch::_InterfaceWatch;
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, PyModule>) -> PyResult<()> {

@@ -188,13 +188,23 @@ impl Receiver {
         opened.log_events(py)
     }
 
-    /// Leave groups on an interface, or wherever they are joined.
-    #[pyo3(signature = (groups, interface=None))]
-    fn _leave_groups(&self, py: Python<'_>, groups: Vec<String>, interface: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    /// Leave groups on an interface, or wherever they are joined; if there are sources, only these.
+    #[pyo3(signature = (groups, interface=None, sources=Vec::new()))]
+    fn _leave_groups(
+        &self,
+        py: Python<'_>,
+        groups: Vec<String>,
+        interface: Option<&Bound<'_, PyAny>>,
+        sources: Vec<String>,
+    ) -> PyResult<()> {
         let groups = groups.iter().map(|text| parse_group(text).map_err(to_python)).collect::<PyResult<Vec<_>>>()?;
         let on = convert::interface(interface)?;
+        let sources = match groups.first() {
+            Some(group) => convert::addresses(sources, *group)?,
+            None => Vec::new(),
+        };
         let opened = self.opened()?;
-        py.detach(|| opened.backend.receiver()?.leave(&groups, &on)).map_err(to_python)
+        py.detach(|| opened.backend.receiver()?.leave(&groups, &on, &sources)).map_err(to_python)
     }
 
     /// Return what is joined: the fields of `multicast.Membership`.

@@ -39,7 +39,7 @@ impl LinkChanges {
                 NetlinkEvent::Link { index, ready: false } => _ = changes.unready.insert(index),
                 NetlinkEvent::Removed { index } => _ = changes.removed.insert(index),
                 NetlinkEvent::Ipv6Removed { index } => _ = changes.ipv6_removed.insert(index),
-                NetlinkEvent::Link { ready: true, .. } | NetlinkEvent::Other => {}
+                NetlinkEvent::Link { ready: true, .. } | NetlinkEvent::Route | NetlinkEvent::Other => {}
             }
         });
         changes.all = !complete.map_err(|e| Error::system("watch the interfaces", e))?;

@@ -51,9 +51,9 @@ pub(super) struct JoinRequest {
 }
 
 /// An interface as the user names it, and its index if it exists.
-struct Place<'a> {
-    interface: &'a InterfaceName,
-    index: Option<u32>,
+pub(super) struct Place<'a> {
+    pub(super) interface: &'a InterfaceName,
+    pub(super) index: Option<u32>,
 }
 
 impl JoinRequest {
@@ -78,11 +78,11 @@ impl JoinRequest {
     }
 
     /// Whether the place means the whole request: no interface, or the name that it was joined with.
-    fn is_meant_by(&self, place: &Place<'_>) -> bool {
+    pub(super) fn is_meant_by(&self, place: &Place<'_>) -> bool {
         *place.interface == InterfaceName::Default || self.spec.interface == Interfaces::One(place.interface.clone())
     }
 
-    fn is_at(&self, place: &Place<'_>) -> bool {
+    pub(super) fn is_at(&self, place: &Place<'_>) -> bool {
         self.is_meant_by(place) || self.active.iter().any(|active| Some(active.on.index) == place.index)
     }
 
@@ -229,8 +229,18 @@ impl Memberships {
     ) -> Result<()> {
         let before = self.requests.len();
         let mark = sockets.mark()?;
+        let mut extended = Vec::new();
         for spec in specs {
-            if let Err(e) = self.join_one(spec, here, sockets, is_single(spec)) {
+            let joined = match self.add_sources(spec, before) {
+                Ok(true) => {
+                    extended.push(spec);
+                    Ok(())
+                }
+                Ok(false) => self.join_one(spec, here, sockets, is_single(spec)),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = joined {
+                extended.iter().for_each(|spec| self.take_back_sources(spec, before));
                 for request in self.requests.split_off(before) {
                     self.withdraw(&request);
                 }
@@ -241,16 +251,6 @@ impl Memberships {
         self.report_selected(before);
         self.update_outage();
         Ok(())
-    }
-
-    fn already_joined(&self, spec: &GroupSpec, phrase: &str) -> Error {
-        let otherwise =
-            |request: &JoinRequest| request.spec.group == spec.group && request.spec.sources != spec.sources;
-        let hint = match self.requests.iter().any(otherwise) {
-            true => " for other sources (leave it first, then join it with all of its sources)",
-            false => "",
-        };
-        Error::Invalid(format!("cannot join {}{phrase}: already joined{hint}", spec.group))
     }
 
     fn join_one(

@@ -14,10 +14,12 @@
 //! * `socket_set`: all sockets of a receiver, and the descriptor that represents them;
 //! * `changes`: what the monitor of the network reported;
 //! * `membership`: requested groups and active memberships, joining and leaving;
+//! * `sources`: adding sources to a joined group, and removing them;
 //! * `heal`: repairing memberships after a change of the network;
 //! * `control`: sockets, memberships and schedules of one receiver, under one lock;
 //! * `fetch`: reading datagrams from the sockets, under another lock;
 //! * `gauges`: what everybody can read of a receiver at any time;
+//! * `watch`: changes of the interfaces, for programs;
 //! * `receiver`, `sender`: the two classes;
 //! * `ring`: a receiver that a background thread reads;
 //! * `endpoint`: what a datagram endpoint of an event loop needs.
@@ -41,9 +43,11 @@ mod ring;
 mod sender;
 mod socket;
 mod socket_set;
+mod sources;
 mod stats;
 mod storage;
 mod wake;
+mod watch;
 
 pub use batch::Batch;
 pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig};
@@ -57,6 +61,9 @@ pub use sender::Sender;
 pub use socket::duplicate;
 pub use stats::{ReceiverStats, RingStats, SenderStats};
 pub use wake::Wake;
+pub use watch::InterfaceWatch;
+
+pub use crate::pure::changes::Change as InterfaceChange;
 
 /// The system setting that allows a larger receive buffer.
 pub const RECEIVE_BUFFER_SETTING: &str = crate::sys::BUFFER_SETTING;

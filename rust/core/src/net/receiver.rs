@@ -119,12 +119,12 @@ impl Receiver {
         result
     }
 
-    /// Leave groups on one interface, or everywhere for the default interface. If one of them is not joined there, none
-    /// is left.
-    pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName) -> Result<()> {
+    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of
+    /// them is not joined there, none is left.
+    pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
         groups.iter().try_for_each(|group| check_group(*group))?;
         let mut control = self.open_control()?;
-        let result = control.memberships.leave(groups, interface);
+        let result = control.memberships.leave_sources(groups, interface, sources);
         self.gauges.publish_groups(control.memberships.iter());
         result
     }

@@ -46,7 +46,7 @@ pub(super) struct GroupSocket {
 /// The datagrams that a socket delivers.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    filter: Filter,
+    pub(super) filter: Filter,
     /// The group and the interface of every datagram, if there can be only one. The kernel then does not have to report
     /// them, which saves about 50 ns a datagram.
     sole: Option<(IpAddr, u32)>,
@@ -423,7 +423,7 @@ impl GroupSocket {
         list.iter().try_for_each(|source| self.source_call(call, membership, *source))
     }
 
-    fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
+    pub(super) fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
         sys::source_call(&self.socket, call, membership.group, membership.interface, source)
     }
 }

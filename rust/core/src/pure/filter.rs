@@ -55,6 +55,12 @@ impl Filter {
         self.groups.entry(membership.group).or_default().push(membership);
     }
 
+    /// Put this membership in the place of the one of the same group on the same interface.
+    pub fn replace(&mut self, membership: Membership) {
+        self.remove(membership.group, membership.interface);
+        self.add(membership);
+    }
+
     /// Remove the membership of this group on this interface.
     pub fn remove(&mut self, group: IpAddr, interface: u32) {
         self.admitted = None;

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod bytes;
+pub mod changes;
 pub mod cmsg;
 pub mod coalesce;
 pub mod filter;

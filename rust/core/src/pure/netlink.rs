@@ -48,7 +48,9 @@ pub enum NetlinkEvent {
         /// Its index.
         index: u32,
     },
-    /// An address, or a route that multicast can use, was added or removed.
+    /// A default route, or a route for multicast, was added or removed.
+    Route,
+    /// An address was added or removed, or anything can have changed.
     Other,
 }
 
@@ -76,7 +78,7 @@ fn event(kind: u16, body: &[u8]) -> Option<NetlinkEvent> {
             NetlinkEvent::Ipv6Removed { index: index()? }
         }
         RTM_NEWADDR | RTM_DELADDR => NetlinkEvent::Other,
-        RTM_NEWROUTE | RTM_DELROUTE if concerns_multicast(body) => NetlinkEvent::Other,
+        RTM_NEWROUTE | RTM_DELROUTE if concerns_multicast(body) => NetlinkEvent::Route,
         _ => return None,
     })
 }
@@ -252,7 +254,8 @@ mod tests {
             (AF_INET6, 64, 32, 0),
         ] {
             let body = route(family, bits, 1, &[(RTA_DST, &[first, 0, 0, 0])]);
-            assert_eq!(events(&message(RTM_NEWROUTE, 0, &body)).len(), expected, "{family} {bits} {first}");
+            let found = events(&message(RTM_NEWROUTE, 0, &body));
+            assert_eq!(found, vec![NetlinkEvent::Route; expected], "{family} {bits} {first}");
         }
     }
 

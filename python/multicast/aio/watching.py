@@ -1,0 +1,125 @@
+"""``watch_interfaces`` for asyncio."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .. import _arguments, _core, watching
+from ..exceptions import ClosedError
+from .endpoint import deadline_after
+from .readiness import Readiness
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ..types import InterfaceEvent
+
+_PERIOD = 1.0
+"""Seconds between two looks where the system does not report changes."""
+
+
+class InterfaceWatch:
+    """Wait for changes of the interfaces and routes of this machine, in an event loop.
+
+    ::
+
+        async with multicast.aio.watch_interfaces() as watch:
+            async for event in watch:
+                print(event.kind, event.interface.name if event.interface else "")
+                if event.kind == "removed":
+                    break
+
+    `watch_interfaces` makes it. It is an asynchronous iterator of `InterfaceEvent`, which ends when it is closed, and
+    an asynchronous context manager, which closes it. It reports what happens from its creation on. Use it in the
+    thread of the event loop.
+
+    Args:
+        timeout: Seconds, from 0, to wait for each event of the iteration. None waits without a limit.
+
+    Raises:
+        ValueError: The timeout is out of range.
+        OSError: The system refused; ``errno`` says why.
+    """
+
+    def __init__(self, *, timeout: float | None = None) -> None:
+        self._timeout = _arguments.timeout(timeout)
+        self._events: deque[InterfaceEvent] = deque()
+        self._core = _core._InterfaceWatch()
+        self._is_reported = self._core.fileno() is not None
+        self._ready = Readiness(self._descriptor, writing=False)
+
+    async def wait(self, timeout: float | None = None) -> InterfaceEvent:
+        """Return the next event.
+
+        Args:
+            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+
+        Raises:
+            TimeoutError: Nothing has changed in that time.
+            ClosedError: It is closed, or was closed during the call.
+        """
+        deadline, again = deadline_after(timeout), False
+        while True:
+            if not self._events:
+                self._events.extend(watching.events(self._core.poll()))
+            if self._events:
+                event = self._events.popleft()
+                if self._events:
+                    # For the next task in turn: the descriptor does not report these.
+                    self._ready.wake()
+                return event
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                raise TimeoutError(f"no interface has changed within {timeout:g} s")
+            if self._is_reported:
+                await self._ready.wait(remaining, again=again)
+            else:
+                await self._ready.rest(min(remaining, _PERIOD))
+            again = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._core.closed
+
+    def close(self) -> None:
+        """End the iteration, and waiting tasks with ClosedError. Closing again does nothing."""
+        # Before the descriptor is closed, so that no event loop watches one that another socket has got.
+        self._ready.close()
+        self._core.close()
+        self._events.clear()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> InterfaceEvent:
+        """Return the next event, as `wait` does with the timeout of the watch."""
+        try:
+            return await self.wait(self._timeout)
+        except ClosedError:
+            raise StopAsyncIteration from None
+
+    def _descriptor(self) -> int:
+        descriptor = self._core.fileno()
+        assert descriptor is not None
+        return descriptor
+
+
+def watch_interfaces(*, timeout: float | None = None) -> InterfaceWatch:
+    """Watch the interfaces and routes of this machine; see `multicast.watch_interfaces`."""
+    return InterfaceWatch(timeout=timeout)

@@ -12,6 +12,8 @@ import pytest
 from tests.support import loops, private_network
 from tests.wire.endpoints import Create, Recorder, Side, bound
 
+pytestmark = pytest.mark.platform("linux", "darwin")
+
 
 def test_endpoint_calls_connection_made_before_the_first_datagram(side: Side, peer: socket.socket) -> None:
     async def main(create: Create) -> None:

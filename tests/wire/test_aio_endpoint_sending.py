@@ -9,6 +9,8 @@ import pytest
 from tests.support import loops
 from tests.wire.endpoints import SENDS_EMPTY, Create, Recorder, Side, bound, closed_port, reluctant
 
+pytestmark = pytest.mark.platform("linux", "darwin")
+
 
 def test_endpoint_unbound_socket_is_bound_by_sending(side: Side, peer: socket.socket) -> None:
     async def main(create: Create) -> None:

@@ -13,9 +13,19 @@
 changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
 """
 
-# First of all, and without `from __future__ import annotations`, which is an import too: it ends the command line on
-# Ctrl-C during the imports below.
-from . import _interrupts  # noqa: F401  # isort: skip  # pyright: ignore[reportUnusedImport]
+# First of all, and without `from __future__ import annotations`, which is an import too: `_interrupts` ends the command
+# line on Ctrl-C during the other imports. A signal that arrives while it is loaded waits until then.
+# ruff: noqa: E402
+_signals = __import__("_signal")
+_mask = (
+    _signals.pthread_sigmask(_signals.SIG_BLOCK, {_signals.SIGINT})
+    if hasattr(_signals, "pthread_sigmask")
+    else None
+)
+from . import _interrupts  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+if _mask is not None:
+    _signals.pthread_sigmask(_signals.SIG_SETMASK, _mask)
 
 import logging
 

@@ -194,3 +194,13 @@ def test_sender_interface_by_other_name_is_found(named: str, name: str, group: s
     if "." in group:
         # A label belongs to an address, which is the source then.
         assert source == ("10.9.8.1" if name == "up0:1" else "192.0.2.77")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_leave_with_sources_accepts_every_name(named: str, name: str) -> None:
+    with Receiver("10.9.8.9@232.9.7.7", 0, interface=named) as rx:
+        with pytest.raises(ValueError, match=r"is joined for 10\.9\.8\.9"):
+            rx.leave("10.9.8.8@232.9.7.7", name)
+        assert joined(rx) == ["232.9.7.7"]
+        rx.leave("10.9.8.9@232.9.7.7", name)
+        assert joined(rx) == []

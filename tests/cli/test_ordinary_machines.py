@@ -63,7 +63,42 @@ def test_hear_on_all_interfaces_receives_by_eth0(connected: Machine, group: str,
         say_until_printed(connected, listener, *at, "--iface", "eth0")
 
 
-@pytest.mark.parametrize("words", [["SAY", "-m", "hello"], ["RECV", "--timeout", "5"], ["HEAR", "--daemon"]])
+def test_listen_on_loopback_address_works_without_any_route(machine: Machine, free_port: int) -> None:
+    at = ["--port", str(free_port), "--group", GROUP, *LOOPBACK]
+    words = ["listen", f"{GROUP}:{free_port}", "-i", "127.0.0.1"]
+    with Program(machine.command(*MULTICAST, *words)) as listener:
+        say_until_printed(machine, listener, *at)
+        listener.interrupt()
+        assert listener.finish() == 130, listener.err
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [(GROUP, []), ("ff02::4:6:1%eth0", []), ("ff15::4:6:1", ["-i", "eth0"]), (GROUP, ["-i", "all"])],
+)
+def test_listen_receives_by_eth0(connected: Machine, group: str, words: list[str], free_port: int) -> None:
+    endpoint = f"[{group}]:{free_port}" if ":" in group else f"{group}:{free_port}"
+    at = ["--port", str(free_port), "--group", group, *(["--iface", "eth0"] if words else [])]
+    with Program(connected.command(*MULTICAST, "listen", endpoint, *words)) as listener:
+        say_until_printed(connected, listener, *at)
+
+
+def test_interfaces_reports_the_loopback_interface_as_usable(machine: Machine) -> None:
+    done = machine.run(*MULTICAST, "interfaces", "-q", "lo")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "lo\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["SAY", "-m", "hello"],
+        ["RECV", "--timeout", "5"],
+        ["HEAR", "--daemon"],
+        ["listen", f"{GROUP}:5000"],
+        ["listen", "[ff15::4:6:1]:5000"],
+        ["SAY", "--group", "ff15::4:6:1", "-m", "hello"],
+    ],
+)
 def test_command_without_any_route_exits_2_with_one_line(words: list[str]) -> None:
     with machines.running(machines.NO_ROUTE) as machine:
         done = machine.run(*MULTICAST, *words)

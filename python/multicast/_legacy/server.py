@@ -189,21 +189,23 @@ class McastServer(socketserver.UDPServer):
     def _handle_taken(self) -> None:
         """Handle all available datagrams without the hooks of the base class, which do nothing.
 
-        A hook that a handler sets is called from the next datagram on.
+        A hook that a handler sets on the server is called from the next datagram on: any new attribute ends the round.
         """
-        taken, attributes, service = self._taken, vars(self).keys(), self._service
+        taken, service, finish = self._taken, self._service, self.finish_request
+        attributes = vars(self)
+        count = len(attributes)
         if not taken:
             try:
                 self._take()
             except TimeoutError:
                 return
-        while not service.is_ending and attributes.isdisjoint(_HOOK_NAMES):
+        while not service.is_ending and len(attributes) == count:
             try:
                 request, client_address = taken.popleft()
             except IndexError:
                 return  # all are handled, perhaps by other serving threads
             try:
-                self.finish_request(request, client_address)
+                finish(request, client_address)
             except Exception:  # noqa: BLE001 - handle_error decides about any exception of a handler
                 self.handle_error(request, client_address)
 
@@ -263,8 +265,9 @@ class McastServer(socketserver.UDPServer):
 
         def readable(seconds: float | None) -> bool:
             ready = poll.poll(None if seconds is None else seconds * 1000)
-            if any(descriptor == stop for descriptor, _ in ready):
-                service.is_ending = True
+            for descriptor, _ in ready:
+                if descriptor == stop:
+                    service.is_ending = True
             return bool(ready)
 
         return readable
@@ -339,8 +342,6 @@ _PLAIN_HOOKS = (
     ("close_request", socketserver.UDPServer.close_request),
     ("service_actions", socketserver.BaseServer.service_actions),
 )
-
-_HOOK_NAMES = frozenset(name for name, _ in _PLAIN_HOOKS)
 
 
 def _numeric(host: str | None) -> str | None:

@@ -243,6 +243,22 @@ def bind_address(given: str | Address | None) -> str | None:
     return None if given is None else _address("bind", given)
 
 
+def local_address(
+    given: tuple[str | Address | None, SupportsIndex] | None, on: CoreInterface
+) -> tuple[tuple[str | None, int] | None, CoreInterface]:
+    """Return the address and port to send from, and the interface, which the zone of an IPv6 address can name."""
+    if given is None:
+        return None, on
+    if not isinstance(cast("object", given), tuple) or len(given) != 2:
+        raise TypeError(f"local must be an (address, port) tuple or None, got {given!r}")
+    address, port = given
+    number = whole_number("the port of local", port, 0, 65535)
+    if address is None or address == "":
+        return (None, number), on
+    plain, _, zone = _address("local", address).partition("%")
+    return (plain, number), zone if zone and on is None else on
+
+
 def flag(name: str, given: bool) -> bool:
     """Return a flag, which must be a real bool: ``loopback="no"`` would be true."""
     if not isinstance(given, bool):

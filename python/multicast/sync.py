@@ -300,7 +300,11 @@ class Sender(Closing, _core.Sender):
         assert tx.closed
 
     The socket is opened once, for the life of the object. Any thread may use it at any time. It is a context manager,
-    which closes it.
+    which closes it. If its interface is deleted and made again under the same name, it sends by the new one.
+
+    `query` sends a datagram and collects the answers; `recv` and `recv_batch` return answers too, and the sender is an
+    iterator of them. An answer is a datagram that somebody sends to the address and port that this sender sends from.
+    A datagram to a group is never returned.
 
     Args:
         group: A group (``"239.1.2.3"``) or an endpoint (``"239.1.2.3:5000%eth0"``, ``"[ff02::114%eth0]:5000"``, an
@@ -308,10 +312,18 @@ class Sender(Closing, _core.Sender):
         port: UDP port, from 1 to 65535, unless the endpoint has it.
         interface: Name, index or address of the interface to send by, or an `Interface`, unless the endpoint has it.
             None leaves the choice to the routes of the system.
+        local: ``(address, port)`` to send from, port 0 to 65535. The address must be one of this machine's, and
+            chooses the interface unless that is given; ``""`` leaves it to the system. Port 0 takes a free one. Other
+            programs may use the same port. None leaves both to the system.
         ttl: Time to live, from 0 to 255: ``ttl=n`` allows up to n - 1 router hops. 1, the default of RFC 1112
-            section 6.1, stays on the local network; 0 stays on this machine.
+            section 6.1, stays on the local network. 0 stays on this machine; Linux guarantees that on the loopback
+            interface only, so 0 is an error with any other.
+        dscp: Class of traffic (DSCP, RFC 2474), from 0 to 63, such as 46 for expedited forwarding. None keeps the
+            system's default. Windows has no such option.
         loopback: Whether this machine receives what it sends. Windows decides this at the receiver.
         send_buffer: Send buffer to request, in bytes, from 1 to 2,147,483,647. None keeps the system's default.
+        recv_buffer: Receive buffer to request for answers, in bytes, as for `Receiver`. It is requested by the first
+            call that receives.
         gso: Whether to hand messages of equal size to the kernel together (``UDP_SEGMENT``, Linux).
         rate: The most datagrams per second to send, evenly spaced. None sends as fast as the kernel accepts them.
         bit_rate: The most bits of payload per second to send, instead of ``rate``.
@@ -319,6 +331,7 @@ class Sender(Closing, _core.Sender):
     Raises:
         ValueError: An argument is out of range or is not a group. Nothing was opened.
         TypeError: An argument has the wrong type. Nothing was opened.
+        UnsupportedError: The system does not support ``dscp``, or cannot keep ``ttl=0`` on this machine.
         OSError: The system refused; ``errno`` says why, and the message names the group and the interface.
     """
 
@@ -329,9 +342,12 @@ class Sender(Closing, _core.Sender):
         port: SupportsIndex | None = None,
         *,
         interface: _arguments.OneInterface = None,
+        local: tuple[str | Address | None, SupportsIndex] | None = None,
         ttl: SupportsIndex = 1,
+        dscp: SupportsIndex | None = None,
         loopback: bool = True,
         send_buffer: SupportsIndex | None = None,
+        recv_buffer: SupportsIndex | Literal["auto"] | None = "auto",
         gso: bool = True,
         rate: float | None = None,
         bit_rate: float | None = None,
@@ -339,17 +355,48 @@ class Sender(Closing, _core.Sender):
         endpoint, on = _arguments.destination(group, port, interface)
         if endpoint.port is None:
             raise _arguments.missing_port(group)
+        own, on = _arguments.local_address(local, on)
         self._open(
             endpoint.group,
             endpoint.port,
             interface=on,
+            local=own,
             ttl=_arguments.whole_number("ttl", ttl, 0, 255),
+            dscp=None if dscp is None else _arguments.whole_number("dscp", dscp, 0, 63),
             loopback=_arguments.flag("loopback", loopback),
             send_buffer=_arguments.buffer("send_buffer", send_buffer),
+            recv_buffer=_arguments.recv_buffer(recv_buffer),
             gso=_arguments.flag("gso", gso),
             rate=_arguments.seconds("rate", rate),
             bit_rate=_arguments.seconds("bit_rate", bit_rate),
         )
+
+    @property
+    def ttl(self) -> int:
+        """Time to live: ``ttl=n`` allows up to n - 1 router hops. Set it for the datagrams that follow."""
+        return super().ttl
+
+    @ttl.setter
+    def ttl(self, ttl: SupportsIndex) -> None:
+        self._set_ttl(_arguments.whole_number("ttl", ttl, 0, 255))
+
+    @property
+    def dscp(self) -> int:
+        """Class of traffic (DSCP), from 0 to 63. Set it for the datagrams that follow."""
+        return super().dscp
+
+    @dscp.setter
+    def dscp(self, dscp: SupportsIndex) -> None:
+        self._set_dscp(_arguments.whole_number("dscp", dscp, 0, 63))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether this machine receives what it sends. Set it for the datagrams that follow."""
+        return super().loopback
+
+    @loopback.setter
+    def loopback(self, loopback: bool) -> None:
+        self._set_loopback(_arguments.flag("loopback", loopback))
 
     def stats(self) -> SenderStats:
         """Return the counters. After closing, they stay as they were."""

@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ from multicast.sync import Receiver
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
 IFACE = LOOPBACK.interface
+# socket(2) of Linux; the socket module has no name for it.
+IPPROTO_UDPLITE = 136
 
 
 LOOPBACK_OPTION = {
@@ -214,6 +217,32 @@ class TestAdopt:
     ) -> None:
         with socket.socket(family, kind) as other, pytest.raises(ValueError, match=part):
             Receiver.adopt(other, LOOPBACK.group, 0, interface=IFACE)
+
+    @pytest.mark.platform("linux")
+    @pytest.mark.private_net
+    @pytest.mark.parametrize("is_bound", [False, True])
+    @pytest.mark.parametrize(
+        ("family", "protocol"),
+        [
+            (socket.AF_INET, IPPROTO_UDPLITE),
+            (socket.AF_INET6, IPPROTO_UDPLITE),
+            (socket.AF_INET, socket.IPPROTO_ICMP),
+            (socket.AF_INET6, socket.IPPROTO_ICMPV6),
+        ],
+    )
+    def test_adopt_datagram_socket_of_other_protocol_raises_value_error(
+        self, family: socket.AddressFamily, protocol: int, is_bound: bool
+    ) -> None:
+        # Lets every user open ICMP sockets (icmp(7)).
+        Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+        group, address = ("239.9.8.7", "127.0.0.1") if family == socket.AF_INET else ("ff15::9:8:7", "::1")
+        with socket.socket(family, socket.SOCK_DGRAM, protocol) as other:
+            if is_bound:
+                other.bind((address, 0))
+            with pytest.raises(
+                ValueError, match=f"sock must be a UDP socket, got one of protocol {protocol}"
+            ):
+                Receiver.adopt(other, group, 0, interface="lo")
 
     @pytest.mark.platform("linux", "darwin")
     def test_adopt_unix_socket_raises_value_error(self) -> None:

@@ -86,6 +86,17 @@ def test_numpy_batch_example_sums_the_records(group_port: str, tx: multicast.Sen
     assert "1000 in total, from 0.00 to 999.00" in summing.out
 
 
+def test_discover_example_finds_the_programs_that_answer(group_port: str) -> None:
+    with example("discover", group_port, "--answer", "kitchen") as answering:
+        answering.line_with("answering")
+        with example("discover", group_port, "--timeout", "0.5") as asking:
+            assert asking.finish() == 0, asking.err
+        answering.interrupt()
+        assert answering.finish() == 0, answering.err
+    assert asking.out == "kitchen at 127.0.0.1\n1 found\n"
+    assert answering.out.endswith("stopped\n")
+
+
 def test_threads_example_shares_the_datagrams(group_port: str, tx: multicast.Sender) -> None:
     with example("threads", group_port, "--threads", "3") as sharing:
         sharing.line_with("listening")

@@ -44,7 +44,7 @@ class Destinations:
         texts: the groups, or ranges of groups; each group counts once.
         port: UDP port, 1-65535.
         interface: name, index or address of the interface to send by. None lets the system's routes decide.
-        ttl: hops, 0-255.
+        ttl: hops, 0-255; 0 is an error unless the system keeps such datagrams on this machine.
         loopback: deliver to listeners on this machine.
 
     Attributes:
@@ -88,16 +88,14 @@ class Destinations:
             OSError: The system cannot send; ``errno`` says why.
             ValueError: The payload is too long for a datagram.
         """
-        if self._ttl != 0:
-            sock, scope = self._sockets[_key(group)]
-            try:
-                sock.sendto(payload, (group.group, self.port, *scope))
-            except OSError:
-                # A sender of its own explains the failure, or succeeds if the socket's buffer was full.
-                pass
-            else:
-                return
-        # With a TTL of 0, the core keeps the datagram on this machine, by means that depend on the group.
+        sock, scope = self._sockets[_key(group)]
+        try:
+            sock.sendto(payload, (group.group, self.port, *scope))
+        except OSError:
+            # A sender of its own explains the failure, or succeeds if the socket's buffer was full.
+            pass
+        else:
+            return
         with self._sender(group) as sender:
             sender.send(payload)
 

@@ -94,8 +94,11 @@ class AsyncEndpoint(Generic[Core]):
                 loop.call_soon_threadsafe(self.close)
                 return
         # Before the descriptor is closed, so that no event loop watches one that another socket has got.
-        self._ready.close()
+        self._stop_watching()
         self._core.close()
+
+    def _stop_watching(self) -> None:
+        self._ready.close()
 
     async def __aenter__(self) -> Self:
         """Return itself."""

@@ -7,7 +7,7 @@ import inspect
 import sys
 from operator import length_hint
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import _core, handlers, sync
 from ..exceptions import ClosedError
@@ -16,7 +16,7 @@ from .endpoint import FOREVER, AsyncEndpoint, deadline_after, with_signature_of,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
     from ..types import Membership, ReceiverStats
 
@@ -27,6 +27,9 @@ _FIRST_NAP = 0.0002
 """Seconds that a lingering receive sleeps before it first checks whether it has enough; then it doubles them."""
 
 _LONGEST_NAP = 0.01
+
+_FULL_NAP = 0.001
+"""Seconds between two attempts to reply while the send buffer is full."""
 
 
 class Receiver(AsyncEndpoint[sync.Receiver]):
@@ -58,6 +61,13 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         """Receive on a UDP socket that is already open; see `multicast.Receiver.adopt`."""
         self = cls.__new__(cls)
         self._wrap(sync.Receiver.adopt(*args, **options))
+        return self
+
+    @classmethod
+    def _around(cls, core: _core.Receiver) -> Receiver:
+        """Receive by a receiver of the core, which has no groups: by the answers of a sender."""
+        self = cls.__new__(cls)
+        self._wrap(cast("sync.Receiver", core))
         return self
 
     def _wrap(self, core: sync.Receiver) -> None:
@@ -159,6 +169,19 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             return await self.recv()
         except ClosedError:
             raise StopAsyncIteration from None
+
+    async def reply(self, msg: _core.Datagram, data: Buffer, timeout: float | None = None) -> int:
+        """Send one datagram back to the sender of a datagram; see `multicast.Receiver.reply`."""
+        deadline = deadline_after(timeout)
+        while True:
+            try:
+                return self._core.reply(msg, data, 0)
+            except TimeoutError:
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    raise
+            # The event loop watches the descriptor for datagrams, and a full send buffer is empty soon.
+            await self._ready.rest(min(_FULL_NAP, remaining))
 
     @with_signature_of(sync.Receiver.join)
     def join(self, *args: Any, **options: Any) -> None:

@@ -11,14 +11,21 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import sync
+from ..exceptions import ClosedError
 from .endpoint import AsyncEndpoint, deadline_after, with_signature_of
+from .receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from typing import SupportsIndex
 
     from typing_extensions import Buffer
 
+    from .._core import Batch, Datagram
     from ..types import SenderStats
+
+_MOST_LATE = 65_536
+"""The most answers that a query returns after its time is over: those that came before."""
 
 
 class Sender(AsyncEndpoint[sync.Sender]):
@@ -29,8 +36,8 @@ class Sender(AsyncEndpoint[sync.Sender]):
         async with multicast.aio.Sender("239.1.2.3:5000", interface="eth0") as tx:
             await tx.send(b"one datagram")
             await tx.send_many([b"several", b"at once"])
-            print(tx.stats().sent)
-        assert tx.closed
+            async for answer in tx.query(b"who is there?", timeout=2.0):
+                print(answer.sender, answer.data)
 
     The arguments and errors are those of `multicast.Sender`; the socket is opened at once. It is an asynchronous
     context manager, which closes it. While the kernel's send buffer is full, a task waits and others run.
@@ -44,6 +51,8 @@ class Sender(AsyncEndpoint[sync.Sender]):
         self._paced = options.get("rate") is not None or options.get("bit_rate") is not None
         # The tasks that send at the rate, in the order of their calls; the first one tries.
         self._line: deque[asyncio.Future[None]] = deque()
+        # Receives the answers, from the first call on that needs it.
+        self._receiver: Receiver | None = None
 
     @property
     def group(self) -> str:
@@ -52,8 +61,40 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def ttl(self) -> int:
-        """Time to live: ``ttl=n`` allows up to n - 1 router hops."""
+        """Time to live: ``ttl=n`` allows up to n - 1 router hops. Set it for the datagrams that follow."""
         return self._core.ttl
+
+    @ttl.setter
+    def ttl(self, ttl: SupportsIndex) -> None:
+        self._core.ttl = ttl
+
+    @property
+    def dscp(self) -> int:
+        """Class of traffic (DSCP), from 0 to 63. Set it for the datagrams that follow."""
+        return self._core.dscp
+
+    @dscp.setter
+    def dscp(self, dscp: SupportsIndex) -> None:
+        self._core.dscp = dscp
+
+    @property
+    def loopback(self) -> bool:
+        """Whether this machine receives what it sends. Set it for the datagrams that follow."""
+        return self._core.loopback
+
+    @loopback.setter
+    def loopback(self, loopback: bool) -> None:
+        self._core.loopback = loopback
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """``(address, port)`` that datagrams are sent from and answers come to; see `multicast.Sender.local`."""
+        return self._core.local
+
+    @property
+    def pending(self) -> int:
+        """Number of answers taken from the kernel and not yet returned."""
+        return 0 if self._receiver is None else self._receiver.pending
 
     def stats(self) -> SenderStats:
         """Return the counters. After closing, they stay as they were."""
@@ -128,6 +169,77 @@ class Sender(AsyncEndpoint[sync.Sender]):
             raise failure
         return total
 
+    async def query(self, data: Buffer, timeout: float | None) -> AsyncIterator[Datagram]:
+        """Send one datagram, then iterate over the answers until the time is over or the sender is closed.
+
+        The datagram is sent when the iteration begins. An answer that comes too late is returned by the next receiving
+        call.
+
+        Args:
+            data: The payload, as for `send`.
+            timeout: Seconds, from 0, to collect answers. None collects until the sender is closed.
+
+        Raises:
+            ValueError: The payload is too long for a datagram.
+            TimeoutError: The datagram could not be sent in that time.
+            ClosedError: The sender is closed.
+            OSError: The system refused; ``errno`` says why.
+        """
+        deadline = deadline_after(timeout)
+        # Before the datagram is sent, so that the first answer has its receive time.
+        answers = self._answers()
+        await self.send(data, timeout)
+        late = 0
+        while late < _MOST_LATE:
+            remaining = deadline - monotonic()
+            # Answers that came before the time was over are returned after it.
+            late += remaining <= 0
+            try:
+                answer = await answers.recv(max(remaining, 0))
+            except (TimeoutError, ClosedError):
+                return
+            yield answer
+
+    async def recv(self, timeout: float | None = None) -> Datagram:
+        """Return the next answer: a datagram that was sent to the address and port that this sender sends from.
+
+        Args:
+            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+
+        Raises:
+            TimeoutError: Nothing was received in that time.
+            ClosedError: The sender is closed, or was closed during the call.
+        """
+        return await self._answers().recv(timeout)
+
+    async def recv_batch(self, limit: int = 256, timeout: float | None = None, linger: float = 0.0) -> Batch:
+        """Wait for an answer, then return everything already queued.
+
+        Args:
+            limit: The most datagrams to return, from 1.
+            timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
+            linger: Seconds to go on gathering after the first datagram, until there are ``limit``.
+
+        Raises:
+            TimeoutError: Nothing was received in that time.
+            ClosedError: The sender is closed, or was closed during the call.
+        """
+        return await self._answers().recv_batch(limit, timeout, linger)
+
+    def __aiter__(self) -> AsyncIterator[Datagram]:
+        """Iterate over answers until the sender is closed."""
+        return self._answers().__aiter__()
+
+    def _answers(self) -> Receiver:
+        if self._receiver is None:
+            self._receiver = Receiver._around(self._core._answers())
+        return self._receiver
+
+    def _stop_watching(self) -> None:
+        super()._stop_watching()
+        if self._receiver is not None:
+            self._receiver._stop_watching()
+
     def _failure(self) -> str:
         if self._core._pause:
             return "the rate did not allow the next datagram"
@@ -154,9 +266,9 @@ class Sender(AsyncEndpoint[sync.Sender]):
                     following.set_result(None)
 
     async def _wait(self, timeout: float, *, again: bool) -> None:
-        pause = self._core._pause
+        pause = self._core._pause or self._core._congestion
         if pause:
-            # The rate is used up. The socket is writable all the time.
+            # The rate is used up, or a queue below the socket is full. The socket is writable all the time.
             await self._ready.rest(min(pause, timeout))
             self._begin_slice()
         else:

@@ -14,12 +14,15 @@ mod unix {
     pub(crate) const ADDRESS_NOT_AVAILABLE: i32 = libc::EADDRNOTAVAIL;
     pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
     pub(crate) const HOST_UNREACHABLE: i32 = libc::EHOSTUNREACH;
+    pub(crate) const INVALID: i32 = libc::EINVAL;
     pub(crate) const MESSAGE_TOO_LONG: i32 = libc::EMSGSIZE;
     pub(crate) const NETWORK_UNREACHABLE: i32 = libc::ENETUNREACH;
     pub(crate) const NOT_PERMITTED: i32 = libc::EPERM;
     pub(crate) const NOT_SUPPORTED: i32 = libc::EOPNOTSUPP;
     pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
     pub(crate) const TOO_MANY_FILES: i32 = libc::EMFILE;
+    /// A route refuses the destination: when sending, and when joining without an interface.
+    pub(crate) const ROUTE_REFUSES: [i32; 4] = [libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL, NO_DEVICE];
     /// The system lacks the feature: no IPv6, or not that socket option.
     pub(crate) const UNSUPPORTED: [i32; 5] =
         [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT, libc::ENOSYS];
@@ -54,6 +57,7 @@ mod windows {
     pub(crate) const BAD_DESCRIPTOR: i32 = ws::WSAENOTSOCK;
     pub(crate) const HOST_UNREACHABLE: i32 = ws::WSAEHOSTUNREACH;
     pub(crate) const HOST_UNREACHABLE_ADVICE: &str = "no host answers there, or a firewall rejects it";
+    pub(crate) const INVALID: i32 = ws::WSAEINVAL;
     pub(crate) const MESSAGE_TOO_LONG: i32 = ws::WSAEMSGSIZE;
     pub(crate) const NETWORK_UNREACHABLE: i32 = ws::WSAENETUNREACH;
     /// Winsock has no code of its own for this.
@@ -65,6 +69,8 @@ mod windows {
     pub(crate) const TOO_MANY_FILES: i32 = ws::WSAEMFILE;
     /// The socket can hold no more groups.
     pub(crate) const FULL: [i32; 1] = [ws::WSAENOBUFS];
+    /// A route refuses the destination.
+    pub(crate) const ROUTE_REFUSES: [i32; 1] = [ws::WSAEHOSTUNREACH];
     /// The system lacks the feature: no IPv6, or not that socket option.
     pub(crate) const UNSUPPORTED: [i32; 4] =
         [ws::WSAEOPNOTSUPP, ws::WSAEAFNOSUPPORT, ws::WSAEPROTONOSUPPORT, ws::WSAENOPROTOOPT];

@@ -1,6 +1,6 @@
 //! Arguments from Python to the core: interfaces, groups, sources, messages; memberships and interfaces back.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use multicast_core::net::{self, GroupSpec};
@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
+use crate::datagram::Datagram;
 use crate::errors::to_python;
 
 /// Reads an interface: a name, an address or an index. `None` leaves the choice to the system.
@@ -76,6 +77,15 @@ pub(crate) fn bind_address(text: &str) -> PyResult<IpAddr> {
     text.parse().map_err(|_| PyValueError::new_err(format!("bind must be an IPv4 or IPv6 address, got '{text}'")))
 }
 
+/// Reads the address and the port to send from.
+pub(crate) fn local_address((address, port): (Option<String>, u16)) -> PyResult<(Option<IpAddr>, u16)> {
+    let parsed = address.map(|text| {
+        text.parse()
+            .map_err(|_| PyValueError::new_err(format!("local must have an IPv4 or IPv6 address, got '{text}'")))
+    });
+    Ok((parsed.transpose()?, port))
+}
+
 /// Reads the time between two rejoins.
 pub(crate) fn rejoin_period(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
@@ -114,6 +124,27 @@ pub(crate) fn message<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyB
         PyTypeError::new_err(format!("data must be bytes or another buffer, got {}{hint}", type_name(given)))
     })?;
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
+}
+
+/// Reads where a datagram came from: the sender's address, and the index of the interface; 0 if that is not known.
+pub(crate) fn origin(py: Python<'_>, datagram: &Datagram) -> PyResult<(SocketAddr, u32)> {
+    let (host, port): (String, u16) = datagram.sender.extract(py)?;
+    let (address, zone) = host.split_once('%').map_or((host.as_str(), None), |(address, zone)| (address, Some(zone)));
+    let address: IpAddr = address.parse().map_err(|_| {
+        PyValueError::new_err(format!("msg must have the address of its sender as msg.sender, got '{host}'"))
+    })?;
+    let interface = match (datagram.interface_index, zone) {
+        (Some(index), _) => index,
+        (None, None) => 0,
+        (None, Some(zone)) => {
+            let named = InterfaceName::parse(zone).map_err(to_python)?;
+            py.detach(|| net::interface_index(&named)).map_err(to_python)?.unwrap_or(0)
+        }
+    };
+    Ok(match address {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => (SocketAddrV6::new(ip, port, 0, interface).into(), interface),
+        _ => (SocketAddr::new(address, port), interface),
+    })
 }
 
 /// The name of an object's type, for an error message.

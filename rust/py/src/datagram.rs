@@ -24,7 +24,7 @@ pub(crate) struct Datagram {
     /// `(host, port)` of the sender; the host of a link-local IPv6 address with its zone, as in `fe80::1%eth0`.
     #[pyo3(get)]
     pub(crate) sender: Py<PyTuple>,
-    /// The group that it was sent to, as text.
+    /// The address that it was sent to, as text: the group, or an address of this machine, as for an answer to a sender.
     #[pyo3(get)]
     pub(crate) group: Option<Py<PyString>>,
     /// Name of the interface that received it; `None` also if the interface no longer exists.

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 #![allow(rustdoc::invalid_rust_codeblocks, reason = "the examples are Python")]
 
+mod answers;
 mod backend;
 mod batch;
 mod column;
@@ -30,6 +31,8 @@ use pyo3::prelude::*;
 mod _core {
     use super::{PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use super::answers::Answers;
     #[pymodule_export]
     use super::batch::{Batch, BatchIterator};
     #[pymodule_export]

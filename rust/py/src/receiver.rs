@@ -31,6 +31,13 @@ pub(crate) struct Receiver {
 type MembershipFields = (String, Option<Py<PyString>>, Option<u32>, Vec<String>, Vec<String>);
 
 impl Receiver {
+    /// Wraps a receiver that is open already, without a ring.
+    pub(crate) fn from_core(core: net::Receiver) -> Self {
+        let port = core.port();
+        let opened = OpenReceiver { backend: Box::new(core), port, interner: Arc::default() };
+        Self { opened: OnceLock::from(opened) }
+    }
+
     #[inline]
     pub(crate) fn opened(&self) -> PyResult<&OpenReceiver> {
         self.opened.get().ok_or_else(|| PyRuntimeError::new_err("Receiver.__init__() was not called"))
@@ -79,6 +86,7 @@ impl Receiver {
             bind: bind.map(convert::bind_address).transpose()?,
             share,
             strict,
+            unicast: false,
             loopback,
             recv_buffer,
             timestamps,
@@ -153,6 +161,46 @@ impl Receiver {
         Deadline::new(timeout)?;
         let linger = wait::duration("linger", linger)?;
         Ok(BatchStream { receiver: slf.unbind(), limit, timeout, linger })
+    }
+
+    /// Send one datagram back to the sender of a datagram: from the port of this receiver, by the interface that the
+    /// datagram came by.
+    ///
+    /// Args:
+    ///     msg: A datagram that this receiver returned.
+    ///     data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
+    ///     timeout: Seconds to wait while the kernel's send buffer is full; None waits without a limit.
+    ///
+    /// Returns:
+    ///     The number of bytes sent.
+    ///
+    /// Raises:
+    ///     ValueError: The payload is too long for a datagram, or the receiver has no socket of that IP version.
+    ///     TimeoutError: The datagram could not be sent in that time.
+    ///     ClosedError: The receiver is closed, or was closed during the call.
+    ///     OSError: The system refused; `errno` says why.
+    #[pyo3(signature = (msg, data, timeout=None))]
+    fn reply(
+        &self,
+        py: Python<'_>,
+        msg: &Bound<'_, Datagram>,
+        data: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        let opened = self.opened()?;
+        let (to, interface) = convert::origin(py, msg.get())?;
+        let payload = convert::message(data)?;
+        let payload = payload.as_bytes();
+        wait::until(
+            py,
+            Deadline::new(timeout)?,
+            false,
+            || Ok(opened.backend.receiver()?.reply(to, interface, payload)?.then_some(())),
+            |limit| opened.backend.receiver()?.wait_to_reply(to, interface, Some(limit)),
+            |_| Ok(()),
+            || "the send buffer stayed full".to_owned(),
+        )?;
+        Ok(payload.len())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -282,7 +330,7 @@ impl Receiver {
     }
 
     /// Leave all groups and close the sockets. Blocked calls end with ClosedError; closing again does nothing.
-    fn close(&self, py: Python<'_>) {
+    pub(crate) fn close(&self, py: Python<'_>) {
         if let Some(opened) = self.opened.get() {
             py.detach(|| opened.backend.close());
         }
@@ -326,7 +374,7 @@ impl BatchStream {
 }
 
 /// Ends an iteration when the receiver is closed.
-fn until_closed<T>(py: Python<'_>, received: PyResult<T>) -> PyResult<Option<T>> {
+pub(crate) fn until_closed<T>(py: Python<'_>, received: PyResult<T>) -> PyResult<Option<T>> {
     match received {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_instance_of::<ClosedError>(py) => Ok(None),

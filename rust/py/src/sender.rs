@@ -13,9 +13,14 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-use crate::convert::{interface, message};
+use crate::answers::Answers;
+use crate::batch::Batch;
+use crate::convert::{self, interface, message};
+use crate::datagram::Datagram;
 use crate::descriptor;
-use crate::errors::to_python;
+use crate::errors::{ClosedError, to_python};
+use crate::receiver::{Receiver, until_closed};
+use crate::receiving::OpenReceiver;
 use crate::wait::{self, Deadline};
 
 /// Sends datagrams to one group. `multicast.Sender` is the class for users.
@@ -29,9 +34,12 @@ struct OpenSender {
     core: net::Sender,
     group: IpAddr,
     port: u16,
-    ttl: u8,
     /// Whether it sends at a rate.
     is_paced: bool,
+    /// Receive buffer to request for answers, in bytes.
+    recv_buffer: Option<usize>,
+    /// Receives what is sent to the socket, from the first call on that needs it.
+    answers: OnceLock<Py<Receiver>>,
 }
 
 /// Messages taken from an iterable before they are sent together.
@@ -124,6 +132,35 @@ impl OpenSender {
         }
         Ok(())
     }
+
+    /// Returns the receiver of what is sent to the socket. Opens it if necessary.
+    fn answers(&self, py: Python<'_>) -> PyResult<&Py<Receiver>> {
+        if let Some(answers) = self.answers.get() {
+            return Ok(answers);
+        }
+        let core = py.detach(|| self.core.answers(self.recv_buffer)).map_err(to_python)?;
+        let made = Py::new(py, Receiver::from_core(core))?;
+        if let Err(second) = self.answers.set(made) {
+            // Another thread was faster.
+            second.get().close(py);
+        }
+        let answers = self.answers.get().ok_or_else(|| to_python(self.core.closed()))?;
+        if self.core.is_closed() {
+            // By another thread, which did not see the new receiver.
+            answers.get().close(py);
+        }
+        Ok(answers)
+    }
+
+    /// Receives by `receive`. The error after closing is the sender's.
+    fn receiving<T>(&self, py: Python<'_>, receive: impl FnOnce(&OpenReceiver) -> PyResult<T>) -> PyResult<T> {
+        if self.core.is_closed() {
+            return Err(to_python(self.core.closed()));
+        }
+        receive(self.answers(py)?.get().opened()?).map_err(|error| {
+            if error.is_instance_of::<ClosedError>(py) { to_python(self.core.closed()) } else { error }
+        })
+    }
 }
 
 #[pymethods]
@@ -136,8 +173,8 @@ impl Sender {
     }
 
     /// Open the socket.
-    #[pyo3(signature = (group, port, *, interface=None, ttl=1, loopback=true, send_buffer=None, gso=true, rate=None,
-                        bit_rate=None))]
+    #[pyo3(signature = (group, port, *, interface=None, local=None, ttl=1, dscp=None, loopback=true, send_buffer=None,
+                        recv_buffer=None, gso=true, rate=None, bit_rate=None))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
     fn _open(
         &self,
@@ -145,9 +182,12 @@ impl Sender {
         group: &str,
         port: u16,
         interface: Option<&Bound<'_, PyAny>>,
+        local: Option<(Option<String>, u16)>,
         ttl: u8,
+        dscp: Option<u8>,
         loopback: bool,
         send_buffer: Option<usize>,
+        recv_buffer: Option<usize>,
         gso: bool,
         rate: Option<f64>,
         bit_rate: Option<f64>,
@@ -160,18 +200,22 @@ impl Sender {
         }
         let is_paced = rate.is_some() || bit_rate.is_some();
         let group = parse_group(group).map_err(to_python)?;
+        let local = local.map(convert::local_address).transpose()?;
         let config = SenderConfig {
             group,
             port,
             interface: self::interface(interface)?,
+            local,
             ttl,
+            dscp,
             loopback,
             send_buffer,
             coalesce: gso,
             rate: rate.map(Rate::Datagrams).or(bit_rate.map(Rate::Bits)),
         };
         let core = py.detach(|| net::Sender::open(&config)).map_err(to_python)?;
-        self.opened.set(OpenSender { core, group, port, ttl, is_paced }).map_err(|_| already_open())
+        let opened = OpenSender { core, group, port, is_paced, recv_buffer, answers: OnceLock::new() };
+        self.opened.set(opened).map_err(|_| already_open())
     }
 
     /// Send one datagram.
@@ -260,6 +304,89 @@ impl Sender {
         Ok(dict)
     }
 
+    /// Return the next answer: a datagram that was sent to the address and port that this sender sends from.
+    ///
+    /// Args:
+    ///     timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+    ///
+    /// Raises:
+    ///     TimeoutError: Nothing was received in that time.
+    ///     ClosedError: The sender is closed, or was closed during the call.
+    #[pyo3(signature = (timeout=None))]
+    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
+        self.opened()?.receiving(py, |answers| answers.one(py, timeout))
+    }
+
+    /// Wait for an answer, then return everything already queued.
+    ///
+    /// Args:
+    ///     limit: The most datagrams to return, from 1.
+    ///     timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
+    ///     linger: Seconds to go on gathering after the first datagram, until there are `limit`.
+    ///
+    /// Raises:
+    ///     TimeoutError: Nothing was received in that time.
+    ///     ClosedError: The sender is closed, or was closed during the call.
+    #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
+    fn recv_batch(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = convert::limit)] limit: usize,
+        timeout: Option<f64>,
+        linger: f64,
+    ) -> PyResult<Batch> {
+        let linger = wait::duration("linger", linger)?;
+        self.opened()?.receiving(py, |answers| answers.batch(py, limit, timeout, linger))
+    }
+
+    /// Send one datagram, then iterate over the answers until the time is over or the sender is closed.
+    ///
+    /// The datagram is sent by this call. An answer that comes too late is returned by the next receiving call.
+    ///
+    /// Args:
+    ///     data: The payload, as for `send`.
+    ///     timeout: Seconds, from 0, to collect answers. None collects until the sender is closed.
+    ///
+    /// Raises:
+    ///     ValueError: The payload is too long for a datagram.
+    ///     TimeoutError: The datagram could not be sent in that time.
+    ///     ClosedError: The sender is closed.
+    ///     OSError: The system refused; `errno` says why.
+    fn query(slf: Bound<'_, Self>, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<Answers> {
+        let py = slf.py();
+        let opened = slf.get().opened()?;
+        let message = opened.message(data)?;
+        let deadline = Deadline::new(timeout)?;
+        // Before the datagram is sent, so that the first answer has its receive time.
+        opened.receiving(py, |_| Ok(()))?;
+        opened.send_all(py, &[message], timeout)?;
+        Ok(Answers::new(opened.answers(py)?.clone_ref(py), deadline))
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        until_closed(py, self.recv(py, None))
+    }
+
+    /// Number of answers taken from the kernel and not yet returned. The descriptor does not become readable for them.
+    #[getter]
+    fn pending(&self) -> PyResult<usize> {
+        match self.opened()?.answers.get() {
+            Some(answers) => answers.get().opened()?.backend.pending().map_err(to_python),
+            None => Ok(0),
+        }
+    }
+
+    /// Return the receiver of the answers, for an event loop.
+    fn _answers(&self, py: Python<'_>) -> PyResult<Py<Receiver>> {
+        let opened = self.opened()?;
+        opened.receiving(py, |_| Ok(()))?;
+        Ok(opened.answers(py)?.clone_ref(py))
+    }
+
     /// The group's address.
     #[getter]
     fn group(&self) -> PyResult<String> {
@@ -272,10 +399,42 @@ impl Sender {
         Ok(self.opened()?.port)
     }
 
-    /// Time to live: `ttl=n` allows up to n - 1 router hops.
+    /// Time to live: `ttl=n` allows up to n - 1 router hops. It can be set.
     #[getter]
     fn ttl(&self) -> PyResult<u8> {
-        Ok(self.opened()?.ttl)
+        Ok(self.opened()?.core.options().map_err(to_python)?.ttl)
+    }
+
+    fn _set_ttl(&self, ttl: u8) -> PyResult<()> {
+        self.opened()?.core.set_ttl(ttl).map_err(to_python)
+    }
+
+    /// Class of traffic (DSCP) of the datagrams, from 0 to 63. It can be set.
+    #[getter]
+    fn dscp(&self) -> PyResult<u8> {
+        Ok(self.opened()?.core.options().map_err(to_python)?.dscp)
+    }
+
+    fn _set_dscp(&self, dscp: u8) -> PyResult<()> {
+        self.opened()?.core.set_dscp(dscp).map_err(to_python)
+    }
+
+    /// Whether this machine receives what it sends. It can be set.
+    #[getter]
+    fn loopback(&self) -> PyResult<bool> {
+        Ok(self.opened()?.core.options().map_err(to_python)?.loopback)
+    }
+
+    fn _set_loopback(&self, loopback: bool) -> PyResult<()> {
+        self.opened()?.core.set_loopback(loopback).map_err(to_python)
+    }
+
+    /// `(address, port)` that datagrams are sent from and answers come to. The address is unspecified where the system
+    /// chooses it for each datagram; the port is 0 until the first datagram unless `local` named it.
+    #[getter]
+    fn local(&self) -> PyResult<(String, u16)> {
+        let local = self.opened()?.core.local().map_err(to_python)?;
+        Ok((local.ip().to_string(), local.port()))
     }
 
     /// Whether the sender is closed.
@@ -298,10 +457,19 @@ impl Sender {
         Ok(self.opened()?.core.pause().map_or(0.0, |pause| pause.as_secs_f64()))
     }
 
+    /// Seconds to wait before the next attempt although the socket is writable; 0 if there is no reason to.
+    #[getter]
+    fn _congestion(&self) -> PyResult<f64> {
+        Ok(self.opened()?.core.congestion().map_or(0.0, |pause| pause.as_secs_f64()))
+    }
+
     /// Close the socket. Blocked calls end with ClosedError; closing again does nothing.
     fn close(&self, py: Python<'_>) {
         if let Some(opened) = self.opened.get() {
             py.detach(|| opened.core.close());
+            if let Some(answers) = opened.answers.get() {
+                answers.get().close(py);
+            }
         }
     }
 }

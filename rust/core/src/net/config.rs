@@ -33,6 +33,8 @@ pub struct ReceiverConfig {
     pub share: bool,
     /// Deliver only datagrams of joined groups, interfaces and sources.
     pub strict: bool,
+    /// Although strict, deliver what is sent to an address of this host too.
+    pub unicast: bool,
     /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere); `None` leaves the option
     /// as the socket has it.
     pub loopback: Option<bool>,
@@ -55,6 +57,7 @@ impl Default for ReceiverConfig {
             bind: None,
             share: true,
             strict: true,
+            unicast: false,
             loopback: Some(true),
             recv_buffer: None,
             timestamps: true,
@@ -74,8 +77,13 @@ pub struct SenderConfig {
     pub port: u16,
     /// The interface to send through.
     pub interface: InterfaceName,
-    /// Routers that a datagram can cross, plus one: 0 stays on this host, 1 on the link (RFC 1112 section 6.1).
+    /// The address and port to send from, which answers come to. Without an address, the system chooses it.
+    pub local: Option<(Option<IpAddr>, u16)>,
+    /// Routers that a datagram can cross, plus one: 1 stays on the link (RFC 1112 section 6.1). 0 stays on this host, where
+    /// the system guarantees that.
     pub ttl: u8,
+    /// The class of traffic (RFC 2474), from 0 to 63; `None` leaves the system's default.
+    pub dscp: Option<u8>,
     /// Let this host receive what it sends (decided by the sender on Unix, by the receiver on Windows).
     pub loopback: bool,
     /// Send buffer to request, in bytes; `None` leaves the system's default.
@@ -84,6 +92,17 @@ pub struct SenderConfig {
     pub coalesce: bool,
     /// The fastest rate to send at; `None` sends as fast as the kernel accepts.
     pub rate: Option<Rate>,
+}
+
+/// The options of a sender that can be changed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderOptions {
+    /// As in [`SenderConfig`].
+    pub ttl: u8,
+    /// The class of traffic (RFC 2474), from 0 to 63; 0 if the system does not say.
+    pub dscp: u8,
+    /// As in [`SenderConfig`].
+    pub loopback: bool,
 }
 
 /// The largest capacity of a ring, in datagrams. The payloads of such a ring can take 32 GiB.
@@ -176,12 +195,26 @@ impl SenderConfig {
         if self.port == 0 {
             return Err(Error::Invalid("port must be from 1 to 65535, got 0".into()));
         }
+        if let Some(address) = self.local.and_then(|(address, _)| address) {
+            if address.is_multicast() || address.is_ipv4() != self.group.is_ipv4() {
+                return Err(Error::Invalid(format!(
+                    "local must have a unicast address of the same IP version as group {}, got {address}",
+                    self.group
+                )));
+            }
+        }
+        check_dscp(self.dscp.unwrap_or_default())?;
         if let Some(rate) = self.rate.filter(|rate| !rate.is_valid()) {
             let (Rate::Datagrams(number) | Rate::Bits(number)) = rate;
             return Err(Error::Invalid(format!("rate must be a finite number greater than 0, got {number}")));
         }
         if self.interface == InterfaceName::Default { check_zone(self.group) } else { Ok(()) }
     }
+}
+
+/// Refuse a class of traffic that does not fit its six bits.
+pub(super) fn check_dscp(dscp: u8) -> Result<()> {
+    if dscp < 64 { Ok(()) } else { Err(Error::Invalid(format!("dscp must be from 0 to 63, got {dscp}"))) }
 }
 
 impl RingConfig {

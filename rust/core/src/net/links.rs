@@ -107,6 +107,21 @@ impl From<&Interface> for Chosen {
     }
 }
 
+/// Advice for a group that a route refuses; `None` if none does.
+///
+/// Only the codes by which the system reports such a route are looked at.
+pub(super) fn route_advice(group: IpAddr, code: i32) -> Option<String> {
+    if !errno::ROUTE_REFUSES.contains(&code) {
+        return None;
+    }
+    let refusal = Network::open().and_then(|mut network| network.refusal(group)).ok()??;
+    let ip = if group.is_ipv4() { "ip" } else { "ip -6" };
+    Some(format!(
+        "a route of type '{refusal}' refuses the group: name an interface, or delete that route \
+         ('{ip} route show type {refusal}' shows it)"
+    ))
+}
+
 /// The error for an interface that does not exist. It lists the ones that do.
 fn unknown(name: &InterfaceName) -> Error {
     let code = match name {

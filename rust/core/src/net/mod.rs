@@ -20,7 +20,10 @@
 //! * `fetch`: reading datagrams from the sockets, under another lock;
 //! * `gauges`: what everybody can read of a receiver at any time;
 //! * `watch`: changes of the interfaces, for programs;
-//! * `receiver`, `sender`: the two classes;
+//! * `receiver`: the class that receives;
+//! * `send_options`, `destination`: the options of a sender's socket, and where it sends to;
+//! * `sender`: the class that sends, and receives the answers;
+//! * `reply`: answers of a receiver;
 //! * `ring`: a receiver that a background thread reads;
 //! * `endpoint`: what a datagram endpoint of an event loop needs.
 
@@ -29,6 +32,7 @@ mod changes;
 mod config;
 mod control;
 mod datagram;
+mod destination;
 mod endpoint;
 mod events;
 mod fetch;
@@ -39,7 +43,9 @@ mod journal;
 mod links;
 mod membership;
 mod receiver;
+mod reply;
 mod ring;
+mod send_options;
 mod sender;
 mod socket;
 mod socket_set;
@@ -50,7 +56,7 @@ mod wake;
 mod watch;
 
 pub use batch::Batch;
-pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig};
+pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig, SenderOptions};
 pub use datagram::{DatagramRef, Origin};
 pub use endpoint::{SocketReader, sending_socket};
 pub use events::{Event, Level};

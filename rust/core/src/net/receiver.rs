@@ -324,7 +324,7 @@ impl Receiver {
         self.woken(wake, Some(limit) != timeout)
     }
 
-    fn woken(&self, wake: sys::Wake, is_early: bool) -> Result<Wake> {
+    pub(super) fn woken(&self, wake: sys::Wake, is_early: bool) -> Result<Wake> {
         match wake {
             sys::Wake::Ready => Ok(Wake::Ready),
             sys::Wake::Interrupted => Ok(Wake::Interrupted),
@@ -424,7 +424,7 @@ impl Receiver {
 
     /// The current table. A forked process first replaces what it must not share with its parent, so the caller must not
     /// hold a lock.
-    fn open_table(&self) -> Result<Arc<SocketTable>> {
+    pub(super) fn open_table(&self) -> Result<Arc<SocketTable>> {
         let table = self.table.get()?.ok_or_else(|| self.closed())?;
         if !table.waker.is_inherited() {
             return Ok(table);

@@ -2,22 +2,23 @@
 
 use std::fmt;
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Protocol, SockAddr, Socket, Type};
+use socket2::{Protocol, Socket, Type};
 
-use super::config::SenderConfig;
+use super::config::{ReceiverConfig, SenderConfig, SenderOptions, check_dscp};
+use super::destination::Destination;
 use super::fork::ForkSafeMutex;
-use super::links::{Chosen, choose, snapshot};
-use super::socket::{GroupSocket, domain_of};
+use super::receiver::Receiver;
+use super::send_options::{self, bind, bind_if_unbound, local_address, prepare};
+use super::socket::{GroupSocket, domain_of, wildcard};
 use super::stats::SenderStats;
 use super::wake::Wake;
-use crate::errno;
 use crate::error::{Error, Result};
-use crate::pure::address::max_payload;
+use crate::pure::address::{InterfaceName, max_payload};
 use crate::pure::pace::Pace;
 use crate::sys::{self, SendQueue, Waker};
 
@@ -25,11 +26,9 @@ use crate::sys::{self, SendQueue, Waker};
 ///
 /// Any thread can call any method at any time. Only [`Sender::wait`] blocks.
 pub struct Sender {
+    /// The group and the interface as they were at opening, for messages.
     label: String,
-    longest: usize,
-    destination: SockAddr,
     group: IpAddr,
-    on: Chosen,
     /// The times of the schedule count from here.
     opened: Instant,
     state: ForkSafeMutex<State>,
@@ -45,8 +44,14 @@ struct State {
     /// `None` once closed. Shared with the threads that wait on it.
     open: Option<Arc<Open>>,
     queue: SendQueue,
+    /// The system refused the last message although the socket is writable.
+    congested: bool,
+    destination: Destination,
     pace: Option<Pace>,
     stats: SenderStats,
+    /// The options of a closed sender: those that it had last.
+    options: SenderOptions,
+    local: SocketAddr,
 }
 
 impl fmt::Debug for Sender {
@@ -59,30 +64,38 @@ impl Sender {
     /// Open a socket that sends to the group.
     pub fn open(config: &SenderConfig) -> Result<Self> {
         config.check()?;
-        let on = choose(&config.interface)?;
-        let destination = match config.group {
-            IpAddr::V4(_) => SocketAddr::new(config.group, config.port),
-            IpAddr::V6(ip) => SocketAddrV6::new(ip, config.port, 0, on.index).into(),
-        };
-        let label = format!("{}{}", SocketAddr::new(config.group, config.port), on.phrase());
+        let mut config = config.clone();
+        if let (InterfaceName::Default, Some((Some(address), _))) = (&config.interface, config.local) {
+            // The address chooses the interface, on every system.
+            config.interface =
+                if address.is_unspecified() { InterfaceName::Default } else { InterfaceName::Address(address) };
+        }
+        let destination = Destination::new(&config)?;
+        let label = destination.to_string();
         let failed = |what: &str| {
             let operation = format!("{what} {label}");
             move |e| Error::system(operation, e)
         };
         let socket = Socket::new(domain_of(config.group), Type::DGRAM, Some(Protocol::UDP))
             .map_err(failed("open a socket to send to"))?;
-        prepare(&socket, config, &on).map_err(failed("set up a socket to send to"))?;
+        destination.check_ttl(&socket, config.ttl)?;
+        prepare(&socket, &config)
+            .and_then(|()| destination.apply(&socket))
+            .map_err(failed("set up a socket to send to"))?;
+        bind(&socket, &config, destination.interface())?;
+        let local = local_address(&socket).map_err(failed("read the address of a socket to send to"))?;
         let waker = Waker::new().map_err(failed("open a wake-up descriptor to send to"))?;
         Ok(Self {
-            longest: max_payload(config.group),
-            destination: destination.into(),
             group: config.group,
-            on,
             state: ForkSafeMutex::new(State {
                 queue: SendQueue::new(&socket, config.coalesce),
+                congested: false,
+                destination,
                 open: Some(Arc::new(Open { socket, waker })),
                 pace: config.rate.map(Pace::new),
                 stats: SenderStats::default(),
+                options: SenderOptions { ttl: config.ttl, dscp: 0, loopback: config.loopback },
+                local,
             })?,
             opened: Instant::now(),
             label,
@@ -91,30 +104,30 @@ impl Sender {
 
     /// Refuse a message that is too long for a datagram. Call it before [`Sender::send`].
     pub fn check_size(&self, bytes: usize) -> Result<()> {
-        if bytes <= self.longest {
-            return Ok(());
-        }
-        Err(Error::Invalid(format!("data must be at most {} bytes to {}, got {bytes} bytes", self.longest, self.label)))
+        check_size(self.group, bytes, &self.label)
     }
 
     /// Send from the first message on. Returns how many the kernel accepted. These are fewer if its buffer is full or the
     /// rate is reached; then [`Sender::wait`] waits until more can be sent. Never blocks.
     pub fn send(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         let mut state = self.state.lock_or_refuse()?;
-        let State { open, queue, pace, stats } = &mut *state;
+        let State { open, queue, pace, stats, destination, congested, .. } = &mut *state;
         let socket = &open.as_ref().ok_or_else(|| self.closed())?.socket;
         let messages = match pace {
             Some(pace) => &messages[..pace.allow(self.opened.elapsed(), messages.iter().map(|m| m.len()))],
             None => messages,
         };
+        destination.verify(socket)?;
         let mut done = 0;
+        let mut healed = false;
         while done < messages.len() {
-            let sent = queue
-                .send(socket, &self.destination, &messages[done..])
-                .map_err(|e| Error::system(format!("send to {}", self.label), e).advise(|code| self.advice(code)));
-            match sent {
-                Ok(sent) if sent.messages == 0 => break,
+            match queue.send(socket, destination.address(), &messages[done..]) {
+                Ok(sent) if sent.messages == 0 => {
+                    *congested = sent.congested;
+                    break;
+                }
                 Ok(sent) => {
+                    *congested = false;
                     stats.sent += sent.messages as u64;
                     stats.coalesced += sent.coalesced as u64;
                     let taken = &messages[done..done + sent.messages];
@@ -126,30 +139,78 @@ impl Sender {
                 }
                 // Report what was sent first; the next call meets the error again.
                 Err(_) if done > 0 => break,
-                Err(e) => return Err(e),
+                // The interface was deleted and made again: it has another index now.
+                Err(e) if !healed && destination.can_be_lost(&e) && destination.find_again(socket)? => healed = true,
+                Err(e) => return Err(destination.explain(socket, e)),
             }
         }
         Ok(done)
     }
 
-    /// Advice for an error that means that there is no route to the group, or no address to send from.
-    fn advice(&self, code: i32) -> Option<String> {
-        if let errno::NETWORK_UNREACHABLE | errno::ADDRESS_NOT_AVAILABLE = code {
-            let links = snapshot().ok()?;
-            if links.get(&self.on.index).is_some_and(|interface| !interface.up) {
-                return Some(format!("{} is down: bring it up, or name another interface", self.on.name));
-            }
+    /// Open a receiver of what is sent to this sender's own address: the answers to its messages. It shares the socket, so
+    /// there should be one of them only.
+    pub fn answers(&self, recv_buffer: Option<usize>) -> Result<Receiver> {
+        let open = self.open_parts()?;
+        let failed = |e| Error::system(format!("receive answers from {}", self.label), e);
+        bind_if_unbound(&open.socket, self.group).map_err(failed)?;
+        let socket = open.socket.try_clone().map_err(failed)?;
+        let config = ReceiverConfig {
+            bind: Some(wildcard(self.group)),
+            unicast: true,
+            loopback: None,
+            recv_buffer,
+            ..ReceiverConfig::default()
+        };
+        Receiver::adopt(socket, config, &[])
+    }
+
+    /// The options. Of an open sender, they are read from the system.
+    pub fn options(&self) -> Result<SenderOptions> {
+        let state = self.state.lock_or_refuse()?;
+        match &state.open {
+            Some(open) => send_options::read(&open.socket, self.group.is_ipv4()).map_err(|e| self.cannot_read(e)),
+            None => Ok(state.options),
         }
-        match code {
-            // This is about the source address, which the user did not name.
-            errno::ADDRESS_NOT_AVAILABLE => {
-                Some("no address to send from: name an interface that is up and has one of this IP version".into())
-            }
-            errno::NETWORK_UNREACHABLE if self.group.is_ipv6() => {
-                Some("no route to the group: name an interface that is up and has an IPv6 address".into())
-            }
-            _ => None,
+    }
+
+    /// The address that it sends from: unspecified where the system chooses for each datagram, port 0 before it has one.
+    pub fn local(&self) -> Result<SocketAddr> {
+        let state = self.state.lock_or_refuse()?;
+        match &state.open {
+            Some(open) => local_address(&open.socket).map_err(|e| self.cannot_read(e)),
+            None => Ok(state.local),
         }
+    }
+
+    fn cannot_read(&self, e: std::io::Error) -> Error {
+        Error::system(format!("read the options of the sender to {}", self.label), e)
+    }
+
+    /// Change the time to live, as in [`SenderConfig`].
+    pub fn set_ttl(&self, ttl: u8) -> Result<()> {
+        let mut state = self.state.lock_or_refuse()?;
+        let State { open, destination, .. } = &mut *state;
+        let socket = &open.as_ref().ok_or_else(|| self.closed())?.socket;
+        destination.check_ttl(socket, ttl)?;
+        send_options::set_ttl(socket, self.group.is_ipv4(), ttl).map_err(|e| self.cannot_set("ttl", e))
+    }
+
+    /// Change the class of traffic, as in [`SenderConfig`].
+    pub fn set_dscp(&self, dscp: u8) -> Result<()> {
+        check_dscp(dscp)?;
+        let open = self.open_parts()?;
+        sys::set_dscp(&open.socket, self.group.is_ipv4(), dscp).map_err(|e| self.cannot_set("dscp", e))
+    }
+
+    /// Change whether this host receives what it sends, as in [`SenderConfig`].
+    pub fn set_loopback(&self, loopback: bool) -> Result<()> {
+        let open = self.open_parts()?;
+        send_options::set_loopback(&open.socket, self.group.is_ipv4(), loopback)
+            .map_err(|e| self.cannot_set("loopback", e))
+    }
+
+    fn cannot_set(&self, what: &str, e: std::io::Error) -> Error {
+        Error::system(format!("set {what} of the sender to {}", self.label), e)
     }
 
     /// Sleep until the kernel accepts more, or until the timeout.
@@ -161,12 +222,10 @@ impl Sender {
                 thread::sleep(pause);
                 return Ok(Wake::Ready);
             }
-            let nothing: [Arc<GroupSocket>; 0] = [];
-            return match sys::wait_readable(&nothing, &open.waker, Some(pause - FINE_PAUSE)) {
-                Ok(sys::Wake::Woken) => Err(self.closed()),
-                Ok(_) => Ok(Wake::TimedOut),
-                Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
-            };
+            return self.doze(&open, pause - FINE_PAUSE);
+        }
+        if self.is_congested() {
+            return self.doze(&open, timeout.map_or(CONGESTED_PAUSE, |timeout| CONGESTED_PAUSE.min(timeout)));
         }
         match sys::wait_writable(&open.socket, &open.waker, timeout) {
             Ok(sys::Wake::Ready) => Ok(Wake::Ready),
@@ -175,6 +234,25 @@ impl Sender {
             Ok(sys::Wake::Woken) => Err(self.closed()),
             Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
         }
+    }
+
+    /// Sleep for this time, unless the sender is closed.
+    fn doze(&self, open: &Open, time: Duration) -> Result<Wake> {
+        let nothing: [Arc<GroupSocket>; 0] = [];
+        match sys::wait_readable(&nothing, &open.waker, Some(time)) {
+            Ok(sys::Wake::Woken) => Err(self.closed()),
+            Ok(_) => Ok(Wake::TimedOut),
+            Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
+        }
+    }
+
+    fn is_congested(&self) -> bool {
+        self.state.lock().is_some_and(|state| state.congested)
+    }
+
+    /// How long to wait before the next attempt although the socket is writable; `None` if there is no reason to.
+    pub fn congestion(&self) -> Option<Duration> {
+        self.is_congested().then_some(CONGESTED_PAUSE)
     }
 
     /// How long the rate delays the next message; `None` if it does not.
@@ -195,10 +273,17 @@ impl Sender {
 
     /// Close the socket and end every wait. Closing again does nothing.
     pub fn close(&self) {
-        let open = self.state.lock().and_then(|mut state| state.open.take());
-        if let Some(open) = open {
-            open.waker.wake();
+        let Some(mut state) = self.state.lock() else { return };
+        let Some(open) = state.open.take() else { return };
+        // Options that cannot be read any more stay as they were.
+        if let Ok(options) = send_options::read(&open.socket, self.group.is_ipv4()) {
+            state.options = options;
         }
+        if let Ok(local) = local_address(&open.socket) {
+            state.local = local;
+        }
+        drop(state);
+        open.waker.wake();
     }
 
     /// Whether it was closed.
@@ -219,7 +304,8 @@ impl Sender {
         state.open.clone().ok_or_else(|| self.closed())
     }
 
-    fn closed(&self) -> Error {
+    /// The error for a use after closing.
+    pub fn closed(&self) -> Error {
         Error::Closed(format!("the sender to {} is closed", self.label))
     }
 }
@@ -227,24 +313,14 @@ impl Sender {
 /// `poll` counts in milliseconds. The rest of a pause below this is slept; a close does not interrupt it.
 const FINE_PAUSE: Duration = Duration::from_millis(2);
 
-fn prepare(socket: &Socket, config: &SenderConfig, on: &Chosen) -> std::io::Result<()> {
-    if let Some(bytes) = config.send_buffer {
-        sys::request_send_buffer(socket, bytes)?;
+/// How long to wait after the system refused a message although the socket is writable.
+const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
+
+/// Refuse a message that is too long for a datagram. `label` says where it goes.
+pub(super) fn check_size(to: IpAddr, bytes: usize, label: &str) -> Result<()> {
+    let longest = max_payload(to);
+    if bytes <= longest {
+        return Ok(());
     }
-    if config.group.is_ipv4() {
-        socket.set_multicast_ttl_v4(config.ttl.into())?;
-        socket.set_multicast_loop_v4(config.loopback)?;
-        if on.index != 0 {
-            sys::set_send_interface_v4(socket, on.index, on.address)?;
-        }
-    } else {
-        socket.set_multicast_hops_v6(config.ttl.into())?;
-        socket.set_multicast_loop_v6(config.loopback)?;
-        if on.index != 0 {
-            socket.set_multicast_if_v6(on.index)?;
-        }
-    }
-    #[cfg(windows)]
-    socket.set_nonblocking(true)?;
-    Ok(())
+    Err(Error::Invalid(format!("data must be at most {longest} bytes to {label}, got {bytes} bytes")))
 }

@@ -115,6 +115,9 @@ impl GroupSocket {
             .map_err(failed)?
             .as_socket()
             .ok_or_else(|| Error::Invalid("sock must be an IPv4 or IPv6 socket, got another family".into()))?;
+        if let Some(protocol) = sys::foreign_protocol(&socket).map_err(failed)? {
+            return Err(Error::Invalid(format!("sock must be a UDP socket, got one of protocol {protocol}")));
+        }
         if local.is_ipv4() != address.is_ipv4() {
             let version = if local.is_ipv4() { 4 } else { 6 };
             return Err(Error::Invalid(format!(
@@ -137,7 +140,9 @@ impl GroupSocket {
     fn bind(&self, config: &ReceiverConfig, zone: u32) -> Result<()> {
         let place = format!("port {} ({})", config.port, self.bound);
         if config.share {
-            self.share().map_err(|e| Error::system(format!("share {place}"), e))?;
+            share(&self.socket).map_err(|e| Error::system(format!("share {place}"), e))?;
+        } else {
+            sys::claim_port(&self.socket).map_err(|e| Error::system(format!("claim {place}"), e))?;
         }
         if self.domain == Domain::IPV6 {
             // The IPv4 groups of a receiver have a socket of their own.
@@ -153,6 +158,9 @@ impl GroupSocket {
     /// Take a socket and set its options.
     fn configured(config: &ReceiverConfig, socket: Socket, bound: IpAddr, zone: u32) -> Result<Self> {
         let mut configured = Self::from_socket(socket, bound, zone)?;
+        if config.unicast {
+            configured.rules.lock_or_refuse()?.filter.add_unicast();
+        }
         if config.rejoin.is_some() {
             configured.rules.lock_or_refuse()?.senders = Some(RecentSenders::default());
         }
@@ -196,19 +204,16 @@ impl GroupSocket {
         sys::prepare_receiver(&self.socket, self.domain, wanted)
     }
 
-    /// Let other sockets on this host use the same port.
-    fn share(&self) -> io::Result<()> {
-        self.socket.set_reuse_address(true)?;
-        #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-        self.socket.set_reuse_port(true)?;
-        Ok(())
-    }
-
     /// Whether datagrams of this group can reach the socket.
     pub(super) fn accepts(&self, membership: &Membership) -> bool {
         self.domain == domain_of(membership.group)
             && (self.bound.is_unspecified() || self.bound == membership.group)
             && self.zone.is_none_or(|zone| zone == membership.interface)
+    }
+
+    /// Whether it can send to this address by this interface (0: any).
+    pub(super) fn can_send(&self, to: IpAddr, interface: u32) -> bool {
+        self.domain == domain_of(to) && self.zone.is_none_or(|zone| interface == 0 || zone == interface)
     }
 
     /// Whether the kernel could not keep this membership apart from one that the socket has. Linux finds the sources of
@@ -426,6 +431,14 @@ impl GroupSocket {
     pub(super) fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
         sys::source_call(&self.socket, call, membership.group, membership.interface, source)
     }
+}
+
+/// Let other sockets on this host use the same port.
+pub(super) fn share(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+    socket.set_reuse_port(true)?;
+    Ok(())
 }
 
 pub(super) fn domain_of(address: IpAddr) -> Domain {

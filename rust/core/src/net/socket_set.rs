@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
+use super::links::route_advice;
 use super::socket::{GroupSocket, wildcard};
 use super::stats::SocketFigures;
 use crate::errno;
@@ -296,7 +297,11 @@ fn cannot_join(what: &str, error: io::Error, membership: &Membership) -> Error {
         Sources::Only(list) | Sources::Except(list) if list.len() > 1 => sys::SOURCE_LIMIT,
         _ => sys::MEMBERSHIP_LIMIT,
     };
-    Error::system(what, error).advise(|_| full.then(|| limit.to_owned()))
+    Error::system(what, error).advise(|code| match membership.interface {
+        _ if full => Some(limit.to_owned()),
+        0 => route_advice(membership.group, code),
+        _ => None,
+    })
 }
 
 fn cannot_watch(e: io::Error) -> Error {

@@ -1,4 +1,4 @@
-//! Control messages (ancillary data), parsed from plain bytes.
+//! Control messages (ancillary data), parsed from plain bytes and written to them.
 //!
 //! The kernel lays them out as a header (length, level, type), the data, and padding (cmsg(3), RFC 3542 section 20).
 //! Systems differ only in the width of the length field and in the alignment, so one parser serves all of them. The
@@ -77,6 +77,21 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
+/// Write a message at the start of a buffer that has room for it. Returns its length, padding included.
+pub fn write(buffer: &mut [u8], layout: Layout, level: i32, kind: i32, data: &[u8]) -> usize {
+    let (header, wide) = (layout.header(), layout.length_bytes);
+    let length = header + data.len();
+    match wide {
+        8 => buffer[..8].copy_from_slice(&(length as u64).to_ne_bytes()),
+        // The data of a control message is far below 4 GiB.
+        _ => buffer[..4].copy_from_slice(&(length as u32).to_ne_bytes()),
+    }
+    buffer[wide..wide + 4].copy_from_slice(&level.to_ne_bytes());
+    buffer[wide + 4..wide + 8].copy_from_slice(&kind.to_ne_bytes());
+    buffer[header..length].copy_from_slice(data);
+    layout.space(data.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,16 +100,8 @@ mod tests {
     const NARROW: Layout = Layout { length_bytes: 4, alignment: 4 };
 
     fn message(layout: Layout, level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
-        let length = layout.header() + data.len();
-        let mut out = match layout.length_bytes {
-            8 => (length as u64).to_ne_bytes().to_vec(),
-            _ => u32::try_from(length).unwrap().to_ne_bytes().to_vec(),
-        };
-        out.extend(level.to_ne_bytes());
-        out.extend(kind.to_ne_bytes());
-        out.resize(layout.header(), 0);
-        out.extend(data);
-        out.resize(layout.space(data.len()), 0);
+        let mut out = vec![0; layout.space(data.len())];
+        assert_eq!(write(&mut out, layout, level, kind, data), out.len());
         out
     }
 

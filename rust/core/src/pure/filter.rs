@@ -5,7 +5,7 @@
 //! interface, source), so that every platform delivers the same.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The senders of a group to receive from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub struct Filter {
     groups: HashMap<IpAddr, Vec<Membership>>,
     /// The last (group, interface) that was admitted for all senders: a feed repeats itself.
     admitted: Option<(IpAddr, u32)>,
+    /// Admit what was sent to one host too.
+    unicast: bool,
 }
 
 impl Filter {
@@ -59,6 +61,11 @@ impl Filter {
     pub fn replace(&mut self, membership: Membership) {
         self.remove(membership.group, membership.interface);
         self.add(membership);
+    }
+
+    /// Admit the datagrams that were sent to an address of this host, not to a group.
+    pub fn add_unicast(&mut self) {
+        self.unicast = true;
     }
 
     /// Remove the membership of this group on this interface.
@@ -92,7 +99,9 @@ impl Filter {
     }
 
     fn look_up(&mut self, destination: IpAddr, interface: u32, sender: IpAddr) -> bool {
-        let Some(memberships) = self.groups.get(&destination) else { return false };
+        let Some(memberships) = self.groups.get(&destination) else {
+            return self.unicast && !destination.is_multicast() && destination != IpAddr::V4(Ipv4Addr::BROADCAST);
+        };
         let matches = |m: &&Membership| m.interface == 0 || interface == 0 || m.interface == interface;
         let mut here = memberships.iter().filter(matches);
         let admitted = here.clone().any(|m| m.sources.admit(sender));

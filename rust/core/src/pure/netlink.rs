@@ -2,6 +2,7 @@
 //!
 //! This module only reads and writes bytes; the socket is in `sys`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::bytes::bytes_at;
@@ -18,6 +19,13 @@ const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
+const RTA_CACHEINFO: u16 = 12;
+/// Where `struct rta_cacheinfo` has its error.
+const CACHEINFO_ERROR: usize = 12;
+/// The errors by which the kernel reports a route that refuses (errno(3) of Linux).
+const EACCES: i32 = 13;
+const EINVAL: i32 = 22;
+const EHOSTUNREACH: i32 = 113;
 const AF_UNSPEC: u8 = 0;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -139,6 +147,49 @@ pub fn route_answer(datagram: &[u8], sequence: u32) -> Option<Option<u32>> {
         NLMSG_ERROR => Some(None),
         _ => None,
     }
+}
+
+/// Why the routes refuse a destination: the type of the route that leads there (ip-route(8)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// An `unreachable` route.
+    Unreachable,
+    /// A `prohibit` route.
+    Prohibit,
+    /// A `blackhole` route.
+    Blackhole,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+            Self::Blackhole => "blackhole",
+        })
+    }
+}
+
+/// Find the reply to the request numbered `sequence` in a datagram, and why it refuses the destination.
+///
+/// The outer `Option` is `None` if the datagram has no such reply; the inner one is `None` if no route refuses.
+pub fn route_refusal(datagram: &[u8], sequence: u32) -> Option<Option<Refusal>> {
+    let message = Messages(datagram).find(|message| message.sequence == sequence)?;
+    let code = match message.kind {
+        // IPv4 says so by an error.
+        NLMSG_ERROR => bytes_at(message.body, 0).map(i32::from_ne_bytes),
+        // IPv6 answers with the route. One that does not exist has the type of an unreachable one, and another error.
+        RTM_NEWROUTE => attribute(message.body.get(ROUTE_BODY..)?, RTA_CACHEINFO)
+            .and_then(|info| bytes_at(info, CACHEINFO_ERROR))
+            .map(i32::from_ne_bytes),
+        _ => return None,
+    };
+    Some(match code.map(i32::saturating_neg) {
+        Some(EHOSTUNREACH) => Some(Refusal::Unreachable),
+        Some(EACCES) => Some(Refusal::Prohibit),
+        Some(EINVAL) => Some(Refusal::Blackhole),
+        _ => None,
+    })
 }
 
 pub(super) struct Message<'a> {
@@ -273,6 +324,29 @@ mod tests {
         // Unreachable: by a route of that type, or by an error.
         assert_eq!(route_answer(&message(RTM_NEWROUTE, 5, &route(AF_INET6, 128, 7, attributes)), 5), Some(None));
         assert_eq!(route_answer(&message(NLMSG_ERROR, 5, &[0; 20]), 5), Some(None));
+    }
+
+    #[test]
+    fn route_refusal_names_the_type_of_the_route() {
+        for (code, expected) in [
+            (-113, Some(Refusal::Unreachable)),
+            (-13, Some(Refusal::Prohibit)),
+            (-22, Some(Refusal::Blackhole)),
+            // ENETUNREACH: there is no route.
+            (-101, None),
+            (0, None),
+        ] {
+            let code: i32 = code;
+            let by_error = message(NLMSG_ERROR, 5, &code.to_ne_bytes());
+            assert_eq!(route_refusal(&by_error, 5), Some(expected), "{code}");
+            let mut info = [0; 32];
+            info[12..16].copy_from_slice(&code.to_ne_bytes());
+            let by_route = message(RTM_NEWROUTE, 5, &route(AF_INET6, 128, 7, &[(RTA_CACHEINFO, &info)]));
+            assert_eq!(route_refusal(&by_route, 5), Some(expected), "{code}");
+        }
+        assert_eq!(route_refusal(&message(RTM_NEWROUTE, 5, &route(AF_INET, 32, 5, &[])), 5), Some(None));
+        assert_eq!(route_refusal(&message(RTM_NEWROUTE, 5, &route(AF_INET, 32, 5, &[])), 6), None);
+        assert_eq!(Refusal::Prohibit.to_string(), "prohibit");
     }
 
     #[test]

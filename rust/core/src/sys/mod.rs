@@ -20,7 +20,10 @@
 //!
 //! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Protocol, Socket};
 
 use crate::pure::bytes::bytes_at;
 
@@ -40,6 +43,7 @@ use windows as platform;
 mod buffer;
 mod polling;
 mod process;
+mod send_by;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod single_send;
 mod source;
@@ -51,6 +55,7 @@ mod unmonitored;
 pub(crate) use buffer::{request_receive_buffer, request_send_buffer};
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
+pub(crate) use send_by::send_by;
 pub(crate) use source::{SourceCall, source_call};
 
 /// How a wait ended.
@@ -74,6 +79,13 @@ pub(crate) struct Sent {
     pub(crate) messages: usize,
     /// How many of these were coalesced with others.
     pub(crate) coalesced: usize,
+    /// The system took nothing because a queue is full that no wait for the socket notices: try again in a moment.
+    pub(crate) congested: bool,
+}
+
+impl Sent {
+    /// Nothing was taken, and the socket seems to be writable all the same.
+    pub(crate) const CONGESTED: Self = Self { messages: 0, coalesced: 0, congested: true };
 }
 
 /// The receiving options of a socket.
@@ -140,6 +152,15 @@ impl Metadata {
             _ => bytes_at(data, 0).and_then(|hops| u8::try_from(i32::from_ne_bytes(hops)).ok()),
         };
     }
+}
+
+/// Returns the protocol of a datagram socket that is not a UDP socket. macOS does not tell protocols apart.
+pub(crate) fn foreign_protocol(socket: &Socket) -> io::Result<Option<i32>> {
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    let protocol = socket.r#type().map(|_| None)?;
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    let protocol = socket.protocol()?;
+    Ok(protocol.filter(|protocol| *protocol != Protocol::UDP).map(i32::from))
 }
 
 /// Converts the sender's address; UDP has no other families than these two.

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use getifaddrs::{Address, InterfaceFlags};
+use socket2::Socket;
 
 use super::platform::fill_mtus;
 use super::polling::Polling;
 use crate::pure::links::{Interface, Links};
-use crate::pure::netlink::NetlinkEvent;
+use crate::pure::netlink::{NetlinkEvent, Refusal};
 
 /// Reports changes by polling.
 #[derive(Debug)]
@@ -79,11 +81,33 @@ impl Network {
     pub(crate) fn route(&mut self, _destination: IpAddr) -> io::Result<Option<u32>> {
         Ok(None)
     }
+
+    /// Returns `None`: the route is unknown.
+    pub(crate) fn refusal(&mut self, _destination: IpAddr) -> io::Result<Option<Refusal>> {
+        Ok(None)
+    }
 }
 
 /// Returns the index of the interface with this name; `None` if there is none.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
     getifaddrs::if_nametoindex(name).ok()
+}
+
+/// Returns the index of the interface with this name; `None` if there is none. There are no network namespaces.
+pub(crate) fn interface_index_at(_socket: &Socket, name: &str) -> Option<u32> {
+    interface_index(name)
+}
+
+/// Returns every interface. There are no network namespaces.
+pub(crate) fn links_at(_socket: &Socket) -> io::Result<Links> {
+    Network::open()?.links()
+}
+
+/// Returns a number that changes every second: interfaces are looked up by name no more often than that.
+pub(crate) fn tick() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    // Enough for 292 billion years.
+    START.get_or_init(Instant::now).elapsed().as_secs() as i64
 }
 
 /// Returns the name of the interface with this index; `None` if there is none.

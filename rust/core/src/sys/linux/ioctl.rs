@@ -14,8 +14,16 @@ use socket2::Socket;
 use crate::pure::links::{Interface, Links, device_names, inet6_addresses};
 use crate::sys::unix::interface_request;
 
+/// Returns the index of the interface that has this name or alternative name, in the network namespace of the socket;
+/// `None` if there is none, or if the name is too long for an ioctl.
+pub(crate) fn interface_index_at(socket: &Socket, name: &str) -> Option<u32> {
+    let request = interface_request(socket, libc::SIOCGIFINDEX as _, name).ok()?;
+    // SAFETY: SIOCGIFINDEX has written this field, a plain integer.
+    u32::try_from(unsafe { request.ifr_ifru.ifru_ifindex }).ok()
+}
+
 /// Returns every interface with its addresses and labels. No ioctl knows alternative names.
-pub(super) fn links(socket: &Socket) -> io::Result<Links> {
+pub(crate) fn links_at(socket: &Socket) -> io::Result<Links> {
     let addresses = ipv4_addresses(socket)?;
     let (devices, inet6) = (read_file("/proc/thread-self/net/dev")?, read_file("/proc/thread-self/net/if_inet6")?);
     let names = addresses.iter().map(|(label, _)| base_name(label)).chain(device_names(&devices));

@@ -11,11 +11,16 @@ mod send;
 mod waker;
 
 pub(crate) use super::unix::{
-    Pages, duplicate, set_option, set_send_interface_v4, wait_readable, wait_receiving, wait_writable,
+    Pages, claim_port, dscp, duplicate, set_dscp, set_option, set_send_interface_v4, wait_readable, wait_receiving,
+    wait_writable,
 };
-pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SOURCE_LIMIT};
+pub(crate) use caps::{
+    BINDS_TO_GROUP, BUFFER_SETTING, CONFINES_TTL_0, HEARS_ALL, LAYOUT, MEMBERSHIP_LIMIT, SEND_FLAGS, SENDS_FROM_GROUP,
+    SOURCE_LIMIT,
+};
 pub(crate) use epoll::ReadySet;
-pub(crate) use network::{Network, interface_index, interface_name};
+pub(crate) use ioctl::{interface_index_at, links_at};
+pub(crate) use network::{Network, interface_index, interface_name, tick};
 pub(crate) use options::{
     exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing, tell_destination,
     usable_buffer,

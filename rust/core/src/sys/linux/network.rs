@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::ioctl;
 use super::rtnetlink::{self, MAX_DATAGRAM};
 use crate::pure::links::{Dump, Links, Progress, addresses_request, links_request};
-use crate::pure::netlink::{route_answer, route_request};
+use crate::pure::netlink::{Refusal, route_answer, route_refusal, route_request};
 
 /// How often a table that changes while the kernel copies it is requested.
 const MAX_ATTEMPTS: usize = 8;
@@ -46,7 +46,7 @@ impl Network {
     pub(crate) fn links(&mut self) -> io::Result<Links> {
         let Self { source, sequence } = self;
         let socket = match source {
-            Source::Ioctl(socket) => return ioctl::links(socket),
+            Source::Ioctl(socket) => return ioctl::links_at(socket),
             Source::Netlink(socket) => socket,
         };
         for _ in 0..MAX_ATTEMPTS {
@@ -54,7 +54,7 @@ impl Network {
                 Ok(Some(links)) => return Ok(links),
                 Ok(None) => {}
                 // Android lets a program open the socket, but not ask for links.
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return ioctl::links(socket),
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return ioctl::links_at(socket),
                 Err(e) => return Err(e),
             }
         }
@@ -63,14 +63,28 @@ impl Network {
 
     /// Returns the interface that the routes choose for a destination; `None` if there is no route, or none is known.
     pub(crate) fn route(&mut self, destination: IpAddr) -> io::Result<Option<u32>> {
+        Ok(self.ask_for_route(destination, route_answer)?.flatten())
+    }
+
+    /// Returns why the routes refuse a destination; `None` if they do not, or if that is not known.
+    pub(crate) fn refusal(&mut self, destination: IpAddr) -> io::Result<Option<Refusal>> {
+        Ok(self.ask_for_route(destination, route_refusal)?.flatten())
+    }
+
+    /// Asks for the route to a destination, and returns what `read_answer` finds in the answer.
+    fn ask_for_route<T>(
+        &mut self,
+        destination: IpAddr,
+        read_answer: fn(&[u8], u32) -> Option<T>,
+    ) -> io::Result<Option<T>> {
         let Self { source: Source::Netlink(socket), sequence } = self else { return Ok(None) };
         *sequence = sequence.wrapping_add(1);
         socket.send(&route_request(destination, *sequence))?;
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             let length = read(socket, &mut buffer)?;
-            if let Some(answer) = route_answer(&buffer[..length], *sequence) {
-                return Ok(answer);
+            if let Some(answer) = read_answer(&buffer[..length], *sequence) {
+                return Ok(Some(answer));
             }
         }
     }
@@ -120,6 +134,16 @@ pub(crate) fn interface_name(index: u32) -> Option<String> {
     (!found.is_null()).then(|| text.to_string_lossy().into_owned())
 }
 
+/// Returns a number that changes with the kernel's coarse clock: every 1 to 10 ms. Reading it costs no system call.
+#[allow(clippy::useless_conversion, reason = "both have 32 bits on some systems")]
+pub(crate) fn tick() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, and `now` is a live, exclusively borrowed one. It fails only for an unknown
+    // clock, which this is not since Linux 2.6.32.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    i64::from(now.tv_sec).wrapping_mul(1_000_000_000).wrapping_add(i64::from(now.tv_nsec))
+}
+
 /// Reads one datagram. The kernel answers before `send` returns, and continues a dump with each read, so that nothing
 /// to read is an error.
 fn read(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
@@ -142,7 +166,7 @@ mod tests {
         let mut by_netlink = network.links().unwrap();
         assert!(by_netlink.values().any(|interface| interface.loopback && !interface.addresses.is_empty()));
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        let mut by_ioctl = ioctl::links(&socket).unwrap();
+        let mut by_ioctl = ioctl::links_at(&socket).unwrap();
         for interface in by_netlink.values_mut().chain(by_ioctl.values_mut()) {
             // The one thing that no ioctl reports, and the order, which means nothing.
             interface.alternative_names.clear();

@@ -11,8 +11,10 @@ use socket2::{SockAddr, Socket};
 
 use super::caps::LAYOUT;
 use crate::pure::address::MAX_PAYLOAD_V4;
+use crate::pure::cmsg;
 use crate::pure::coalesce::{Coalescing, run_length};
 use crate::sys::Sent;
+use crate::sys::unix::option;
 
 /// Runs per call: a few hundred kilobytes at most, so that a full send buffer is noticed soon.
 const SEND_RUNS: usize = 64;
@@ -75,6 +77,11 @@ impl SendQueue {
                 match io::Error::last_os_error() {
                     e if e.kind() == io::ErrorKind::Interrupted => continue,
                     e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::default()),
+                    // The fragments of one datagram may take twice the send buffer. Earlier datagrams that are still
+                    // queued count too: then it goes when they are gone.
+                    e if e.raw_os_error() == Some(libc::ENOBUFS) && queued_bytes(socket)? > 0 => {
+                        return Ok(Sent::CONGESTED);
+                    }
                     // The kernel refused a run, not a message: this interface cannot coalesce messages of this size.
                     e if self.headers[0].msg_hdr.msg_iovlen > 1 && refuses_coalescing(&e) => {
                         self.coalescing.max_message = messages[0].len() - 1;
@@ -86,7 +93,7 @@ impl SendQueue {
             let taken = |header: &libc::mmsghdr| header.msg_hdr.msg_iovlen as usize;
             let messages = self.headers[..sent].iter().map(taken).sum();
             let coalesced = self.headers[..sent].iter().map(taken).filter(|&n| n > 1).sum();
-            return Ok(Sent { messages, coalesced });
+            return Ok(Sent { messages, coalesced, congested: false });
         }
     }
 
@@ -120,25 +127,19 @@ impl SendQueue {
     }
 }
 
+/// Bytes that the socket has sent and the interface has not taken yet, with the kernel's bookkeeping (udp(7)).
+fn queued_bytes(socket: &Socket) -> io::Result<c_int> {
+    let mut bytes: c_int = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ by another name) writes one int, and `bytes` is a live, exclusively borrowed one.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ as _, &raw mut bytes) };
+    if result == 0 { Ok(bytes) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether the kernel knows `UDP_SEGMENT` (Linux 4.18). An older one ignores the control message and sends a whole run as
 /// a single datagram, so this reads the option of the same name, which came with it.
 fn kernel_cuts_segments(socket: &Socket) -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let mut size: c_int = 0;
-        let mut length = mem::size_of_val(&size) as libc::socklen_t;
-        // SAFETY: the pointers describe `size` and its length; getsockopt(2) writes at most that.
-        let result = unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_UDP,
-                libc::UDP_SEGMENT,
-                (&raw mut size).cast(),
-                &raw mut length,
-            )
-        };
-        result == 0
-    })
+    *ANSWER.get_or_init(|| option::<c_int>(socket, libc::SOL_UDP, libc::UDP_SEGMENT).is_ok())
 }
 
 /// Whether the error means that the segment size is beyond the MTU, or that the kernel or the interface cannot compute
@@ -153,20 +154,13 @@ fn refuses_coalescing(error: &io::Error) -> bool {
 impl SegmentControl {
     fn set(&mut self, size: usize) {
         // A run never holds more than 65,507 bytes.
-        let size = size as u16;
-        let length = LAYOUT.header() + mem::size_of_val(&size);
-        let wide = mem::size_of::<usize>();
-        self.0[..wide].copy_from_slice(&length.to_ne_bytes());
-        self.0[wide..wide + 4].copy_from_slice(&libc::SOL_UDP.to_ne_bytes());
-        self.0[wide + 4..wide + 8].copy_from_slice(&libc::UDP_SEGMENT.to_ne_bytes());
-        self.0[LAYOUT.header()..length].copy_from_slice(&size.to_ne_bytes());
+        cmsg::write(&mut self.0, LAYOUT, libc::SOL_UDP, libc::UDP_SEGMENT, &(size as u16).to_ne_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::cmsg;
 
     #[test]
     fn segment_control_message_reads_back() {

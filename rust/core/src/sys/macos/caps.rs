@@ -15,13 +15,17 @@ pub(crate) const BUFFER_SETTING: &str = "kern.ipc.maxsockbuf";
 pub(crate) const BINDS_TO_GROUP: bool = true;
 /// False: a socket receives only the groups that were joined on it.
 pub(crate) const HEARS_ALL: bool = false;
+/// Whether the system keeps datagrams with TTL 0 on this machine. It does, on macOS and FreeBSD (`ip_output`).
+pub(crate) const CONFINES_TTL_0: bool = true;
+/// Whether a socket that is bound to a group would send from that address unless another one is passed.
+pub(crate) const SENDS_FROM_GROUP: bool = true;
 
 /// No call of this crate blocks, whatever mode the socket is in.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_DONTWAIT;
 
 /// `struct cmsghdr` has a 32-bit length, and `CMSG_ALIGN` aligns to 4 bytes.
 #[cfg(any(target_os = "macos", target_os = "ios"))]
-pub(super) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: 4 };
+pub(crate) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: 4 };
 /// `struct cmsghdr` has a 32-bit length, and `CMSG_ALIGN` aligns to the width of a register.
 #[cfg(target_os = "freebsd")]
-pub(super) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: std::mem::size_of::<usize>() };
+pub(crate) const LAYOUT: Layout = Layout { length_bytes: 4, alignment: std::mem::size_of::<usize>() };

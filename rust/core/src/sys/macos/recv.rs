@@ -1,9 +1,10 @@
 //! Receiving: one datagram, with its control messages, in one `recvmsg`.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem;
+use std::os::fd::AsRawFd;
 
-use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
+use socket2::{SockAddr, SockAddrStorage, Socket};
 
 use super::caps::LAYOUT;
 use crate::pure::bytes::bytes_at;
@@ -19,7 +20,7 @@ const IN_PKTINFO_INDEX: usize = 0;
 const IN_PKTINFO_DESTINATION: usize = 8;
 
 #[repr(C, align(8))]
-struct Control([MaybeUninit<u8>; CONTROL_BYTES]);
+struct Control([u8; CONTROL_BYTES]);
 
 /// Receives one datagram in one `recvmsg`.
 pub(crate) struct ReceiveQueue {
@@ -30,7 +31,7 @@ pub(crate) struct ReceiveQueue {
 impl ReceiveQueue {
     /// Makes a queue for at most this many buffers per call.
     pub(crate) fn new(slots: usize) -> Self {
-        Self { slots, control: Box::new(Control([MaybeUninit::new(0); CONTROL_BYTES])) }
+        Self { slots, control: Box::new(Control([0; CONTROL_BYTES])) }
     }
 
     /// Receives what is available, at most one datagram per slot of `stride` bytes, and passes each to `visit` with its
@@ -55,26 +56,38 @@ impl ReceiveQueue {
     }
 
     fn receive_one(&mut self, socket: &Socket, chunk: &mut [u8]) -> io::Result<Arrival> {
-        let room = chunk.len();
-        // SAFETY: u8 and MaybeUninit<u8> have the same layout, the slice stays exclusively borrowed, and recvmsg(2)
-        // writes only initialised bytes to it.
-        let chunk = unsafe { &mut *(chunk as *mut [u8] as *mut [MaybeUninit<u8>]) };
-        let mut slices = [MaybeUninitSlice::new(chunk)];
-        // SAFETY: the initialiser only has to leave a valid address; zeroed storage with its full length is one.
-        let (_, mut name) = unsafe { SockAddr::try_init(|_, _| Ok(())) }?;
-        let mut header =
-            MsgHdrMut::new().with_addr(&mut name).with_buffers(&mut slices).with_control(&mut self.control.0);
+        let mut name = SockAddrStorage::zeroed();
+        let mut vector = libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() };
+        // SAFETY: zero bytes are a valid msghdr (integers and null pointers).
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
         let length = loop {
-            match socket.recvmsg(&mut header, libc::MSG_DONTWAIT) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
+            // For each call again: recvmsg(2) overwrites the lengths and the flags.
+            header.msg_name = (&raw mut name).cast();
+            header.msg_namelen = name.size_of();
+            header.msg_iov = &raw mut vector;
+            header.msg_iovlen = 1;
+            header.msg_control = self.control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL_BYTES as _;
+            header.msg_flags = 0;
+            // SAFETY: the header points at live, exclusively borrowed memory of the lengths it gives.
+            let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+            match usize::try_from(received) {
+                Ok(length) => break length,
+                Err(_) => match io::Error::last_os_error() {
+                    e if e.kind() == io::ErrorKind::Interrupted => {}
+                    e => return Err(e),
+                },
             }
         };
-        let truncated = header.flags().is_truncated();
-        let control_bytes = header.control_len().min(CONTROL_BYTES);
-        // SAFETY: `control` was initialised when it was made, and recvmsg(2) writes only initialised bytes.
-        let control = unsafe { &*(&raw const self.control.0[..control_bytes] as *const [u8]) };
-        Ok(Arrival { length: length.min(room), truncated, sender: socket_addr(&name), metadata: metadata(control) })
+        // SAFETY: recvmsg(2) has written an address of this length to the storage.
+        let sender = unsafe { SockAddr::new(name, header.msg_namelen) };
+        let control = &self.control.0[..(header.msg_controllen as usize).min(CONTROL_BYTES)];
+        Ok(Arrival {
+            length: length.min(chunk.len()),
+            truncated: header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
+            sender: socket_addr(&sender),
+            metadata: metadata(control),
+        })
     }
 }
 

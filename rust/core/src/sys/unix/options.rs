@@ -16,6 +16,39 @@ pub(crate) fn set_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, va
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Reads one socket option of plain-data type.
+pub(crate) fn option<T: Copy + Default>(socket: &Socket, level: c_int, name: c_int) -> io::Result<T> {
+    let mut value = T::default();
+    let mut size = libc::socklen_t::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: the pointers describe `value` and its size; getsockopt(2) writes at most that. Every caller asks for an
+    // integer, for which any bytes are valid.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut size) };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The option with the class of traffic: its upper six bits are the DSCP (RFC 2474), the lower two the kernel's.
+fn class_option(v4: bool) -> (c_int, c_int) {
+    if v4 { (libc::IPPROTO_IP, libc::IP_TOS) } else { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) }
+}
+
+/// Sets the DSCP of what the socket sends.
+pub(crate) fn set_dscp(socket: &Socket, v4: bool, dscp: u8) -> io::Result<()> {
+    let (level, name) = class_option(v4);
+    set_option(socket, level, name, c_int::from(dscp) << 2)
+}
+
+/// Returns the DSCP of what the socket sends.
+pub(crate) fn dscp(socket: &Socket, v4: bool) -> io::Result<u8> {
+    let (level, name) = class_option(v4);
+    // A byte, of which two bits are dropped.
+    option::<c_int>(socket, level, name).map(|class| (class >> 2) as u8 & 0x3f)
+}
+
+/// Does nothing: a port that is not shared is not taken away here.
+pub(crate) fn claim_port(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
 /// Sends IPv4 multicast through the interface with this index (`IP_MULTICAST_IF` takes an `ip_mreqn`: ip(7), ip(4)).
 /// `source` selects one of its IPv4 addresses as the source address.
 pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Option<IpAddr>) -> io::Result<()> {

@@ -14,9 +14,13 @@ pub(crate) const BUFFER_SETTING: &str = "SO_RCVBUF";
 pub(crate) const BINDS_TO_GROUP: bool = false;
 /// False: a socket receives only the groups that were joined on it.
 pub(crate) const HEARS_ALL: bool = false;
+/// Whether the system keeps datagrams with TTL 0 on this machine. It does (`IP_MULTICAST_TTL`).
+pub(crate) const CONFINES_TTL_0: bool = true;
+/// Whether a socket that is bound to a group would send from that address unless another one is passed.
+pub(crate) const SENDS_FROM_GROUP: bool = false;
 
 /// The sockets are non-blocking here; no flag makes a single call so.
 pub(crate) const SEND_FLAGS: i32 = 0;
 
 /// `WSACMSGHDR`: a length and an alignment of the width of a register.
-pub(super) const LAYOUT: Layout = Layout { length_bytes: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };
+pub(crate) const LAYOUT: Layout = Layout { length_bytes: mem::size_of::<usize>(), alignment: mem::size_of::<usize>() };

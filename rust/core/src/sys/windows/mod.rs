@@ -7,11 +7,16 @@ mod recv;
 mod wait;
 
 pub(crate) use super::single_send::SendQueue;
-pub(crate) use super::unmonitored::{Monitor, Network, interface_index, interface_name};
-pub(crate) use caps::{BINDS_TO_GROUP, BUFFER_SETTING, HEARS_ALL, MEMBERSHIP_LIMIT, SEND_FLAGS, SOURCE_LIMIT};
+pub(crate) use super::unmonitored::{
+    Monitor, Network, interface_index, interface_index_at, interface_name, links_at, tick,
+};
+pub(crate) use caps::{
+    BINDS_TO_GROUP, BUFFER_SETTING, CONFINES_TTL_0, HEARS_ALL, LAYOUT, MEMBERSHIP_LIMIT, SEND_FLAGS, SENDS_FROM_GROUP,
+    SOURCE_LIMIT,
+};
 pub(crate) use options::{
-    duplicate, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, set_option,
-    set_send_interface_v4, stop_coalescing, tell_destination, usable_buffer,
+    claim_port, dscp, duplicate, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups,
+    set_dscp, set_option, set_send_interface_v4, stop_coalescing, tell_destination, usable_buffer,
 };
 pub(crate) use pages::Pages;
 pub(crate) use recv::ReceiveQueue;

@@ -93,6 +93,21 @@ pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
+/// Refuses: programs cannot mark their datagrams here (`IP_TOS` is ignored; qWAVE is for flows between two hosts).
+pub(crate) fn set_dscp(_socket: &Socket, _v4: bool, _dscp: u8) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(ws::WSAEOPNOTSUPP))
+}
+
+/// Returns 0: nothing else can be set.
+pub(crate) fn dscp(_socket: &Socket, _v4: bool) -> io::Result<u8> {
+    Ok(0)
+}
+
+/// Keeps other sockets off the port: without this, one that wants to share it gets it in any case.
+pub(crate) fn claim_port(socket: &Socket) -> io::Result<()> {
+    set_option(socket, ws::SOL_SOCKET, ws::SO_EXCLUSIVEADDRUSE, 1u32)
+}
+
 /// Sends IPv4 multicast through the interface with this index: `IP_MULTICAST_IF` takes 0.x.x.x as an index, in network
 /// order. `source` selects one of its IPv4 addresses as the source address, which stands for the interface as well.
 pub(crate) fn set_send_interface_v4(socket: &Socket, interface: u32, source: Option<IpAddr>) -> io::Result<()> {

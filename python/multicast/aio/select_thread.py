@@ -52,8 +52,8 @@ class SelectThread:
         It must stay open until another is watched, or this is closed.
         """
         self._orders.put(descriptor)
-        # If the buffer is full, the thread is about to look anyway.
-        with contextlib.suppress(BlockingIOError):
+        # If the buffer is full, the thread is about to look anyway. If the other end is closed, it has ended.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             self._button.send(b"\0")
 
     def close(self) -> None:

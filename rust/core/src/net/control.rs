@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
+use super::binding::wildcard;
 use super::changes::LinkChanges;
 use super::config::{GroupSpec, ReceiverConfig, missing_group_error};
 use super::events::Level;
@@ -14,7 +15,7 @@ use super::heal::Healed;
 use super::journal::Journal;
 use super::links::choose;
 use super::membership::Memberships;
-use super::socket::{GroupSocket, wildcard};
+use super::socket::GroupSocket;
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result};
 use crate::pure::address::Interfaces;

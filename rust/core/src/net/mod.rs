@@ -10,6 +10,7 @@
 //! * `journal`: what happened to memberships, for logs and counters;
 //! * `links`: interfaces, and how a name becomes an index;
 //! * `storage`, `batch`: the memory that datagrams are received into, and what users get of it;
+//! * `binding`: how sockets are made and bound;
 //! * `socket`: one socket, its memberships and its filter;
 //! * `socket_set`: all sockets of a receiver, and the descriptor that represents them;
 //! * `changes`: what the monitor of the network reported;
@@ -28,6 +29,7 @@
 //! * `endpoint`: what a datagram endpoint of an event loop needs.
 
 mod batch;
+mod binding;
 mod changes;
 mod config;
 mod control;

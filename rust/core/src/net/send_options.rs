@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use socket2::{SockAddr, Socket};
 
+use super::binding::{domain_of, share, wildcard};
 use super::config::{SenderConfig, SenderOptions};
-use super::socket::{domain_of, share, wildcard};
 use crate::error::{Error, Result};
 use crate::sys;
 

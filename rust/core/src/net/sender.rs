@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use socket2::{Protocol, Socket, Type};
 
+use super::binding::{domain_of, wildcard};
 use super::config::{ReceiverConfig, SenderConfig, SenderOptions, check_dscp};
 use super::destination::Destination;
 use super::fork::ForkSafeMutex;
 use super::receiver::Receiver;
 use super::send_options::{self, bind, bind_if_unbound, local_address, prepare};
-use super::socket::{GroupSocket, domain_of, wildcard};
+use super::socket::GroupSocket;
 use super::stats::SenderStats;
 use super::wake::Wake;
 use crate::error::{Error, Result};

@@ -3,12 +3,13 @@
 //! A receiver has several sockets if one cannot hold all of its groups.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
+use super::binding::{domain_of, share, wildcard};
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
 use super::stats::DropTotal;
@@ -430,26 +431,6 @@ impl GroupSocket {
 
     pub(super) fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
         sys::source_call(&self.socket, call, membership.group, membership.interface, source)
-    }
-}
-
-/// Let other sockets on this host use the same port.
-pub(super) fn share(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_address(true)?;
-    #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-    socket.set_reuse_port(true)?;
-    Ok(())
-}
-
-pub(super) fn domain_of(address: IpAddr) -> Domain {
-    if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
-}
-
-/// The wildcard address of the same IP version.
-pub(super) fn wildcard(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -6,10 +6,11 @@
 use std::io;
 use std::sync::Arc;
 
+use super::binding::wildcard;
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
 use super::links::route_advice;
-use super::socket::{GroupSocket, wildcard};
+use super::socket::GroupSocket;
 use super::stats::SocketFigures;
 use crate::errno;
 use crate::error::{Error, Result};

@@ -21,6 +21,7 @@ mod log;
 mod receiver;
 mod receiving;
 mod sender;
+mod sending;
 mod wait;
 mod watch;
 

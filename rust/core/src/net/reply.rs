@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::links::snapshot;
+use super::links::{interface_name, snapshot};
 use super::receiver::Receiver;
 use super::sender::check_size;
 use super::socket::GroupSocket;
 use super::socket_set::SocketTable;
 use super::wake::Wake;
+use crate::errno;
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -21,7 +22,7 @@ impl Receiver {
         let socket = replying(&*self.open_table()?, to, interface)?;
         let source = if sys::SENDS_FROM_GROUP { own_address(to.ip(), interface)? } else { None };
         sys::send_by((*socket).as_ref(), interface, source, to, payload)
-            .map_err(|e| Error::system(format!("reply to {to}"), e))
+            .map_err(|e| Error::system(format!("reply to {to}"), e).advise(|code| advice(code, interface)))
     }
 
     /// Sleep until the system accepts more to send to this address, or until the timeout.
@@ -32,6 +33,12 @@ impl Receiver {
             .map_err(|e| Error::system(format!("wait to reply to {to}"), e))?;
         self.woken(wake, false)
     }
+}
+
+fn advice(code: i32, interface: u32) -> Option<String> {
+    let named = || interface_name(interface).unwrap_or_else(|| format!("interface {interface}"));
+    let is_routing = matches!(code, errno::NETWORK_UNREACHABLE | errno::HOST_UNREACHABLE | errno::NO_DEVICE);
+    (is_routing && interface != 0).then(|| format!("no route to it by {}, which the datagram came by", named()))
 }
 
 /// The socket to reply by.

@@ -8,7 +8,8 @@
         tx.send(b"hello")
         print(rx.recv(timeout=1.0).data)
 
-``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio. The 2.x tools are in ``send``,
+``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio, and
+``capture`` records and replays. The 2.x tools are in ``send``,
 ``recv``, ``hear``, ``skt``, ``env`` and ``exceptions``. Importing the package opens nothing, prints nothing and
 changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
 """
@@ -49,7 +50,7 @@ from .exceptions import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import aio, hear, recv, send, skt
+    from . import aio, capture, hear, recv, send, skt
     from ._core import Batch, Datagram, __version__
     from ._legacy.tool import mtool
     from .endpoints import Endpoint
@@ -85,6 +86,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "aio",
+    "capture",
     "endSocket",
     "env",
     "exceptions",
@@ -117,6 +119,7 @@ _LATER = {
     "SenderStats": "types",
     "__version__": "_core",
     "aio": "aio",
+    "capture": "capture",
     "endSocket": "skt",
     "genSocket": "skt",
     "hear": "hear",

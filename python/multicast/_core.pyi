@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
@@ -13,7 +15,9 @@ __all__ = [
     "BatchStream",
     "Column",
     "Datagram",
+    "Player",
     "Receiver",
+    "Recorder",
     "Sender",
     "__version__",
     "_interfaces",
@@ -24,6 +28,7 @@ __version__: Final[str]
 
 _Interface: TypeAlias = str | int | None
 _Group: TypeAlias = tuple[str, _Interface | list[_Interface], list[str], list[str]]
+_Selector: TypeAlias = tuple[str, int | None]
 
 def _interface_index(given: str | int) -> int | None: ...
 def _interfaces() -> list[dict[str, Any]]: ...
@@ -120,6 +125,22 @@ class Answers:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Datagram: ...
 
+@final
+class Player:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        speed: float | None,
+        rate: float | None,
+        loops: int | None,
+        groups: Sequence[_Selector],
+        mapping: Sequence[tuple[_Selector, _Selector]],
+    ) -> Self: ...
+    def step(self) -> tuple[bool, tuple[str, int] | None]: ...
+    def add_sender(self, sender: Sender) -> None: ...
+    def counters(self) -> dict[str, Any]: ...
+
 @disjoint_base
 class Receiver:
     def __new__(cls, *args: object, **options: object) -> Self: ...
@@ -163,6 +184,32 @@ class Receiver:
     def fileno(self) -> int: ...
     def detach(self) -> int: ...
     def close(self) -> None: ...
+
+@final
+class Recorder:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        interfaces: Sequence[int],
+        application: str,
+        comment: str,
+        overwrite: bool,
+        rotate_bytes: int | None,
+        rotate_seconds: float | None,
+        max_files: int | None,
+        max_bytes: int | None,
+        max_datagrams: int | None,
+        max_rate: float | None,
+        kernel_drops: int,
+        ring_drops: int,
+    ) -> Self: ...
+    def write(self, batch: Batch, port: int, kernel_drops: int, ring_drops: int) -> bool: ...
+    def tick(self, kernel_drops: int, ring_drops: int) -> None: ...
+    def close(self, kernel_drops: int, ring_drops: int) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    @property
+    def path(self) -> Path: ...
 
 @disjoint_base
 class Sender:

@@ -15,8 +15,8 @@ from multicast import _core
 
 RECEIVER_API = {
     "Receiver", "Sender", "Datagram", "Batch", "ReceiverStats", "SenderStats", "Membership", "Interface",
-    "InterfaceEvent", "InterfaceWatch", "watch_interfaces", "Endpoint", "interfaces", "aio", "MulticastError",
-    "ClosedError", "UnsupportedError",
+    "InterfaceEvent", "InterfaceWatch", "watch_interfaces", "Endpoint", "interfaces", "aio", "capture",
+    "MulticastError", "ClosedError", "UnsupportedError",
 }  # fmt: skip
 LEGACY_API = {
     "EXCEPTION_EXIT_CODES", "EXIT_CODES", "__version__", "endSocket", "env", "exceptions", "exit_on_exception",
@@ -32,7 +32,7 @@ def test_package_dir_lists_public_names_only() -> None:
     assert dir(multicast) == sorted(multicast.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(RECEIVER_API - {"interfaces", "watch_interfaces", "aio"}))
+@pytest.mark.parametrize("name", sorted(RECEIVER_API - {"interfaces", "watch_interfaces", "aio", "capture"}))
 def test_help_of_public_class_shows_no_private_name(name: str) -> None:
     text = pydoc.plain(pydoc.render_doc(getattr(multicast, name)))
     # The parameters of constructors of compiled types are the exception: Python shows them.

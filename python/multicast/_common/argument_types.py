@@ -69,6 +69,36 @@ def buffer(text: str) -> int:
     return _whole_number(text, 1, _MAX_BUFFER, "a number of bytes")
 
 
+def file_size(text: str) -> int:
+    """Return ``text`` as a number of bytes, 1 or more, with an optional suffix k, M or G (powers of 1,000)."""
+    factor = _FACTORS.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 15 and int(digits) > 0
+    if not is_number:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of bytes, 1 or more, such as 1000000 or 1M, got {text!r:.40}"
+        )
+    return int(digits) * factor
+
+
+def factor(text: str) -> float:
+    """Return ``text`` as a finite number above 0."""
+    return _number(text, sys.float_info.min, sys.float_info.max, "a number above 0")
+
+
+def loops(text: str) -> int:
+    """Return ``text`` as a number of repetitions, 0 or more."""
+    return _whole_number(text, 0, _MAX_COUNT, "a number of repetitions")
+
+
+def mapping(text: str) -> tuple[str, str]:
+    """Return the two sides of ``text``, which have an equals sign in between."""
+    before, equals, after = text.partition("=")
+    if not (before and equals and after):
+        raise argparse.ArgumentTypeError(f"must be FROM=TO, got {text!r}")
+    return before, after
+
+
 def endpoint(text: str) -> endpoints.Endpoint:
     """Return ``text`` as an endpoint whose group is multicast, or a range of groups."""
     parsed = _parsed(_unquoted(text))

@@ -1,7 +1,8 @@
 //! UDP multicast sockets: joining groups, strict filtering, batched receiving and sending.
 //!
-//! Three layers, each importing only the ones below it (`tests/layers.rs` checks this):
+//! Four layers, each importing only the ones below it (`tests/layers.rs` checks this):
 //!
+//! * [`capture`]: files of datagrams: recording and replaying;
 //! * [`net`]: [`net::Receiver`] and [`net::Sender`], safe sockets over `socket2` and `sys`;
 //! * `sys`: the only unsafe code, one folder or file per platform behind one contract;
 //! * [`pure`]: addresses, control messages, batching arithmetic; no system calls, no clock.
@@ -11,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod capture;
 mod errno;
 pub mod error;
 pub mod net;

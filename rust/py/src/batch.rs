@@ -41,6 +41,10 @@ impl Batch {
         Self { core, interner }
     }
 
+    pub(crate) fn core(&self) -> &net::Batch {
+        &self.core
+    }
+
     fn datagram(&self, py: Python<'_>, at: usize) -> Option<PyResult<Py<Datagram>>> {
         let DatagramRef { data, origin } = self.core.get(at)?;
         Some(self.interner.datagram(py, PyBytes::new(py, data).unbind(), origin))

@@ -18,8 +18,10 @@ mod errors;
 mod exit;
 mod interner;
 mod log;
+mod player;
 mod receiver;
 mod receiving;
+mod recorder;
 mod sender;
 mod sending;
 mod wait;
@@ -45,7 +47,11 @@ mod _core {
     #[pymodule_export]
     use super::endpoint::{_EndpointReader, _sending_socket};
     #[pymodule_export]
+    use super::player::Player;
+    #[pymodule_export]
     use super::receiver::{BatchStream, Receiver};
+    #[pymodule_export]
+    use super::recorder::Recorder;
     #[pymodule_export]
     use super::sender::Sender;
     #[pymodule_export]

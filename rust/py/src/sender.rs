@@ -36,6 +36,16 @@ impl Sender {
     fn opened(&self) -> PyResult<&OpenSender> {
         self.opened.get().ok_or_else(|| PyRuntimeError::new_err("Sender.__init__() was not called"))
     }
+
+    /// The sender of the core; `None` if it was not opened.
+    pub(crate) fn core(&self) -> Option<&net::Sender> {
+        self.opened.get().map(|opened| &opened.core)
+    }
+
+    /// The group and the port.
+    pub(crate) fn destination(&self) -> PyResult<SocketAddr> {
+        self.opened().map(|opened| SocketAddr::new(opened.group, opened.port))
+    }
 }
 
 #[pymethods]

@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "doctor": ("cli.commands.doctor", "find out why nothing arrives, and prove it"),
     "ping": ("cli.commands.ping", "ping the members of a group, by unicast and by multicast"),
+    "record": ("cli.commands.record", "write what arrives into pcapng files"),
+    "replay": ("cli.commands.replay", "send the datagrams of a capture file again"),
     "help": ("cli.commands.help", "explain a command"),
     "SAY": ("send:McastSAY", "send a message to a multicast group"),
     "RECV": ("recv:McastRECV", "receive one message"),

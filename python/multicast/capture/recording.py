@@ -1,0 +1,195 @@
+"""Record what receivers receive into pcapng files."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import _arguments, _core
+from .._closing import Closing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from typing import SupportsIndex
+
+    from ..sync import Receiver
+
+# Seconds between two looks at the drop counters of a receiver.
+_LOOK_INTERVAL = 0.25
+_MAX_BYTES = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStats:
+    """The counters of a recorder.
+
+    ::
+
+        stats = recorder.stats()
+        print(f"{stats.written} datagrams in {stats.files} files")
+        if stats.over_rate or stats.unwritten:
+            print(f"left out: {stats.over_rate}, not written: {stats.unwritten}")
+        assert stats.payload_bytes <= stats.file_bytes
+
+    """
+
+    written: int
+    """Datagrams in the files, with those of files that rotation has removed."""
+    payload_bytes: int
+    """Payload bytes of the datagrams that were recorded."""
+    file_bytes: int
+    """Bytes of all files, with those that rotation has removed."""
+    files: int
+    """Files begun."""
+    over_rate: int
+    """Datagrams left out because of ``max_rate``."""
+    unwritten: int
+    """Datagrams that could not be written because of an error, such as a full disk."""
+
+
+class Recorder(Closing):
+    """Write received batches into a pcapng file.
+
+    ::
+
+        with multicast.Receiver("239.1.2.3:5000") as rx, Recorder("feed.pcapng", rx) as recorder:
+            for batch in rx.batches():
+                if not recorder.write(batch, rx):
+                    break
+            print(recorder.stats())
+
+    The core writes the file without the GIL. Received datagrams are in the file after half a second at the latest if
+    `write` or `tick` is called that often: a process that is killed leaves a readable file without the rest. Drops of
+    the receivers are written as interface statistics.
+
+    Args:
+        path: The file. With rotation, a number is added before its extension: ``feed-00001.pcapng``.
+        receivers: The receiver that is recorded, or several.
+        comment: A comment for the file.
+        overwrite: Whether to replace files that exist.
+        rotate_bytes: Begin another file before this one has more bytes, from 1.
+        rotate_seconds: Begin another file after this time, above 0.
+        max_files: Keep only this many of the newest files, from 1. Needs ``rotate_bytes`` or ``rotate_seconds``.
+        max_bytes: Stop before all files together have more bytes, from 1.
+        max_datagrams: Stop after this many datagrams, from 1.
+        max_rate: Leave out what exceeds this many bytes of file a second, above 0. A burst may have as many bytes.
+
+    Raises:
+        ValueError: An argument is out of range. No file was created.
+        OSError: The file cannot be created; ``errno`` says why.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        receivers: Receiver | Iterable[Receiver],
+        *,
+        comment: str = "",
+        overwrite: bool = False,
+        rotate_bytes: SupportsIndex | None = None,
+        rotate_seconds: float | None = None,
+        max_files: SupportsIndex | None = None,
+        max_bytes: SupportsIndex | None = None,
+        max_datagrams: SupportsIndex | None = None,
+        max_rate: float | None = None,
+    ) -> None:
+        self.closed = True
+        if max_files is not None and rotate_bytes is None and rotate_seconds is None:
+            raise ValueError("max_files needs rotate_bytes or rotate_seconds")
+        self._receivers = (
+            (receivers,) if isinstance(receivers, _core.Receiver) else tuple(dict.fromkeys(receivers))
+        )
+        self._look()
+        indexes = dict.fromkeys(
+            membership.interface_index for one in self._receivers for membership in one.groups
+        )
+        self._core = _core.Recorder(
+            os.fspath(path),
+            interfaces=[index for index in indexes if index is not None],
+            application=f"multicast {_core.__version__}",
+            comment=comment,
+            overwrite=_arguments.flag("overwrite", overwrite),
+            rotate_bytes=_limit("rotate_bytes", rotate_bytes),
+            rotate_seconds=above_zero("rotate_seconds", rotate_seconds),
+            max_files=_limit("max_files", max_files),
+            max_bytes=_limit("max_bytes", max_bytes),
+            max_datagrams=_limit("max_datagrams", max_datagrams),
+            max_rate=above_zero("max_rate", max_rate),
+            kernel_drops=self._drops[0],
+            ring_drops=self._drops[1],
+        )
+        self.closed = False
+
+    def write(self, batch: _core.Batch, receiver: Receiver) -> bool:
+        """Write the datagrams of a batch.
+
+        Args:
+            batch: The batch.
+            receiver: The receiver that returned it.
+
+        Returns:
+            Whether more can be written. If not, a limit was reached, and the rest of the batch was not written.
+
+        Raises:
+            OSError: The file cannot be written, for example because the disk is full. It is readable up to there, the
+                message says how many datagrams are missing, and the recorder is closed.
+        """
+        self._look_if_due()
+        return self._core.write(batch, receiver.port, *self._drops)
+
+    def tick(self) -> None:
+        """Write what has been in memory for half a second. Call it at least that often while nothing is received.
+
+        Raises:
+            OSError: As for `write`.
+        """
+        self._look_if_due()
+        self._core.tick(*self._drops)
+
+    def stats(self) -> RecorderStats:
+        """Return the counters. After closing, they stay as they were."""
+        return RecorderStats(**self._core.counters())
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now, or was written last."""
+        return self._core.path
+
+    def close(self) -> None:
+        """Write what is in memory and the final counters, and close the file. Closing again does nothing.
+
+        Raises:
+            OSError: As for `write`.
+        """
+        if not self.closed:
+            self.closed = True
+            self._look()
+            self._core.close(*self._drops)
+
+    def __repr__(self) -> str:
+        """Return the file and whether it is closed."""
+        return f"<Recorder of {self.path}{', closed' if self.closed else ''}>"
+
+    def _look_if_due(self) -> None:
+        if time.monotonic() >= self._looked + _LOOK_INTERVAL:
+            self._look()
+
+    def _look(self) -> None:
+        """Read the drop counters of the receivers."""
+        stats = [one.stats() for one in self._receivers]
+        self._drops = (sum(one.kernel_drops or 0 for one in stats), sum(one.ring_drops for one in stats))
+        self._looked = time.monotonic()
+
+
+def _limit(name: str, given: SupportsIndex | None) -> int | None:
+    return None if given is None else _arguments.whole_number(name, given, 1, _MAX_BYTES)
+
+
+def above_zero(name: str, given: float | None) -> float | None:
+    """Return a number, which must be finite and above zero, or None."""
+    if given is None or 0 < given < float("inf"):
+        return given
+    raise ValueError(f"{name} must be a number above 0, got {given!r}")

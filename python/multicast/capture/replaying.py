@@ -1,0 +1,184 @@
+"""Send the datagrams of a pcap or pcapng file again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .. import _arguments, _core, endpoints, handlers
+from .._closing import Closing
+from ..sync import Sender
+from .recording import above_zero
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import SupportsIndex, TypeAlias
+
+    from ..handlers import Stop
+
+    Selector: TypeAlias = tuple[str, int | None]
+
+_MAX_LOOPS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerStats:
+    """The counters of a player.
+
+    ::
+
+        stats = player.stats()
+        print(f"sent {stats.sent} of {stats.packets} packets")
+        skipped = stats.other + stats.filtered + stats.cut
+        if stats.is_file_cut:
+            print(f"the file is incomplete; skipped {skipped}")
+
+    """
+
+    packets: int
+    """Packets read."""
+    sent: int
+    """Datagrams sent."""
+    bytes_sent: int
+    """Payload bytes of these datagrams."""
+    other: int
+    """Packets that are no UDP datagrams."""
+    filtered: int
+    """Datagrams that were not selected, or whose destination is not a group."""
+    cut: int
+    """Datagrams whose end was not captured."""
+    incomplete: int
+    """Fragmented datagrams of which parts are missing."""
+    loops: int
+    """How many times the whole file has been read."""
+    is_file_cut: bool
+    """Whether the file ends in the middle of a packet."""
+
+
+class Player(Closing):
+    """Send the datagrams of a pcap or pcapng file again.
+
+    ::
+
+        with Player("feed.pcapng", interface="eth0") as player:
+            player.run()
+            stats = player.stats()
+            print(f"sent {stats.sent} datagrams")
+        assert player.closed
+
+    The file may be from this package, Wireshark, tcpdump or another program: Ethernet, Linux cooked, raw IP or loopback
+    captures, with VLAN tags and IP fragments. Datagrams to groups are sent to their group and port, from an address of
+    this machine; the core keeps the time. Gaps of less than 0.2 ms are kept by looking at the clock, which uses a core.
+
+    Args:
+        path: The file.
+        interface: Name, index or address of the interface to send by, or an `Interface`. None leaves the choice to the
+            routes of the system.
+        ttl: Time to live, from 0 to 255, as for `Sender`.
+        loopback: Whether this machine receives what is sent.
+        speed: Send this many times as fast as the datagrams were captured, above 0. None sends as fast as the system
+            takes them.
+        rate: Send this many datagrams a second, above 0, instead.
+        loops: Send the file this many times, from 1. None repeats it until `stop` or `close`.
+        groups: Send only what is for these groups, such as ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
+        map: Other destinations: from an address or ``address:port`` in the file to a group or ``group:port``.
+
+    Raises:
+        ValueError: An argument is out of range, or the file is not a capture.
+        OSError: The file cannot be opened; ``errno`` says why.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        interface: _arguments.OneInterface = None,
+        ttl: SupportsIndex = 1,
+        loopback: bool = True,
+        speed: float | None = 1.0,
+        rate: float | None = None,
+        loops: SupportsIndex | None = 1,
+        groups: Iterable[str] = (),
+        map: Mapping[str, str] | None = None,  # noqa: A002 - the command has this name as well
+    ) -> None:
+        self.closed = True
+        self._interface, self._ttl, self._loopback = interface, ttl, loopback
+        self._senders: list[Sender] = []
+        self._path = os.fspath(path)
+        self._core = _core.Player(
+            self._path,
+            speed=above_zero("speed", speed),
+            rate=above_zero("rate", rate),
+            loops=None if loops is None else _arguments.whole_number("loops", loops, 1, _MAX_LOOPS),
+            groups=[one for text in groups for one in _selectors(text)],
+            mapping=_mapping(map or {}),
+        )
+        self.closed = False
+
+    def run(self, *, stop: Stop = None) -> Literal["ended", "stopped"]:
+        """Send until the end of the file, or of its last repetition.
+
+        Args:
+            stop: A `threading.Event`, or a function that returns true to end. It is checked at least every 0.1 s.
+
+        Returns:
+            ``"ended"`` if everything was sent, and ``"stopped"`` because of ``stop`` or after `close`.
+
+        Raises:
+            ValueError: The file is damaged; the message says where. Datagrams before it were sent.
+            OSError: The file cannot be read or a datagram cannot be sent.
+        """
+        stopped = handlers._as_predicate(stop)
+        while not self.closed and not stopped():
+            ended, missing = self._core.step()
+            if ended:
+                return "ended"
+            if missing is not None:
+                self._add_sender(*missing)
+        return "stopped"
+
+    def stats(self) -> PlayerStats:
+        """Return the counters. After closing, they stay as they were."""
+        return PlayerStats(**self._core.counters())
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The groups and ports sent to so far, such as ``"239.1.2.3:5000"``."""
+        return tuple(str(endpoints.Endpoint(one.group, one.port)) for one in self._senders)
+
+    def close(self) -> None:
+        """Close the sockets. Closing again does nothing."""
+        self.closed = True
+        for sender in self._senders:
+            sender.close()
+
+    def __repr__(self) -> str:
+        """Return the file and whether it is closed."""
+        return f"<Player of {self._path}{', closed' if self.closed else ''}>"
+
+    def _add_sender(self, group: str, port: int) -> None:
+        sender = Sender(group, port, interface=self._interface, ttl=self._ttl, loopback=self._loopback)
+        self._senders.append(sender)
+        self._core.add_sender(sender)
+
+
+def _selectors(text: str) -> list[Selector]:
+    """Return the addresses that ``text`` stands for, each with its port or None."""
+    endpoint = endpoints.from_argument(text)
+    if endpoint.interface is not None or endpoint.sources:
+        raise ValueError(f"a group to select or map must be an address and perhaps a port, got {text!r}")
+    return [(one.group, one.port) for one in endpoints.expand(endpoint)]
+
+
+def _mapping(given: Mapping[str, str]) -> list[tuple[Selector, Selector]]:
+    """Return pairs of what is in the file and what is sent; several addresses map one by one."""
+    pairs: list[tuple[Selector, Selector]] = []
+    for before, after in given.items():
+        sources, targets = _selectors(before), _selectors(after)
+        if len(sources) != len(targets):
+            raise ValueError(
+                f"map must have the same number of groups on both sides, got {before!r} and {after!r}"
+            )
+        pairs += zip(sources, targets, strict=True)
+    return pairs

@@ -1,0 +1,150 @@
+"""``multicast replay``: send the datagrams of a capture file again."""
+
+from __future__ import annotations
+
+import time
+
+from ..._common import argument_types
+from ...capture.replaying import Player
+from .. import options
+from ..errors import NOTHING_RECEIVED
+from ..signals import handled
+from ..words import number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ..output import Output
+    from ..signals import Signals
+
+_SECONDS_BETWEEN_REPORTS = 1.0
+_REASONS = {
+    "other": "that are no UDP datagrams",
+    "filtered": "that are not selected or not for a group",
+    "cut": "that were cut when they were captured",
+    "incomplete": "of which fragments are missing",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``replay``."""
+    parser.epilog = (
+        "The exit code is 0 if something was sent, 70 if the file has no datagram to send, "
+        "and 130 after Ctrl-C."
+    )
+    parser.add_argument("file", metavar="FILE", help="a pcap or pcapng file")
+    parser.add_argument(
+        "-i",
+        "--interface",
+        type=argument_types.one_interface,
+        help="send by this interface, given by name, index or address (default: the system's choice)",
+    )
+    parser.add_argument("--ttl", type=argument_types.ttl, default=1, help="time to live, 1-255 (default: 1)")
+    timing = parser.add_mutually_exclusive_group()
+    timing.add_argument(
+        "--speed",
+        type=argument_types.factor,
+        default=1.0,
+        help="send this many times as fast as the datagrams were captured (default: 1)",
+    )
+    timing.add_argument(
+        "--rate",
+        metavar="N",
+        type=argument_types.rate,
+        help="send this many datagrams a second (default: as they were captured)",
+    )
+    timing.add_argument(
+        "--flat-out", action="store_true", help="send as fast as the system takes the datagrams"
+    )
+    parser.add_argument(
+        "--loop",
+        metavar="N",
+        type=argument_types.loops,
+        default=1,
+        help="send the file this many times, 0 until stopped (default: 1)",
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="GROUP[:PORT]",
+        help="send only the datagrams of this group; may be given several times (default: all groups)",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        type=argument_types.mapping,
+        metavar="FROM=TO",
+        help="send to another group, such as 239.4.4.4:5000=239.9.9.9:6000; may be given several times",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Send the file; return the exit code."""
+    try:
+        player = Player(
+            args.file,
+            interface=args.interface,
+            ttl=args.ttl,
+            speed=None if args.flat_out else args.speed,
+            rate=args.rate,
+            loops=args.loop or None,
+            groups=args.group,
+            map=dict(args.map),
+        )
+    except ValueError as error:
+        if str(error).startswith("cannot read"):
+            raise
+        options.usage_error(args, str(error))
+    with handled() as signals, player:
+        report = _Report(player, out, signals)
+        player.run(stop=report.tick)
+        report.write("summary")
+        stats = player.stats()
+        if stats.is_file_cut:
+            out.remark(f"{args.file} ends in the middle of a packet")
+        return signals.exit_code(0 if stats.sent else NOTHING_RECEIVED)
+
+
+class _Report:
+    """Reports what a player has sent."""
+
+    def __init__(self, player: Player, out: Output, signals: Signals) -> None:
+        self._player, self._out, self._signals = player, out, signals
+        self._begun = self._reported = time.monotonic()
+
+    def tick(self) -> bool:
+        """Report if it is time to. Return whether a signal asks the command to end."""
+        is_due = self._out.verbose and time.monotonic() >= self._reported + _SECONDS_BETWEEN_REPORTS
+        if self._signals.take_summary_request() or is_due:
+            self._reported = time.monotonic()
+            self.write("interim")
+        return self._signals.has_ended()
+
+    def write(self, kind: str) -> None:
+        """Write the counters."""
+        stats, duration = self._player.stats(), time.monotonic() - self._begun
+        left_out = {
+            "other": stats.other,
+            "filtered": stats.filtered,
+            "cut": stats.cut,
+            "incomplete": stats.incomplete,
+        }
+        if self._out.json:
+            fields: dict[str, object] = {
+                "read": stats.packets,
+                "sent": stats.sent,
+                "bytes": stats.bytes_sent,
+                **left_out,
+                "loops": stats.loops,
+                "file_cut": stats.is_file_cut,
+                "destinations": list(self._player.destinations),
+                "duration_s": round(duration, 6),
+            }
+            self._out.record(kind, fields)
+            return
+        parts = [f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}"]
+        parts += [f"left out {count:,} {_REASONS[name]}" for name, count in left_out.items() if count]
+        self._out.remark(f"{', '.join(parts)} in {duration:.1f} s")

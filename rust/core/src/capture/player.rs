@@ -1,0 +1,314 @@
+//! Sending the datagrams of a file again, on time.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::reader::{PacketReader, ReadError};
+use crate::error::{Error, Result};
+use crate::net::Sender;
+use crate::pure::fragments::Fragments;
+use crate::pure::ip::{self, Content, Datagram};
+use crate::pure::link;
+
+/// Datagrams that are read ahead.
+const CHUNK: usize = 256;
+/// The most datagrams of one call to a sender.
+const RUN: usize = 64;
+/// Timers wake a thread this late: the rest of a wait is spent looking at the clock.
+const TIMER_DELAY: Duration = Duration::from_micros(150);
+
+/// When each datagram is sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Timing {
+    /// As it was captured, this many times as fast.
+    Original(f64),
+    /// This many datagrams a second.
+    Rate(f64),
+    /// As fast as the system takes them.
+    FlatOut,
+}
+
+/// A group, and a port or any port.
+pub type Selector = (IpAddr, Option<u16>);
+
+/// The file to replay, and how.
+#[derive(Debug, Clone)]
+pub struct PlayerConfig {
+    /// A pcap or pcapng file.
+    pub path: PathBuf,
+    /// When to send.
+    pub timing: Timing,
+    /// How many times to send the file; `None` repeats it until the player is dropped.
+    pub loops: Option<u64>,
+    /// Send only these groups, as the file has them; all if it is empty.
+    pub groups: Vec<Selector>,
+    /// Other destinations. The first that matches is used; what it leaves out stays.
+    pub map: Vec<(Selector, Selector)>,
+}
+
+/// The counters of a player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PlayerStats {
+    /// Packets read.
+    pub packets: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Payload bytes of these datagrams.
+    pub bytes_sent: u64,
+    /// Packets that are no UDP datagrams.
+    pub other: u64,
+    /// Datagrams that were not selected, or not sent to a group.
+    pub filtered: u64,
+    /// Datagrams without their end, because it was not captured.
+    pub cut: u64,
+    /// Fragmented datagrams of which parts are missing.
+    pub incomplete: u64,
+    /// How many times the whole file was sent.
+    pub loops: u64,
+    /// Whether the file ends in the middle of a packet.
+    pub is_file_cut: bool,
+}
+
+/// Why [`Player::step`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Everything has been sent.
+    Ended,
+    /// The time was over.
+    Paused,
+    /// There is no sender for this destination.
+    Needs(SocketAddr),
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Duration,
+    to: SocketAddr,
+    payload: Range<usize>,
+}
+
+/// Sends the datagrams of a file.
+#[derive(Debug)]
+pub struct Player {
+    config: PlayerConfig,
+    reader: PacketReader<BufReader<File>>,
+    fragments: Fragments,
+    /// When the first datagram was due.
+    start: Option<Instant>,
+    /// The time of the first packet of the file.
+    first_ns: Option<u64>,
+    /// When the latest datagram is due, from the start.
+    latest: Duration,
+    /// When the current pass over the file began, from the start.
+    pass_began: Duration,
+    /// Datagrams scheduled, and those of the current pass.
+    scheduled: u64,
+    scheduled_in_pass: u64,
+    chunk: Vec<Due>,
+    /// The position of the next datagram in `chunk`.
+    next: usize,
+    payloads: Vec<u8>,
+    /// The last pass over the file has been read.
+    is_over: bool,
+    stats: PlayerStats,
+}
+
+impl Player {
+    /// Open a file.
+    pub fn open(config: PlayerConfig) -> Result<Self> {
+        let reader = open(&config)?;
+        Ok(Self {
+            config,
+            reader,
+            fragments: Fragments::default(),
+            start: None,
+            first_ns: None,
+            latest: Duration::ZERO,
+            pass_began: Duration::ZERO,
+            scheduled: 0,
+            scheduled_in_pass: 0,
+            chunk: Vec::with_capacity(CHUNK),
+            next: 0,
+            payloads: Vec::new(),
+            is_over: false,
+            stats: PlayerStats::default(),
+        })
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> PlayerStats {
+        let incomplete = self.stats.incomplete + self.fragments.incomplete();
+        PlayerStats { incomplete, ..self.stats }
+    }
+
+    /// Send what is due within this time. There must be a sender for each destination; the first one that is missing is
+    /// returned.
+    pub fn step(&mut self, senders: &HashMap<SocketAddr, &Sender>, limit: Duration) -> Result<Step> {
+        let end = Instant::now() + limit;
+        loop {
+            if self.next == self.chunk.len() && !self.read_ahead()? {
+                return Ok(Step::Ended);
+            }
+            let due = &self.chunk[self.next];
+            let Some(sender) = senders.get(&due.to) else { return Ok(Step::Needs(due.to)) };
+            let start = *self.start.get_or_insert_with(Instant::now);
+            let at = start + due.at;
+            sleep_until(at.min(end));
+            if at > end {
+                return Ok(Step::Paused);
+            }
+            let now = start.elapsed();
+            let slices: Vec<IoSlice<'_>> = self.chunk[self.next..]
+                .iter()
+                .take(RUN)
+                .take_while(|one| one.to == due.to && one.at <= now)
+                .map(|one| IoSlice::new(&self.payloads[one.payload.clone()]))
+                .collect();
+            let sent = sender.send(&slices)?;
+            self.stats.sent += sent as u64;
+            self.stats.bytes_sent += slices[..sent].iter().map(|slice| slice.len() as u64).sum::<u64>();
+            self.next += sent;
+            let remaining = end.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Ok(Step::Paused);
+            }
+            if sent == 0 {
+                sender.wait(Some(remaining))?;
+            }
+        }
+    }
+
+    /// Read the next datagrams. Returns false at the end of the last pass over the file.
+    fn read_ahead(&mut self) -> Result<bool> {
+        self.chunk.clear();
+        self.payloads.clear();
+        self.next = 0;
+        while self.chunk.len() < CHUNK {
+            match self.reader.next().map_err(|e| read_error(&self.config, e))? {
+                Some(packet) => {
+                    self.stats.packets += 1;
+                    self.take(packet.link_type, packet.timestamp_ns)?;
+                }
+                None if self.end_pass()? => {}
+                None => break,
+            }
+        }
+        Ok(!self.chunk.is_empty())
+    }
+
+    /// Note the end of the file. Returns whether it begins again.
+    fn end_pass(&mut self) -> Result<bool> {
+        if self.is_over {
+            return Ok(false);
+        }
+        self.stats.is_file_cut |= self.reader.is_cut();
+        self.stats.loops += 1;
+        self.is_over = self.scheduled_in_pass == 0 || self.config.loops.is_some_and(|most| self.stats.loops >= most);
+        if !self.is_over {
+            self.rewind()?;
+        }
+        Ok(!self.is_over)
+    }
+
+    /// Begin the file again. The gap between the passes is the average gap of the file.
+    fn rewind(&mut self) -> Result<()> {
+        self.reader = open(&self.config)?;
+        self.stats.incomplete += std::mem::take(&mut self.fragments).incomplete();
+        let gaps = u32::try_from(self.scheduled_in_pass.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+        self.pass_began = self.latest + (self.latest - self.pass_began) / gaps;
+        (self.first_ns, self.scheduled_in_pass) = (None, 0);
+        Ok(())
+    }
+
+    /// Schedule the datagram in the packet that the reader holds, if there is one to send.
+    fn take(&mut self, link_type: u32, time_ns: u64) -> Result<()> {
+        let packet = link::ip_packet(link_type, self.reader.bytes())
+            .map_err(|link::UnknownLink(number)| unknown_link(&self.config, number))?;
+        let reassembled;
+        let mut content = packet.map_or(Content::Other, ip::parse);
+        if let Content::Fragment(part) = &content {
+            let Some(whole) = self.fragments.add(part) else { return Ok(()) };
+            reassembled = whole;
+            content = ip::datagram(reassembled.source, reassembled.destination, reassembled.ttl, &reassembled.payload);
+        }
+        match content {
+            Content::Datagram(Datagram { to, payload, .. }) => match destination(&self.config, to) {
+                Some(to) => {
+                    let from = self.payloads.len();
+                    self.payloads.extend_from_slice(payload);
+                    self.schedule(time_ns, to, from);
+                }
+                None => self.stats.filtered += 1,
+            },
+            Content::Cut => self.stats.cut += 1,
+            Content::Other | Content::Fragment(_) => self.stats.other += 1,
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, time_ns: u64, to: SocketAddr, from: usize) {
+        let first = *self.first_ns.get_or_insert(time_ns);
+        let at = match self.config.timing {
+            Timing::Original(speed) => self.pass_began + seconds(time_ns.saturating_sub(first) as f64 / 1e9 / speed),
+            Timing::Rate(rate) => seconds(self.scheduled as f64 / rate),
+            Timing::FlatOut => Duration::ZERO,
+        };
+        self.latest = self.latest.max(at);
+        self.scheduled += 1;
+        self.scheduled_in_pass += 1;
+        self.chunk.push(Due { at: self.latest, to, payload: from..self.payloads.len() });
+    }
+}
+
+/// A century stands for longer times, which the clock may not be able to hold.
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.min(3.2e9))
+}
+
+/// Wait until this moment, exactly.
+fn sleep_until(at: Instant) {
+    loop {
+        let remaining = at.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
+            return;
+        }
+        if remaining > TIMER_DELAY { thread::sleep(remaining - TIMER_DELAY) } else { std::hint::spin_loop() }
+    }
+}
+
+fn destination(config: &PlayerConfig, to: SocketAddr) -> Option<SocketAddr> {
+    let matches = |(group, port): &Selector| *group == to.ip() && port.is_none_or(|port| port == to.port());
+    if !config.groups.is_empty() && !config.groups.iter().any(matches) {
+        return None;
+    }
+    let mapped = config.map.iter().find(|(from, _)| matches(from));
+    let to = mapped.map_or(to, |(_, (group, port))| SocketAddr::new(*group, port.unwrap_or(to.port())));
+    (to.ip().is_multicast() && to.port() != 0).then_some(to)
+}
+
+fn open(config: &PlayerConfig) -> Result<PacketReader<BufReader<File>>> {
+    let file =
+        File::open(&config.path).map_err(|error| Error::system(format!("open {}", config.path.display()), error))?;
+    PacketReader::open(BufReader::with_capacity(1 << 18, file)).map_err(|error| read_error(config, error))
+}
+
+fn read_error(config: &PlayerConfig, error: ReadError) -> Error {
+    let path = config.path.display();
+    match error {
+        ReadError::System(error) => Error::system(format!("read {path}"), error),
+        ReadError::Damaged(reason) => Error::Invalid(format!("cannot read {path}: {reason}")),
+    }
+}
+
+fn unknown_link(config: &PlayerConfig, number: u32) -> Error {
+    let path = config.path.display();
+    Error::Invalid(format!(
+        "cannot read {path}: its packets have link type {number} (known are Ethernet, Linux cooked, raw IP and loopback)"
+    ))
+}

@@ -1,0 +1,423 @@
+//! Writing received datagrams into pcapng files.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::net::{Batch, DatagramRef, interface_name};
+use crate::pure::ip;
+use crate::pure::pcapng::{self, Counts};
+
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 1 << 20;
+/// The longest time that a datagram waits in memory, given that the caller calls at least this often.
+const FLUSH: Duration = Duration::from_millis(500);
+/// The most that a block of a packet adds to the payload: its own fields, and the headers of IP and UDP.
+const OVERHEAD: u64 = 36 + 48;
+
+/// Where to record, and when to stop or to begin another file.
+#[derive(Debug, Clone, Default)]
+pub struct RecorderConfig {
+    /// The file. With rotation, a number is added before its extension.
+    pub path: PathBuf,
+    /// The name of the program, for the file.
+    pub application: String,
+    /// A comment for the file.
+    pub comment: String,
+    /// Whether to replace files that exist.
+    pub overwrite: bool,
+    /// Begin another file before this one has more bytes.
+    pub rotate_bytes: Option<u64>,
+    /// Begin another file after this time.
+    pub rotate_after: Option<Duration>,
+    /// Keep only this many of the newest files.
+    pub max_files: Option<usize>,
+    /// Stop before all files together have more bytes.
+    pub max_bytes: Option<u64>,
+    /// Stop after this many datagrams.
+    pub max_datagrams: Option<u64>,
+    /// Leave out, and count, what exceeds this many bytes a second.
+    pub max_rate: Option<f64>,
+}
+
+/// Datagrams that this machine dropped since the receiver was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drops {
+    /// By the kernel, because the receive buffer was full.
+    pub kernel: u64,
+    /// By the ring.
+    pub ring: u64,
+}
+
+/// The counters of a recorder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecorderStats {
+    /// Datagrams in the files.
+    pub written: u64,
+    /// Payload bytes of these datagrams.
+    pub payload_bytes: u64,
+    /// Bytes of all files, with those that were removed by rotation.
+    pub file_bytes: u64,
+    /// Files begun.
+    pub files: u64,
+    /// Datagrams left out because of the maximum rate.
+    pub over_rate: u64,
+    /// Datagrams that could not be written because of an error.
+    pub unwritten: u64,
+}
+
+/// Whether the recording goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// More can be written.
+    Continues,
+    /// A limit was reached. Datagrams from there on were not written.
+    LimitReached,
+}
+
+/// The datagrams that the maximum rate allows: as many as it allows in a second may come at once.
+#[derive(Debug)]
+struct Allowance {
+    bytes_per_second: f64,
+    bytes: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(bytes_per_second: f64) -> Self {
+        Self { bytes_per_second, bytes: bytes_per_second, at: Instant::now() }
+    }
+
+    fn refill(&mut self) {
+        let now = Instant::now();
+        let gained = (now - self.at).as_secs_f64() * self.bytes_per_second;
+        (self.bytes, self.at) = ((self.bytes + gained).min(self.bytes_per_second), now);
+    }
+
+    fn take(&mut self, bytes: u64) -> bool {
+        let is_enough = self.bytes >= bytes as f64;
+        if is_enough {
+            self.bytes -= bytes as f64;
+        }
+        is_enough
+    }
+}
+
+/// One file.
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    file: File,
+    /// Bytes in the file and in the buffer.
+    size: u64,
+    /// Bytes in the file.
+    flushed: u64,
+    /// The interfaces of the file: their index in the system, and the datagrams of each.
+    interfaces: Vec<(u32, u64)>,
+    began: Instant,
+    start_ns: u64,
+    /// The drops before the file began.
+    drops_before: Drops,
+}
+
+/// Writes datagrams into one file after the other.
+#[derive(Debug)]
+pub struct Recorder {
+    config: RecorderConfig,
+    /// None after closing and after an error.
+    segment: Option<Segment>,
+    buffer: Vec<u8>,
+    last_flush: Instant,
+    drops: Drops,
+    /// The drops in the last statistics of the file.
+    drops_noted: Drops,
+    allowance: Option<Allowance>,
+    /// The files that rotation can still remove.
+    kept: VecDeque<PathBuf>,
+    stats: RecorderStats,
+}
+
+impl Recorder {
+    /// Create the first file. Interfaces are those that datagrams can arrive on; others are added when they are met.
+    pub fn create(config: RecorderConfig, interfaces: &[u32], drops: Drops) -> Result<Self> {
+        let mut recorder = Self {
+            allowance: config.max_rate.map(Allowance::new),
+            config,
+            segment: None,
+            buffer: Vec::with_capacity(BUFFER + (BUFFER >> 3)),
+            last_flush: Instant::now(),
+            drops,
+            drops_noted: drops,
+            kept: VecDeque::new(),
+            stats: RecorderStats::default(),
+        };
+        recorder.begin(interfaces)?;
+        Ok(recorder)
+    }
+
+    /// Write the datagrams of a batch, which were sent to this UDP port. `drops` is what was dropped so far.
+    pub fn write(&mut self, batch: &Batch, port: u16, drops: Drops) -> Result<Progress> {
+        self.drops = drops;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.refill();
+        }
+        for datagram in batch.iter() {
+            if self.write_one(datagram, port)? == Progress::LimitReached {
+                return Ok(Progress::LimitReached);
+            }
+        }
+        let is_complete = self.config.max_datagrams.is_some_and(|most| self.stats.written >= most);
+        self.flush_if_due()?;
+        Ok(if is_complete { Progress::LimitReached } else { Progress::Continues })
+    }
+
+    /// Do what is due while nothing is received. Call it at least every half second.
+    pub fn tick(&mut self, drops: Drops) -> Result<()> {
+        self.drops = drops;
+        self.flush_if_due()
+    }
+
+    /// Write what is in memory, with the final counters, and close the file. Closing again does nothing.
+    pub fn close(&mut self, drops: Drops) -> Result<()> {
+        if self.segment.is_none() {
+            return Ok(());
+        }
+        self.drops = drops;
+        self.end_segment()
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> RecorderStats {
+        self.stats
+    }
+
+    /// The file that is written now, or was written last.
+    pub fn path(&self) -> &Path {
+        self.segment.as_ref().map_or(&self.config.path, |segment| &segment.path)
+    }
+
+    fn write_one(&mut self, DatagramRef { data, origin }: DatagramRef<'_>, port: u16) -> Result<Progress> {
+        if self.config.max_datagrams.is_some_and(|most| self.stats.written >= most) {
+            return Ok(Progress::LimitReached);
+        }
+        let most = data.len() as u64 + OVERHEAD;
+        if self.allowance.as_mut().is_some_and(|allowance| !allowance.take(most)) {
+            self.stats.over_rate += 1;
+            return Ok(Progress::Continues);
+        }
+        if self.config.max_bytes.is_some_and(|limit| self.stats.file_bytes + most > limit) {
+            return Ok(Progress::LimitReached);
+        }
+        if self.is_rotation_due(most) {
+            let interfaces: Vec<u32> = self.open_segment()?.interfaces.iter().map(|(index, _)| *index).collect();
+            self.end_segment()?;
+            self.begin(&interfaces)?;
+        }
+        let interface = self.interface(origin.interface)?;
+        let time = origin.timestamp_ns.map_or_else(now_ns, |time| u64::try_from(time).unwrap_or(0));
+        let to = SocketAddr::new(destination(origin.group, origin.sender.ip()), port);
+        let before = self.buffer.len();
+        pcapng::append_packet(&mut self.buffer, interface, time, |out| {
+            ip::append_packet(out, origin.sender, to, origin.ttl.unwrap_or(0), data);
+        });
+        let added = (self.buffer.len() - before) as u64;
+        if let Some(segment) = &mut self.segment {
+            segment.size += added;
+            segment.interfaces[interface as usize].1 += 1;
+        }
+        self.stats.file_bytes += added;
+        self.stats.written += 1;
+        self.stats.payload_bytes += data.len() as u64;
+        if self.buffer.len() >= BUFFER { self.flush().map(|()| Progress::Continues) } else { Ok(Progress::Continues) }
+    }
+
+    fn open_segment(&mut self) -> Result<&mut Segment> {
+        let path = &self.config.path;
+        self.segment.as_mut().ok_or_else(|| Error::Closed(format!("the recorder of {} is closed", path.display())))
+    }
+
+    fn is_rotation_due(&self, next: u64) -> bool {
+        let Some(segment) = &self.segment else { return false };
+        // A file has at least one datagram, however small the limit is.
+        segment.interfaces.iter().any(|(_, count)| *count > 0)
+            && (self.config.rotate_bytes.is_some_and(|most| segment.size + next > most)
+                || self.config.rotate_after.is_some_and(|most| segment.began.elapsed() >= most))
+    }
+
+    /// Return the number of an interface in the file. Its description is added if it has none yet.
+    fn interface(&mut self, index: u32) -> Result<u32> {
+        let segment = self.open_segment()?;
+        if let Some(number) = segment.interfaces.iter().position(|(known, _)| *known == index) {
+            return Ok(number as u32);
+        }
+        segment.interfaces.push((index, 0));
+        let number = segment.interfaces.len() as u32 - 1;
+        self.append(|out| {
+            pcapng::append_interface(out, &interface_name(index).unwrap_or_else(|| "unknown".into()), "");
+        });
+        Ok(number)
+    }
+
+    /// Append a block that is not a datagram.
+    fn append(&mut self, block: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.buffer.len();
+        block(&mut self.buffer);
+        let added = (self.buffer.len() - before) as u64;
+        self.stats.file_bytes += added;
+        if let Some(segment) = &mut self.segment {
+            segment.size += added;
+        }
+    }
+
+    /// Begin the next file.
+    fn begin(&mut self, interfaces: &[u32]) -> Result<()> {
+        let path = self.next_path();
+        let mut options = OpenOptions::new();
+        options.write(true);
+        if self.config.overwrite {
+            options.create(true).truncate(true)
+        } else {
+            options.create_new(true)
+        };
+        let file = options.open(&path).map_err(|e| create_error(&path, e))?;
+        self.stats.files += 1;
+        self.segment = Some(Segment {
+            path: path.clone(),
+            file,
+            size: 0,
+            flushed: 0,
+            interfaces: Vec::new(),
+            began: Instant::now(),
+            start_ns: now_ns(),
+            drops_before: self.drops,
+        });
+        let (application, comment) = (self.config.application.clone(), self.config.comment.clone());
+        self.append(|out| pcapng::append_section(out, &application, &comment));
+        for &index in interfaces {
+            self.interface(index)?;
+        }
+        // A file that is read while it is written has a beginning.
+        self.flush()?;
+        let Some(most) = self.config.max_files else { return Ok(()) };
+        self.kept.push_back(path);
+        while self.kept.len() > most.max(1) {
+            if let Some(oldest) = self.kept.pop_front() {
+                remove_file(&oldest).map_err(|e| Error::system(format!("remove {}", oldest.display()), e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_path(&self) -> PathBuf {
+        let path = &self.config.path;
+        if self.config.rotate_bytes.is_none() && self.config.rotate_after.is_none() {
+            return path.clone();
+        }
+        let mut name = path.file_stem().unwrap_or_default().to_os_string();
+        name.push(format!("-{:05}", self.stats.files + 1));
+        if let Some(extension) = path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        path.with_file_name(name)
+    }
+
+    fn end_segment(&mut self) -> Result<()> {
+        self.append_statistics();
+        self.flush()?;
+        self.segment = None;
+        Ok(())
+    }
+
+    /// Append the counters of each interface. The drops of all of them are with the first, because the system counts them
+    /// for each socket.
+    fn append_statistics(&mut self) {
+        let Some(segment) = &self.segment else { return };
+        let before = segment.drops_before;
+        let kernel_drops = self.drops.kernel.saturating_sub(before.kernel);
+        let dropped = kernel_drops + self.drops.ring.saturating_sub(before.ring);
+        let (now, start) = (now_ns(), segment.start_ns);
+        let interfaces: Vec<_> = segment.interfaces.iter().map(|(_, written)| *written).enumerate().collect();
+        for (number, written) in interfaces {
+            let (dropped, kernel_drops) = if number == 0 { (dropped, kernel_drops) } else { (0, 0) };
+            let comment = if dropped > 0 { "the drops of all interfaces of this file" } else { "" };
+            let counts = Counts { arrived: written + dropped, dropped, kernel_drops, written };
+            self.append(|out| pcapng::append_statistics(out, number as u32, now, start, counts, comment));
+        }
+        self.drops_noted = self.drops;
+    }
+
+    fn flush_if_due(&mut self) -> Result<()> {
+        if self.last_flush.elapsed() < FLUSH {
+            return Ok(());
+        }
+        if self.drops != self.drops_noted {
+            self.append_statistics();
+        }
+        self.flush()
+    }
+
+    /// Hand the buffer to the system. After an error, the file ends with the last block that is whole.
+    fn flush(&mut self) -> Result<()> {
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        let mut done = 0;
+        let failure = loop {
+            if done == self.buffer.len() {
+                break None;
+            }
+            match segment.file.write(&self.buffer[done..]) {
+                Ok(0) => break Some(io::Error::from(ErrorKind::WriteZero)),
+                Ok(count) => done += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break Some(error),
+            }
+        };
+        self.last_flush = Instant::now();
+        let Some(error) = failure else {
+            segment.flushed += done as u64;
+            self.buffer.clear();
+            return Ok(());
+        };
+        let (whole, lost) = pcapng::whole_blocks(&self.buffer, done);
+        let cut = segment.file.set_len(segment.flushed + whole as u64);
+        let path = segment.path.display().to_string();
+        self.stats.written -= lost;
+        self.stats.unwritten += lost;
+        self.stats.file_bytes -= (self.buffer.len() - whole) as u64;
+        self.buffer.clear();
+        self.segment = None;
+        Err(write_error(&path, lost, cut.is_ok(), error))
+    }
+}
+
+/// The group, or the unspecified address of that IP version if the system did not report it.
+fn destination(group: Option<IpAddr>, sender: IpAddr) -> IpAddr {
+    match (group, sender) {
+        (Some(group), _) => group,
+        (None, IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+        (None, IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn create_error(path: &Path, error: io::Error) -> Error {
+    let exists = error.kind() == ErrorKind::AlreadyExists;
+    Error::system(format!("create {}", path.display()), error)
+        .advise(|_| exists.then(|| "choose another name, or overwrite it".into()))
+}
+
+fn write_error(path: &str, lost: u64, is_whole: bool, error: io::Error) -> Error {
+    let end = if is_whole { "the file is readable" } else { "the last packet of the file may be incomplete" };
+    let is_full = error.kind() == ErrorKind::StorageFull;
+    let rest = if is_full { "; free some space, or limit the size of the recording" } else { "" };
+    let advice = format!("{end}, {lost} received datagrams are not in it{rest}");
+    Error::system(format!("write {path}"), error).advise(|_| Some(advice))
+}

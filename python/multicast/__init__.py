@@ -50,7 +50,7 @@ from .exceptions import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import aio, capture, hear, recv, send, skt
+    from . import aio, capture, hear, recv, relay, send, skt
     from ._core import Batch, Datagram, __version__
     from ._legacy.tool import mtool
     from .endpoints import Endpoint
@@ -97,6 +97,7 @@ __all__ = [
     "interfaces",
     "mtool",
     "recv",
+    "relay",
     "send",
     "skt",
     "watch_interfaces",
@@ -126,6 +127,7 @@ _LATER = {
     "interfaces": "sync",
     "mtool": "_legacy.tool",
     "recv": "recv",
+    "relay": "relay",
     "send": "send",
     "skt": "skt",
     "watch_interfaces": "watching",

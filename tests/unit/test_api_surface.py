@@ -15,7 +15,7 @@ from multicast import _core
 
 RECEIVER_API = {
     "Receiver", "Sender", "Datagram", "Batch", "ReceiverStats", "SenderStats", "Membership", "Interface",
-    "InterfaceEvent", "InterfaceWatch", "watch_interfaces", "Endpoint", "interfaces", "aio", "capture",
+    "InterfaceEvent", "InterfaceWatch", "watch_interfaces", "Endpoint", "interfaces", "aio", "capture", "relay",
     "MulticastError", "ClosedError", "UnsupportedError",
 }  # fmt: skip
 LEGACY_API = {
@@ -32,7 +32,9 @@ def test_package_dir_lists_public_names_only() -> None:
     assert dir(multicast) == sorted(multicast.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(RECEIVER_API - {"interfaces", "watch_interfaces", "aio", "capture"}))
+@pytest.mark.parametrize(
+    "name", sorted(RECEIVER_API - {"interfaces", "watch_interfaces", "aio", "capture", "relay"})
+)
 def test_help_of_public_class_shows_no_private_name(name: str) -> None:
     text = pydoc.plain(pydoc.render_doc(getattr(multicast, name)))
     # The parameters of constructors of compiled types are the exception: Python shows them.

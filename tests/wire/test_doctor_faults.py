@@ -1,45 +1,35 @@
 """Each fault that ``diagnose`` names, made for real: the right cause, its proof, and a fix that mends it."""
 
-import contextlib
-import shlex
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from multicast.apps.diagnosis import Diagnosis, Finding, diagnose, proc
+from multicast.apps.diagnosis import diagnose, proc
 from multicast.apps.diagnosis.sniffer import open_sniffer
 from tests.support import waiting
+from tests.wire.doctoring import (
+    GROUP,
+    GROUP6,
+    HERE,
+    LISTEN,
+    PORT,
+    agrees,
+    examine,
+    follow,
+    only,
+    positive,
+    sending,
+    several,
+    starting,
+)
 from tests.wire.lab import Lab, feed, lab
 from tests.wire.places import on
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
-
-GROUP, GROUP6, PORT = "239.7.8.9", "ff15::7:8:9", 50_789
-HERE = f"{GROUP}:{PORT}%eth0"
-LISTEN = 0.4
-
-Check = Callable[[Any], bool]
-
-
-def positive(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
-
-
-def starting(text: str) -> Check:
-    def check(value: Any) -> bool:
-        return bool(value[0].startswith(text))
-
-    return check
-
-
-def several(value: Any) -> bool:
-    return len(value) > 1
 
 
 @dataclass
@@ -178,36 +168,6 @@ def net() -> Iterator[Lab]:
         yield made
 
 
-def agrees(actual: Any, expected: Any) -> bool:
-    """Return whether a value of a proof is the expected one; functions check, and dictionaries are compared deeply."""
-    if callable(expected):
-        return bool(expected(actual))
-    if isinstance(expected, dict):
-        entries = cast("dict[str, Any]", expected)
-        return all(key in actual and agrees(actual[key], value) for key, value in entries.items())
-    return bool(actual == expected)
-
-
-def sending(net: Lab, options: "dict[str, Any]") -> "contextlib.AbstractContextManager[None]":
-    settings: dict[str, Any] = {"group": GROUP, "port": PORT, **options}
-    return feed(net.far, **settings)
-
-
-def examine(net: Lab, endpoint: str, duration: float = LISTEN) -> Diagnosis:
-    with on(net.near):
-        return diagnose(endpoint, duration=duration)
-
-
-def follow(net: Lab, fix: str, endpoint: str) -> str:
-    """Do what a fix says, and return the endpoint to listen to now."""
-    words = shlex.split(fix)
-    if words[:2] == ["multicast", "listen"]:
-        return words[2]
-    done = net.near.run("bash", "-ec", fix)
-    assert (done.returncode, done.stderr) == (0, "")
-    return endpoint
-
-
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_doctor_fault_is_named_proven_and_mended(net: Lab, fault: Fault) -> None:
     net.sh(fault.make)
@@ -226,102 +186,6 @@ def test_doctor_fault_is_named_proven_and_mended(net: Lab, fault: Fault) -> None
         mended = examine(net, endpoint)
     assert mended.is_fine, (finding.fix, mended)
     assert mended.received > 0
-
-
-READER = """
-import socket, sys, time
-group, port, pause, most, buffer = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *map(int, sys.argv[4:])
-SO_RCVBUFFORCE = 33  # as SO_RCVBUF, without the limit that ordinary programs have
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((group, port))
-    index = socket.if_nametoindex("eth0").to_bytes(4, sys.byteorder)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + bytes(4) + index)
-    sock.setblocking(False)
-    if buffer:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
-    print("joined", flush=True)
-    while True:
-        time.sleep(pause)
-        try:
-            for _ in range(most):
-                sock.recv(65536)
-        except BlockingIOError:
-            pass
-"""
-RING_READER = """
-import sys, time, multicast
-with multicast.Receiver(sys.argv[1], int(sys.argv[2]), interface="eth0", ring=65536) as rx:
-    print("joined", flush=True)
-    for _ in rx:
-        time.sleep(float(sys.argv[3]))
-"""
-
-
-@contextlib.contextmanager
-def program(net: Lab, code: str, *words: str) -> "Generator[subprocess.Popen[str], None, None]":
-    """Run a program on the near host until the end of the block, from when it has joined."""
-    process = net.near.popen(sys.executable, "-c", code, *words)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "joined\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def only(found: Diagnosis, cause: str) -> Finding:
-    """Return the only finding, which names ``cause``."""
-    assert [one.cause for one in found.findings] == [cause], found
-    return found.findings[0]
-
-
-def test_doctor_small_receive_buffer_is_named_and_mended(net: Lab) -> None:
-    reader = (READER, GROUP, str(PORT), "0.05", "100000")
-    advice = "sysctl -w net.core.rmem_max=8388608, and let the program request a receive buffer of that size"
-    with sending(net, {"burst": 600, "period": 0.1, "size": 1000}):
-        with program(net, *reader, "0") as slow:
-            finding = only(examine(net, HERE, 1.0), "buffer-overflow")
-        assert finding.confidence == "proven"
-        assert agrees(finding.proof, {"program": {"pid": slow.pid}})
-        assert agrees(
-            finding.proof, {"dropped": positive, "least_bytes_waiting": 0, "Udp.RcvbufErrors": positive}
-        )
-        assert finding.fix.startswith(advice)
-        with program(net, *reader, str(8 << 20)):
-            assert examine(net, HERE, 1.0).is_fine
-
-
-def test_doctor_slow_program_is_named_and_mended(net: Lab) -> None:
-    with sending(net, {"burst": 50, "period": 0.01}):
-        with program(net, READER, GROUP, str(PORT), "0.05", "1", "0"):
-            with on(net.near):
-                waiting.until(
-                    lambda: any(one.waiting > 100_000 for one in proc.udp_sockets(PORT)), "a full buffer"
-                )
-            finding = only(examine(net, HERE), "program-too-slow")
-        assert finding.confidence == "proven"
-        assert agrees(finding.proof, {"dropped": positive, "least_bytes_waiting": positive})
-        with program(net, RING_READER, GROUP, str(PORT), "0.05"):
-            assert examine(net, HERE).is_fine
-
-
-def test_doctor_port_that_is_not_shared_is_named_and_mended(net: Lab) -> None:
-    selfish = f"""
-import socket, threading
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.bind(("", {PORT}))
-    print("joined", flush=True)
-    threading.Event().wait()
-"""
-    with sending(net, {}), program(net, selfish) as process:
-        finding = only(examine(net, HERE), "port-not-shared")
-        assert finding.confidence == "proven"
-        assert [one["pid"] for one in finding.proof["programs"]] == [process.pid]  # type: ignore[attr-defined]
-        follow(net, finding.fix, HERE)
-        process.wait(10)
-        assert examine(net, HERE).is_fine
 
 
 def test_doctor_sender_without_loopback_is_named_and_mended(net: Lab) -> None:
@@ -345,6 +209,32 @@ def test_doctor_firewall_of_the_sender_is_named_and_mended(net: Lab) -> None:
         assert agrees(finding.proof, {"Ip.OutRequests minus Ip.OutTransmits": positive})
         follow(net, finding.fix, HERE)
         assert examine(net, HERE).is_fine
+
+
+def test_doctor_interface_without_the_multicast_flag_is_named_and_mended(net: Lab) -> None:
+    """Linux receives groups on such an interface, except by drivers that look at the flag: so nobody sends here."""
+    net.sh("ip -n $near link set eth0 multicast off")
+    finding = only(examine(net, HERE), "no-multicast-flag")
+    assert (finding.confidence, finding.proof) == ("likely", {"interface": "eth0", "multicast": False})
+    follow(net, finding.fix, HERE)
+    only(examine(net, HERE), "no-sender")
+    with sending(net, {}):
+        assert examine(net, HERE).is_fine
+
+
+def test_doctor_duplicate_address_is_named_and_mended(net: Lab) -> None:
+    net.sh("""
+        on $near sysctl -qw net.ipv6.conf.eth0.accept_dad=1
+        ip -n $near -6 addr add fd78:0::2/64 dev eth0
+        until ip -n $near -6 addr show dev eth0 dadfailed | grep --quiet fd78::2; do :; done
+    """)
+    here = f"[{GROUP6}%eth0]:{PORT}"
+    finding = only(examine(net, here), "ipv6-disabled")
+    assert (finding.confidence, finding.proof["duplicate_addresses"]) == ("likely", ["fd78::2/64"])
+    follow(net, finding.fix, here)
+    only(examine(net, here), "no-sender")
+    with sending(net, {"group": GROUP6}):
+        assert examine(net, here).is_fine
 
 
 # A bridge floods groups until it knows of a querier: here, itself, after the response interval of 0.1 s.

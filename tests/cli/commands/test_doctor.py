@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.running import MULTICAST, run
+from tests.support import waiting
 from tests.support.programs import Program, environment
 from tests.wire.lab import Lab, feed, lab
 
@@ -127,3 +128,32 @@ def test_doctor_of_a_default_endpoint_listens_to_the_default_group() -> None:
         check=False,
     )
     assert json.loads(done.stdout.splitlines()[-1])["endpoint"] == "224.0.0.1:59595%veth0"
+
+
+def test_doctor_with_a_peer_compares_both_ends(net: Lab) -> None:
+    with Program(net.far.command(*MULTICAST, "doctor", "--serve")) as server:
+        waiting.until(lambda: server.err, "the server to be ready")
+        assert server.err == "serving on TCP port 59596\n"
+        done = doctor(net, "--json", "--peer", "10.78.0.2", HERE)
+        found, _ = map(json.loads, done.stdout.splitlines())
+        assert (done.returncode, found["cause"]) == (0, "ok"), done
+        assert (found["proof"]["left_peer_by"], found["proof"]["joined_on"]) == ("eth0", "eth0")
+        assert server.line() == f"10.78.0.1: {GROUP}:{PORT}\n"
+        server.interrupt(signal.SIGTERM)
+        assert server.finish() == 143
+
+
+def test_doctor_server_refuses_what_is_no_request(net: Lab) -> None:
+    talk = 'exec 3<>/dev/tcp/10.78.0.2/59596; echo \'{"group": "10.0.0.1", "port": 1}\' >&3; cat <&3'
+    with Program(net.far.command(*MULTICAST, "doctor", "--serve")) as server:
+        waiting.until(lambda: server.err, "the server to be ready")
+        assert net.near.run("bash", "-c", talk).stdout == ""
+        assert server.line().startswith("10.78.0.1: request refused: ")
+        assert server.running
+
+
+def test_doctor_peer_that_does_not_serve_is_reported(net: Lab) -> None:
+    done = doctor(net, "--peer", "10.78.0.2", HERE)
+    assert done.returncode == 69
+    assert "cannot ask the peer 10.78.0.2: " in done.stderr
+    assert "(run 'multicast doctor --serve' there)" in done.stderr

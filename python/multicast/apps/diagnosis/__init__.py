@@ -2,12 +2,15 @@
 
 ``diagnose`` joins an endpoint, listens, compares the counters of the kernel before and after, and returns findings.
 The modules: ``finding`` (the result), ``proc``, ``sniffer`` and ``firewall`` (facts), ``before`` (causes that are known
-before listening), ``listening`` (the observation), ``after`` (causes that the observation shows).
+before listening), ``listening`` (the observation), ``after``, ``overload`` and ``settings`` (causes that the
+observation shows), ``peer`` and ``two_ended`` (the diagnosis with another host that sends).
 """
 
 from __future__ import annotations
 
 from .diagnose import Diagnosis, diagnose
 from .finding import CAUSES, Finding
+from .peer import Server
+from .two_ended import diagnose_with_peer
 
-__all__ = ["CAUSES", "Diagnosis", "Finding", "diagnose"]
+__all__ = ["CAUSES", "Diagnosis", "Finding", "Server", "diagnose", "diagnose_with_peer"]

@@ -75,7 +75,7 @@ def diagnose(
     case = case_for(endpoints.from_argument(endpoint))
     known = before.findings(case)
     if known:
-        return _result(case, known, None)
+        return result(case, known, None)
     try:
         observed = observe(case.endpoint, duration, on_joined=on_joined, is_over=is_over)
     except OSError as error:
@@ -84,16 +84,15 @@ def diagnose(
             refused = next(iter(settings.findings(case)), None)
         if refused is None:
             raise
-        return _result(case, [refused], None)
+        return result(case, [refused], None)
     if observed.received:
-        return _result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
+        return result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
     everywhere = hear_everywhere(case.endpoint, duration, is_over=is_over)
-    return _result(case, _why_nothing(case, observed, everywhere), observed)
+    return result(case, why_nothing(case, observed, everywhere), observed)
 
 
-def _why_nothing(
-    case: Case, observed: Observation, everywhere: collections.Counter[Arrival]
-) -> list[Finding]:
+def why_nothing(case: Case, observed: Observation, everywhere: collections.Counter[Arrival]) -> list[Finding]:
+    """Return the causes for which nothing was received."""
     evidence = after.Evidence(case, observed, everywhere)
     found = strongest([*after.findings(evidence), *settings.findings(case)])
     if found:
@@ -112,7 +111,8 @@ def _ok(case: Case, observed: Observation) -> Finding:
     )
 
 
-def _result(case: Case, found: list[Finding], observed: Observation | None) -> Diagnosis:
+def result(case: Case, found: list[Finding], observed: Observation | None) -> Diagnosis:
+    """Return the result of a diagnosis that has come to these findings."""
     return Diagnosis(
         endpoint=case.endpoint,
         interface=case.interface or None,

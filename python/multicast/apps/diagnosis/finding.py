@@ -22,6 +22,7 @@ CAUSES = (
     "rp-filter",
     "firewall-input",
     "firewall-output",
+    "ttl-expired",
     "link-scope",
     "buffer-overflow",
     "program-too-slow",

@@ -60,6 +60,8 @@ class Observation:
     """IGMP and MLD queries that arrived on each interface; None if they cannot be seen."""
     programs: list[Program]
     """Other sockets on the port."""
+    marked: dict[bytes, collections.Counter[int]]
+    """Datagrams that begin with the mark: for each payload, how many arrived with which TTL."""
     revivals: list[Revival] = field(default_factory=list["Revival"])
     """Silences that ended when the group was joined again."""
 
@@ -82,9 +84,11 @@ class Revival:
 
 
 class Ear:
-    """Receive in a thread, and count what arrives."""
+    """Receive in a thread, and count what arrives; what begins with ``mark`` is kept."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, mark: bytes | None = None) -> None:
+        self.marked: dict[bytes, collections.Counter[int]] = {}
+        self._mark = mark
         self.heard: collections.Counter[Arrival] = collections.Counter()
         self.total = 0
         self.first = self.last = 0.0
@@ -111,6 +115,9 @@ class Ear:
             self.first = self.first or now
             for datagram in batch:
                 self.heard[Arrival(datagram.sender[0].partition("%")[0], datagram.interface)] += 1
+                if self._mark is not None and datagram.data.startswith(self._mark):
+                    ttls = self.marked.setdefault(datagram.data, collections.Counter())
+                    ttls[datagram.ttl or 0] += 1
             self.total += len(batch)
             self.last = now
 
@@ -133,6 +140,7 @@ def observe(
     *,
     on_joined: Callable[[], None] | None = None,
     is_over: Callable[[], bool] = _never,
+    mark: bytes | None = None,
 ) -> Observation:
     """Join an endpoint and listen for ``duration`` seconds.
 
@@ -141,6 +149,7 @@ def observe(
         duration: seconds to listen.
         on_joined: called once the group is joined.
         is_over: called often; ends the listening early when it returns true.
+        mark: the beginning of datagrams to report one by one.
 
     Raises:
         OSError: The endpoint cannot be received.
@@ -151,7 +160,7 @@ def observe(
         if sniffer is not None:
             stack.enter_context(sniffer)
         receiver = stack.enter_context(Receiver(endpoint))
-        ear = Ear(receiver)
+        ear = Ear(receiver, mark)
         stack.enter_context(ear.listening())
         if on_joined is not None:
             on_joined()
@@ -163,6 +172,7 @@ def observe(
         seen=None if sniffer is None else sniffer.seen,
         queries=None if sniffer is None else sniffer.queries,
         programs=programs,
+        marked=ear.marked,
         revivals=revivals,
     )
 

@@ -59,12 +59,12 @@ def igmp_version(interface: str) -> int | None:
 
 
 def duplicate_addresses(interface: str) -> list[str]:
-    """Return the IPv6 addresses of an interface that another host has as well, so that they are not used."""
+    """Return the IPv6 addresses, with prefix lengths, that another host has as well, so that they are not used."""
     found: list[str] = []
     for line in _read(_NET / "if_inet6").splitlines():
-        address, _, _, _, flags, name = line.split()
+        address, _, prefix, _, flags, name = line.split()
         if name == interface and int(flags, 16) & _DAD_FAILED:
-            found.append(str(ipaddress.IPv6Address(int(address, 16))))
+            found.append(f"{ipaddress.IPv6Address(int(address, 16))}/{int(prefix, 16)}")
     return found
 
 

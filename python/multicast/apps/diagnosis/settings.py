@@ -46,12 +46,13 @@ def _no_multicast_flag(case: Case) -> Finding | None:
     link = case.link
     if link is None or link.is_multicast or link.is_loopback:
         return None
+    # Only likely: many drivers receive groups all the same.
     return Finding(
         "no-multicast-flag",
-        "proven",
+        "likely",
         {"interface": link.name, "multicast": False},
         f"ip link set {link.name} multicast on",
-        f"the interface {link.name} does not have the flag MULTICAST, so no group can be joined on it",
+        f"the interface {link.name} does not have the flag MULTICAST, so its driver may ignore joined groups",
     )
 
 

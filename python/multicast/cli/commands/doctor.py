@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..._common import argument_types
 from ...apps import diagnosis as app
 from .. import options
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``doctor``."""
     parser.epilog = (
         "The exit code is 0 if datagrams arrive and nothing is wrong, and 1 if a cause was found. "
-        "Run it as root to prove more. It sends no datagram."
+        "Run it as root to prove more. Without --serve on the other end, no datagram is sent."
     )
     options.add_endpoints(parser, "find out why nothing arrives for", several=False)
     parser.add_argument(
@@ -31,18 +33,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="listen for this time, and again on all interfaces if nothing arrives (default: 3)",
     )
 
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument(
+        "--peer", metavar="HOST", help="let this host send, which runs doctor --serve, and compare both ends"
+    )
+    ends.add_argument(
+        "--serve", action="store_true", help="send a few datagrams for those who use --peer, until Ctrl-C"
+    )
+
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the findings; return 0 if nothing is wrong and 1 otherwise."""
+    if args.serve:
+        return _serve(out)
     (endpoint,) = options.endpoints_of(args)
 
     def say_joined() -> None:
         out.remark(f"listening to {endpoint} for {args.duration:g} s")
 
     with handled() as signals:
-        found = app.diagnose(
-            endpoint, duration=args.duration, on_joined=say_joined, is_over=signals.has_ended
-        )
+        look = app.diagnose if args.peer is None else partial(app.diagnose_with_peer, host=args.peer)
+        found = look(endpoint, duration=args.duration, on_joined=say_joined, is_over=signals.has_ended)
         for finding in found.findings:
             _print(finding, out)
         if out.json:
@@ -52,6 +63,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 "run it as root (or with the capability CAP_NET_RAW) to see what reaches the interfaces"
             )
         return signals.exit_code(0 if found.is_fine else NOT_HELD)
+
+
+def _serve(out: Output) -> int:
+    """Send probes for other hosts until a signal."""
+    served = 0
+    with handled() as signals, app.Server() as server:
+        out.remark(f"serving on TCP port {server.port}")
+        for client, endpoint in server.served(signals.has_ended):
+            served += 1
+            if out.json:
+                out.record("request", {"client": client, "endpoint": endpoint})
+            elif not out.quiet:
+                out.line(f"{client}: {endpoint}")
+        if out.json:
+            out.record("summary", {"served": served})
+        return signals.exit_code(0)
 
 
 def _print(finding: app.Finding, out: Output) -> None:

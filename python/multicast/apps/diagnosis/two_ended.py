@@ -1,0 +1,150 @@
+"""The diagnosis with a peer: it sends, this host listens, and both compare."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import secrets
+from typing import TYPE_CHECKING
+
+from ... import endpoints
+from ..routes import router_for
+from . import before, peer
+from .case import case_for
+from .diagnose import Diagnosis, result, why_nothing
+from .finding import Finding, datagrams
+from .listening import hear_everywhere, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...endpoints import Endpoint
+    from .case import Case
+    from .listening import Observation
+    from .peer import Departure
+
+
+def diagnose_with_peer(
+    endpoint: str | Endpoint,
+    host: str,
+    *,
+    duration: float = 3.0,
+    on_joined: Callable[[], None] | None = None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Diagnosis:
+    """Find out why what another host sends does not arrive here.
+
+    The other host runs ``multicast doctor --serve``. It sends a few datagrams to the group and port on request.
+
+    Args:
+        endpoint: one group with its port, such as ``"239.1.2.3:5000%eth0"``.
+        host: the name or address of the other host.
+        duration: seconds to listen, above 0.
+        on_joined: called once the group is joined.
+        is_over: called often; ends the listening early when it returns true.
+
+    Raises:
+        ValueError: The endpoint has no port, is not one group, or names an unknown interface.
+        OSError: The endpoint cannot be received, or the other host cannot be asked.
+    """
+    case = case_for(endpoints.from_argument(endpoint))
+    known = before.findings(case)
+    if known:
+        return result(case, known, None)
+    token = secrets.token_hex(8)
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        asked: list[concurrent.futures.Future[Departure]] = []
+
+        def start() -> None:
+            asked.append(executor.submit(peer.ask, host, case, token, duration))
+            if on_joined is not None:
+                on_joined()
+
+        mark = peer.MARK + token.encode()
+        observed = observe(case.endpoint, duration, on_joined=start, is_over=is_over, mark=mark)
+        departure = asked[0].result()
+    return result(case, [_compare(case, host, departure, observed, duration)], observed)
+
+
+def _compare(case: Case, host: str, left: Departure, observed: Observation, duration: float) -> Finding:
+    probes = {int(payload.rsplit(b" ", 1)[-1]): ttls for payload, ttls in observed.marked.items()}
+    proof: dict[str, object] = {
+        "peer": host,
+        "left_peer_by": left.interface,
+        "sent": peer.PROBES * len(peer.TTLS),
+        "seen_leaving": left.left,
+        "streams_leaving_by_ttl": left.streams,
+        "arrived_by_ttl": {str(ttl): sum(arrived.values()) for ttl, arrived in sorted(probes.items())},
+        "joined_on": case.interface,
+    }
+    if left.error is not None:
+        return _refused(case, host, left, proof)
+    near, far = peer.TTLS
+    if near in probes or observed.received > sum(sum(one.values()) for one in probes.values()):
+        return Finding(
+            "ok",
+            "proven",
+            proof,
+            "",
+            f"what {host} sends by {left.interface} arrives on {case.interface}: {datagrams(observed.received)}",
+        )
+    if far in probes:
+        return _expired(host, left, far - min(probes[far]), proof)
+    router = router_for(host) if _is_address(host) else None
+    if case.is_link_scope and router is not None:
+        return Finding(
+            "link-scope",
+            "proven",
+            {**proof, "router": router},
+            "use a group that routers forward, such as 239.1.2.3 or ff15::1, and a larger TTL",
+            f"routers never forward {case.endpoint.group}, and {host} is behind the router {router}",
+        )
+    found = why_nothing(case, observed, hear_everywhere(case.endpoint, duration))[0]
+    if found.cause != "no-sender":
+        return found
+    return Finding(
+        "no-querier",
+        "possible",
+        {**proof, "router": router},
+        "enable an IGMP querier on the switches in between, or multicast routing on the routers",
+        f"the probes left {host} by {left.interface}, and none reached {case.interface}: a switch or a router in "
+        "between does not forward them",
+    )
+
+
+def _refused(case: Case, host: str, left: Departure, proof: dict[str, object]) -> Finding:
+    if left.error == "EPERM":
+        return Finding(
+            "firewall-output",
+            "proven",
+            {**proof, "error": left.error, "rules": left.rules},
+            left.fix or f"look at the firewall of {host} (nft list ruleset)",
+            f"the firewall of {host} drops what it sends to {case.endpoint.group} port {case.port}",
+        )
+    return Finding(
+        "no-route",
+        "proven",
+        {**proof, "error": left.error},
+        f"run 'multicast interfaces' on {host}, and add a route there (ip route add 224.0.0.0/4 dev INTERFACE)",
+        f"{host} cannot send to {case.endpoint.group}: {left.error}",
+    )
+
+
+def _expired(host: str, left: Departure, hops: int, proof: dict[str, object]) -> Finding:
+    """Probes with a large TTL arrived, and those with TTL 1 did not."""
+    small = {ttl: count for ttl, count in left.streams.items() if int(ttl) <= hops}
+    return Finding(
+        "ttl-expired",
+        "proven" if small else "likely",
+        {**proof, "hops": hops},
+        f"send with a TTL of at least {hops + 1} (--ttl {hops + 1}, ttl={hops + 1})",
+        f"{hops} routers are between {host} and this machine, and "
+        + (f"{host} sends with a TTL of {', '.join(small)}" if small else "a TTL of 1 does not cross them"),
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        endpoints.parse_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""The diagnosis with two ends: a peer sends on request, across a switch or a router, and both ends compare."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from multicast.apps.diagnosis import Diagnosis, Finding, diagnose, diagnose_with_peer, proc
+from multicast.apps.diagnosis.peer import Server
+from tests.wire.lab import Lab, feed, lab
+from tests.wire.places import on
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+
+GROUP, PORT = "239.7.8.9", 50_792
+FAR = "10.78.0.2"
+LISTEN = 0.5
+
+ROUTED = """
+ip -n $near link del eth0
+ip -n $far link del eth1
+ip -n $switch addr add 10.78.1.254/24 dev br1
+ip -n $switch addr add 10.78.0.254/24 dev br0
+on $switch sysctl -qw net.ipv4.ip_forward=1
+ip -n $near route replace default via 10.78.1.254
+ip -n $far route add 10.78.1.0/24 via 10.78.0.254
+"""
+# The far host's groups go from br0 to br1 (linux/mroute.h: struct vifctl, struct mfcctl). The router forwards what has
+# a TTL above 1.
+ROUTER = """
+import socket, struct, sys, threading
+MRT_INIT, MRT_ADD_VIF, MRT_ADD_MFC, VIFF_USE_IFINDEX = 200, 202, 204, 8
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as sock:
+    sock.setsockopt(socket.IPPROTO_IP, MRT_INIT, 1)
+    for number, name in enumerate(("br0", "br1")):
+        vif = struct.pack("=HBBIi4x", number, VIFF_USE_IFINDEX, 1, 0, socket.if_nametoindex(name))
+        sock.setsockopt(socket.IPPROTO_IP, MRT_ADD_VIF, vif)
+    thresholds = bytes([0, 1]) + bytes(30)
+    for group in sys.argv[2:]:
+        route = struct.pack("=4s4sH32s2x16x", socket.inet_aton(sys.argv[1]), socket.inet_aton(group), 0, thresholds)
+        sock.setsockopt(socket.IPPROTO_IP, MRT_ADD_MFC, route)
+    print("routing", flush=True)
+    threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def net() -> Iterator[Lab]:
+    with lab() as made, serving(made):
+        yield made
+
+
+@contextlib.contextmanager
+def serving(net: Lab) -> Generator[None, None, None]:
+    """Run the other end on the far host during the block."""
+    over = threading.Event()
+    with on(net.far):
+        server = Server()
+
+    def run() -> None:
+        with on(net.far), server:
+            for _ in server.served(over.is_set):
+                pass
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def router(net: Lab, *groups: str) -> Generator[None, None, None]:
+    """Let the switch be a router between the two hosts, which forwards these groups."""
+    net.sh(ROUTED)
+    with net.switch.popen(sys.executable, "-c", ROUTER, FAR, *groups) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "routing\n"
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def compare(net: Lab, endpoint: str) -> Diagnosis:
+    with on(net.near):
+        return diagnose_with_peer(endpoint, FAR, duration=LISTEN)
+
+
+def only(found: Diagnosis, cause: str) -> Finding:
+    assert [one.cause for one in found.findings] == [cause], found
+    return found.findings[0]
+
+
+def test_peer_on_the_same_link_is_heard(net: Lab) -> None:
+    finding = only(compare(net, f"{GROUP}:{PORT}%eth0"), "ok")
+    assert finding.proof["left_peer_by"] == "eth0"
+    assert (finding.proof["seen_leaving"], finding.proof["arrived_by_ttl"]) == (10, {"1": 5, "32": 5})
+
+
+def test_peer_whose_firewall_drops_is_named_and_mended(net: Lab) -> None:
+    net.sh(
+        "on $far nft add table inet guard; "
+        "on $far nft add chain inet guard out '{ type filter hook output priority 0; }'; "
+        f"on $far nft add rule inet guard out udp dport {PORT} drop"
+    )
+    finding = only(compare(net, f"{GROUP}:{PORT}%eth0"), "firewall-output")
+    assert (finding.confidence, finding.proof["error"], finding.proof["seen_leaving"]) == (
+        "proven",
+        "EPERM",
+        0,
+    )
+    assert net.far.run("bash", "-ec", finding.fix).returncode == 0
+    assert compare(net, f"{GROUP}:{PORT}%eth0").is_fine
+
+
+def test_peer_without_a_route_is_named_and_mended(net: Lab) -> None:
+    net.sh("ip -n $far route del default")
+    finding = only(compare(net, f"{GROUP}:{PORT}%eth0"), "no-route")
+    assert finding.proof["error"] == "ENETUNREACH"
+    net.sh("ip -n $far route add 224.0.0.0/4 dev eth0")
+    assert compare(net, f"{GROUP}:{PORT}%eth0").is_fine
+
+
+def test_peer_beyond_a_router_that_sends_with_ttl_1_is_named_and_mended(net: Lab) -> None:
+    here = f"{GROUP}:{PORT}%eth1"
+    with router(net, GROUP):
+        with feed(net.far, GROUP, PORT, ttl=1):
+            finding = only(compare(net, here), "ttl-expired")
+        assert finding.confidence == "proven"
+        assert (finding.proof["hops"], finding.proof["arrived_by_ttl"]) == (1, {"32": 5})
+        streams = finding.proof["streams_leaving_by_ttl"]
+        assert isinstance(streams, dict)
+        assert streams.keys() == {"1"}  # pyright: ignore[reportUnknownMemberType]
+        assert finding.fix.startswith("send with a TTL of at least 2 ")
+        with feed(net.far, GROUP, PORT, ttl=2), on(net.near):
+            assert diagnose(here, duration=LISTEN).is_fine
+
+
+def test_group_of_the_link_from_beyond_a_router_is_named_and_mended(net: Lab) -> None:
+    with router(net, GROUP):
+        finding = only(compare(net, f"224.0.0.77:{PORT}%eth1"), "link-scope")
+        assert (finding.confidence, finding.proof["router"]) == ("proven", "10.78.1.254")
+        assert finding.fix.startswith("use a group that routers forward")
+        with feed(net.far, GROUP, PORT, ttl=2), on(net.near):
+            assert diagnose(f"{GROUP}:{PORT}%eth1", duration=LISTEN).is_fine
+
+
+def test_peer_beyond_a_router_that_forwards_nothing_is_no_missing_sender(
+    net: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "CONTAINER_MARKERS", ())
+    with router(net):
+        finding = only(compare(net, f"{GROUP}:{PORT}%eth1"), "no-querier")
+    assert (finding.confidence, finding.proof["seen_leaving"], finding.proof["arrived_by_ttl"]) == (
+        "possible",
+        10,
+        {},
+    )
+
+
+def test_wrong_interface_is_found_with_a_peer_too(net: Lab) -> None:
+    finding = only(compare(net, f"{GROUP}:{PORT}%eth1"), "wrong-interface")
+    assert finding.proof["arrived_on"]
+
+
+def test_peer_that_does_not_serve_is_an_error(net: Lab) -> None:
+    with on(net.near), pytest.raises(ConnectionRefusedError, match="run 'multicast doctor --serve' there"):
+        diagnose_with_peer(f"{GROUP}:{PORT}%eth0", "10.78.0.1", duration=0.1)

@@ -98,13 +98,13 @@ def _take(pipe: IO[str], lines: list[str]) -> None:
     lines += pipe.read().splitlines()
 
 
-def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:
+def window(title: str, lines: list[str], top: int, width: int = WIDTH) -> tuple[list[str], int]:
     """Return the elements of a terminal window at ``top``, and its height."""
     height = 44 + LINE * len(lines)
     drawn = [
-        f'<rect class="window" x="0.5" y="{top}.5" width="{WIDTH - 1}" height="{height}" rx="8"/>',
-        f'<path class="bar" d="M1,{top + 26} v-17 a8,8 0 0 1 8,-8 h{WIDTH - 18} a8,8 0 0 1 8,8 v17 z"/>',
-        f'<text class="title" x="{WIDTH // 2}" y="{top + 18}">{escape(title)}</text>',
+        f'<rect class="window" x="0.5" y="{top}.5" width="{width - 1}" height="{height}" rx="8"/>',
+        f'<path class="bar" d="M1,{top + 26} v-17 a8,8 0 0 1 8,-8 h{width - 18} a8,8 0 0 1 8,8 v17 z"/>',
+        f'<text class="title" x="{width // 2}" y="{top + 18}">{escape(title)}</text>',
     ]
     for number, line in enumerate(lines):
         y = top + 50 + LINE * number

@@ -39,6 +39,15 @@ def test_terminal_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -
     )
 
 
+def test_doctor_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> None:
+    drawn = tmp_path / "doctor.svg"
+    command = [sys.executable, "-m", "scripts.docs.doctor_picture", os.fspath(drawn)]
+    subprocess.run(command, check=True, timeout=50, cwd=ROOT)
+    assert drawn.read_text(encoding="utf-8") == (STATIC / "doctor.svg").read_text(encoding="utf-8"), (
+        "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python -m scripts.docs.doctor_picture"
+    )
+
+
 def test_logging_picture_shows_the_steps_of_its_diagram() -> None:
     (diagram,) = [block for block in blocks(ROOT / "docs" / "faq.md") if block.language == "mermaid"]
     assert (ROOT / "docs" / diagram.options["picture"]).is_file()

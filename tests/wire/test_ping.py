@@ -110,6 +110,15 @@ def _opened(net: Lab, one: Ping) -> bool:
     return False
 
 
+def test_responder_that_cannot_answer_one_client_answers_the_next(net: Lab) -> None:
+    with responder(net.far, GROUP) as answered:
+        net.sh("ip -n $far route add unreachable 10.78.0.1/32")
+        assert ping(net, Endpoint(GROUP, interface="eth0"), 1)[1] == []
+        net.sh("ip -n $far route del unreachable 10.78.0.1/32")
+        assert len(ping(net, Endpoint(GROUP, interface="eth0"), 1)[1]) == 2
+    assert [one.error for one in answered] == ["cannot send to 10.78.0.1: No route to host", None]
+
+
 def test_ping_roll_call_of_fifty_hosts_reaches_all(net: Lab) -> None:
     names = [f"{net.switch.name}-{number}" for number in range(1, 51)]
     try:

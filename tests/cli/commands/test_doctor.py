@@ -78,8 +78,8 @@ def test_doctor_terminal_gets_the_fix_on_a_line_of_its_own(net: Lab) -> None:
         "interface-down (proven): the interface eth0 is switched off",
         "  fix: ip link set eth0 up",
         "  interface: eth0",
-        "  up: False",
-        "  carrier: False",
+        "  up: no",
+        "  carrier: no",
     ]
 
 

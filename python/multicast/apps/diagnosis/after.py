@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..routes import interface_for
@@ -107,7 +108,7 @@ def no_sender(evidence: Evidence) -> Finding:
         "no-sender",
         "proven" if evidence.can_see_packets else "likely",
         {"interface": case.interface, "packets_seen": 0 if evidence.can_see_packets else None},
-        f"multicast send {case.endpoint.group}:{case.port} test, on the sending host",
+        f"run this on the sending host: multicast send {replace(case.endpoint, interface=None, sources=())} test",
         f"nothing is wrong on this machine: no datagram for {case.endpoint.group} port {case.port} arrived on "
         f"{case.interface}",
     )

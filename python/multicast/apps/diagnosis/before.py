@@ -23,8 +23,10 @@ def _no_route(case: Case) -> Finding | None:
         return None
     usable = [one for one in case.links if one.is_up and one.is_multicast]
     name = usable[0].name if usable else "lo"
+    # Linux rejects everything on any IPv6 route through the loopback interface but a local one.
+    kind = "multicast" if usable else "local"
     add = (
-        f"ip -6 route add multicast ff00::/8 dev {name} table local"
+        f"ip -6 route add {kind} ff00::/8 dev {name} table local"
         if case.is_ipv6
         else f"ip route add 224.0.0.0/4 dev {name}"
     )

@@ -37,6 +37,8 @@ class Answer:
     sequence: int
     group: str | None
     """The group that was answered to; None if the request names one that this responder does not serve."""
+    error: str | None = None
+    """The reason why an answer could not be sent; None if all were sent."""
 
 
 class Responder:
@@ -91,12 +93,16 @@ class Responder:
     def _answer(self, datagram: Datagram, asked: Message) -> Answer:
         client, port = datagram.sender
         data = reply(asked, _VERSION)
-        self._port.send(data, client, port)
         group = asked.group or DEFAULT_GROUP[self._port.version]
-        if not self._serves(group):
-            return Answer(client, asked.sequence, None)
-        self._port.send(data, group, port)
-        return Answer(client, asked.sequence, group)
+        served = group if self._serves(group) else None
+        try:
+            for target in (client, served):
+                if target is not None:
+                    self._port.send(data, target, port)
+        except OSError as error:
+            # No route back to this client, for example: the others are answered all the same.
+            return Answer(client, asked.sequence, served, error.strerror)
+        return Answer(client, asked.sequence, served)
 
     def _serves(self, group: str) -> bool:
         """Return whether a request may name this group: the one joined, or one of those that ssmpingd serves."""

@@ -71,7 +71,10 @@ class Port(contextlib.ExitStack):
         Raises:
             OSError: The system refused.
         """
-        self._sock.sendto(data, (host, number))
+        try:
+            self._sock.sendto(data, (host, number))
+        except OSError as error:
+            raise OSError(error.errno, f"cannot send to {host}: {error.strerror}") from error
 
     def receive(self, timeout: float) -> Datagram | None:
         """Return the next datagram; None if there is none within ``timeout`` seconds."""

@@ -13,6 +13,7 @@ from ..signals import handled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from ..output import Output
 
@@ -100,8 +101,22 @@ def _print(finding: app.Finding, out: Output) -> None:
         if finding.fix:
             lines.append(f"  fix: {finding.fix}")
         if out.verbose:
-            lines += [f"  {name}: {value}" for name, value in finding.proof.items()]
+            lines += [f"  {name}: {_shown(value)}" for name, value in finding.proof.items()]
         out.line("\n".join(lines))
+
+
+def _shown(value: object) -> str:
+    """Return a fact of a proof in words."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    entries: Any = value
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_shown(one)}" for key, one in entries.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(_shown(one) for one in entries) or "none"
+    return str(value)
 
 
 def _summary(found: app.Diagnosis) -> dict[str, object]:

@@ -86,7 +86,9 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
             answered += 1
             if out.json:
                 out.record("answer", {"client": one.client, "seq": one.sequence, "group": one.group})
-            elif not out.quiet:
+            if one.error is not None:
+                out.remark(f"not answered completely: {one.error}")
+            elif not out.json and not out.quiet:
                 out.line(
                     f"answered {one.client}: seq={one.sequence} group={one.group or 'none that is served here'}"
                 )

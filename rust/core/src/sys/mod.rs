@@ -157,7 +157,7 @@ impl Metadata {
 /// Returns the protocol of a datagram socket that is not a UDP socket. macOS does not tell protocols apart.
 pub(crate) fn foreign_protocol(socket: &Socket) -> io::Result<Option<i32>> {
     #[cfg(any(target_os = "macos", target_os = "ios"))]
-    let protocol = socket.r#type().map(|_| None)?;
+    let protocol: Option<Protocol> = socket.r#type().map(|_| None)?;
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
     let protocol = socket.protocol()?;
     Ok(protocol.filter(|protocol| *protocol != Protocol::UDP).map(i32::from))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import SupportsIndex
 
-    from ..sync import Receiver
+    from .. import sync
 
 # Seconds between two looks at the drop counters of a receiver.
 _LOOK_INTERVAL = 0.25
@@ -85,7 +85,7 @@ class Recorder(Closing):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        receivers: Receiver | Iterable[Receiver],
+        receivers: sync.Receiver | Iterable[sync.Receiver],
         *,
         comment: str = "",
         overwrite: bool = False,
@@ -123,7 +123,7 @@ class Recorder(Closing):
         )
         self.closed = False
 
-    def write(self, batch: _core.Batch, receiver: Receiver) -> bool:
+    def write(self, batch: _core.Batch, receiver: sync.Receiver) -> bool:
         """Write the datagrams of a batch.
 
         Args:

@@ -52,6 +52,11 @@ def milliseconds(text: str) -> float:
     return _number(text, 0, sys.float_info.max, "a number of milliseconds, 0 or more")
 
 
+def interval(text: str) -> float:
+    """Return ``text`` as the time between two tables, in seconds."""
+    return _number(text, 0.1, 86400, "a number of seconds from 0.1 to 86400")
+
+
 def rate(text: str) -> float:
     """Return ``text`` as a rate above 0, with an optional factor k, M or G."""
     factor = _FACTORS.get(text[-1:], 1)

@@ -76,6 +76,7 @@ class Listener:
     Args:
         endpoints: where to listen; each has a port.
         recv_buffer: the receive buffer to request, in bytes, as for `Receiver`.
+        linger: seconds for which to gather datagrams after the first of a batch.
         apart: whether each group gets a receiver of its own, so that drops are counted for each group.
 
     Raises:
@@ -88,6 +89,7 @@ class Listener:
         endpoints: Iterable[Endpoint],
         *,
         recv_buffer: int | Literal["auto"] = "auto",
+        linger: float = 0.0,
         apart: bool = False,
     ) -> None:
         together: dict[object, list[Endpoint]] = {}
@@ -97,6 +99,7 @@ class Listener:
             else:
                 together.setdefault(endpoint.port, []).append(endpoint)
         self._received = self._bytes = 0
+        self._linger = linger
         self._begun = time.monotonic()
         self._resources = contextlib.ExitStack()
         self._selector: selectors.BaseSelector | None = None
@@ -183,7 +186,7 @@ class Listener:
     ) -> Iterator[tuple[Receiver, Batch]]:
         limit = most if count is None else min(most, count - self._received)
         try:
-            batch = receiver.recv_batch(limit, timeout=timeout)
+            batch = receiver.recv_batch(limit, timeout=timeout, linger=self._linger)
         except TimeoutError:
             return
         self._received += len(batch)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _DEFAULT_COLUMNS = 80
+_DEFAULT_LINES = 24
 # Control characters would steer the terminal they are shown on: they become escapes there.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
@@ -206,6 +207,18 @@ def terminal_columns() -> int:
         with contextlib.suppress(ValueError, OSError):
             return os.get_terminal_size(sys.__stdout__.fileno()).columns or _DEFAULT_COLUMNS
     return _DEFAULT_COLUMNS
+
+
+def terminal_lines() -> int:
+    """Return the height of the terminal, from ``LINES`` or the system; 24 if standard output is not a terminal."""
+    lines = os.environ.get("LINES", "")
+    if lines.isdecimal() and len(lines) <= 5 and int(lines) > 0:
+        return int(lines)
+    if sys.__stdout__ is not None:
+        # As in `terminal_columns`.
+        with contextlib.suppress(ValueError, OSError):
+            return os.get_terminal_size(sys.__stdout__.fileno()).lines or _DEFAULT_LINES
+    return _DEFAULT_LINES
 
 
 def standard_output() -> TextIO:

@@ -181,6 +181,14 @@ def usage() -> str:
     return _program()[0].format_usage()
 
 
+def complete_parser() -> argparse.ArgumentParser:
+    """Return the parser of the program, in which every command has its options."""
+    parser, commands = _program()
+    for command in commands.values():
+        command.complete()
+    return parser
+
+
 def help_text(topic: str | None = None) -> str:
     """Return the help of the command ``topic``, or of the program if it is None.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "listen": ("cli.commands.listen", "print what arrives"),
     "send": ("cli.commands.send", "send words, a file, standard input or numbered datagrams"),
+    "top": ("cli.commands.top", "watch the streams of groups: who sends, how fast, and what is lost"),
     "measure": ("cli.commands.measure", "measure loss, order, jitter and delay of numbered and RTP streams"),
     "interfaces": (
         "cli.commands.interfaces",
@@ -23,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "record": ("cli.commands.record", "write what arrives into pcapng files"),
     "replay": ("cli.commands.replay", "send the datagrams of a capture file again"),
     "relay": ("cli.commands.relay", "pass datagrams on, between groups, unicast UDP and NATS"),
+    "completion": ("cli.commands.completion", "print what a shell needs to complete commands and options"),
     "help": ("cli.commands.help", "explain a command"),
     "SAY": ("send:McastSAY", "send a message to a multicast group"),
     "RECV": ("recv:McastRECV", "receive one message"),

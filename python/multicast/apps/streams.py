@@ -270,6 +270,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.streams: dict[Key, Stream] = {}
+        self._found: dict[tuple[tuple[str, int], str | None, int], Stream] = {}
 
     def add(self, batch: Batch, port: int, now_ns: int) -> None:
         """Account for the datagrams of a batch.
@@ -292,9 +293,10 @@ class Streams:
 
     def _stream(self, batch: Batch, row: int, port: int) -> Stream:
         datagram = batch[row]
-        key = Key(datagram.group, port, *datagram.sender)
-        stream = self.streams.get(key)
+        # Found by what the datagram has anyway: a key for each batch and stream would cost more than the rest.
+        place = datagram.sender, datagram.group, port
+        stream = self._found.get(place)
         if stream is None:
-            stream = self.streams[key] = Stream()
+            stream = self._found[place] = self.streams[Key(datagram.group, port, *datagram.sender)] = Stream()
         stream.interface, stream.ttl = datagram.interface, datagram.ttl
         return stream

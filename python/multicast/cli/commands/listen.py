@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ...sync import Receiver
     from ..output import Output
 
+# Seconds in which datagrams are gathered: a person does not notice, and each batch has a cost.
+_LINGER = 0.002
 # Inside a line, these would look like the end of it.
 _LINE_BREAKS = {ord(character): f"\\x{ord(character):02x}" for character in "\r\n"}
 
@@ -61,7 +63,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
             options.usage_error(args, "cannot write raw bytes to a terminal (redirect standard output)")
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
-    with handled() as signals, Listener(endpoints, recv_buffer=args.recv_buffer or "auto") as listener:
+    with (
+        handled() as signals,
+        Listener(endpoints, recv_buffer=args.recv_buffer or "auto", linger=_LINGER) as listener,
+    ):
         report = Report("listen", out, listener, signals)
         report.memberships()
         try:

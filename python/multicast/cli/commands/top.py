@@ -36,12 +36,12 @@ _HEAD = [
     "LOST",
     "HERE",
     "DUP",
-    "REORD",
+    "LATE",
     "JITTER",
     "TTL",
     "KIND",
 ]
-_LEAST_IMPORTANT = ["TTL", "JITTER", "KIND", "REORD", "DUP", "HERE", "BIT/S", "SENDER"]
+_LEAST_IMPORTANT = ["TTL", "JITTER", "KIND", "LATE", "DUP", "HERE", "BIT/S", "SENDER"]
 _ORDERS: dict[str, Callable[[Row], Any]] = {
     "group": lambda row: (row.port, row.group or ""),
     "rate": lambda row: -row.packets_per_s,

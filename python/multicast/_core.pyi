@@ -19,9 +19,13 @@ __all__ = [
     "Receiver",
     "Recorder",
     "Sender",
+    "_EndpointReader",
+    "_InterfaceWatch",
     "__version__",
+    "_interface_index",
     "_interfaces",
     "_receive_buffer_setting",
+    "_sending_socket",
 ]
 
 __version__: Final[str]
@@ -265,6 +269,7 @@ class Sender:
     def fileno(self) -> int: ...
     def close(self) -> None: ...
 
+@final
 class _EndpointReader:
     def __new__(cls, source: Receiver | int) -> Self: ...
     def read(self, limit: int) -> tuple[list[bytes], list[tuple[Any, ...]], bool]: ...
@@ -274,6 +279,7 @@ _Change: TypeAlias = tuple[
     Literal["added", "removed", "up", "down", "addresses", "routes", "resync"], dict[str, Any] | None
 ]
 
+@final
 class _InterfaceWatch:
     def __new__(cls) -> Self: ...
     def wait(self, timeout: float | None) -> list[_Change]: ...

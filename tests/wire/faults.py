@@ -53,10 +53,12 @@ def unplug() -> None:
 
 
 @contextmanager
-def traffic(host: Host, group: str, port: int) -> Generator[None, None, None]:
-    """Send datagrams to the group from the other end of the interface, whenever it exists."""
-    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), INTERFACE]
-    with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
+def traffic(
+    host: Host | None, group: str, port: int, interface: str = INTERFACE
+) -> Generator[None, None, None]:
+    """Send datagrams to the group from an interface of a host, or of this machine, whenever it exists."""
+    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), interface]
+    with subprocess.Popen(host.command(*program) if host else program, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         try:
             yield

@@ -140,9 +140,7 @@ impl GroupSocket {
 
     fn bind(&self, config: &ReceiverConfig, zone: u32) -> Result<()> {
         let place = format!("port {} ({})", config.port, self.bound);
-        if config.share {
-            share(&self.socket).map_err(|e| Error::system(format!("share {place}"), e))?;
-        } else {
+        if !config.share {
             sys::claim_port(&self.socket).map_err(|e| Error::system(format!("claim {place}"), e))?;
         }
         if self.domain == Domain::IPV6 {
@@ -153,7 +151,9 @@ impl GroupSocket {
             IpAddr::V4(_) => SocketAddr::new(self.bound, config.port),
             IpAddr::V6(ip) => SocketAddrV6::new(ip, config.port, 0, zone).into(),
         };
-        self.socket.bind(&SockAddr::from(address)).map_err(|e| Error::system(format!("bind to {place}"), e))
+        let address = SockAddr::from(address);
+        let result = if config.share { sys::bind_shared(&self.socket, &address) } else { self.socket.bind(&address) };
+        result.map_err(|e| Error::system(format!("bind to {place}"), e))
     }
 
     /// Take a socket and set its options.

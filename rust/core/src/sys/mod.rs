@@ -3,7 +3,7 @@
 //! Each platform has a folder, with one file for each idea:
 //!
 //! * `caps`: facts that never change, such as limits and the names of the settings behind them;
-//! * `options`: [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
+//! * `options`: [`bind_shared`], [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
 //! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
 //! * `send`: [`SendQueue`] sends until the socket takes no more, without blocking;

@@ -22,8 +22,8 @@ pub(crate) use epoll::ReadySet;
 pub(crate) use ioctl::{interface_index_at, links_at};
 pub(crate) use network::{Network, interface_index, interface_name, tick};
 pub(crate) use options::{
-    exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing, tell_destination,
-    usable_buffer,
+    bind_shared, exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
+    tell_destination, usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use rtnetlink::Monitor;

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
 
-use socket2::{Domain, Socket};
+use socket2::{Domain, SockAddr, Socket};
 
 use crate::sys::Wanted;
 use crate::sys::unix::set_option;
@@ -54,6 +54,24 @@ pub(crate) fn receive_all_groups(socket: &Socket, domain: Domain, all: bool) -> 
     } else {
         // Since Linux 4.20.
         try_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, all)
+    }
+}
+
+/// Binds a socket to a port that others may use too. They can have set `SO_REUSEADDR`, or `SO_REUSEPORT`, or both: the
+/// kernel compares them option by option.
+///
+/// Sockets that are bound with `SO_REUSEPORT` become a group of which the kernel selects one, sometimes also for a
+/// multicast datagram that only another one has joined (`inet_lookup_reuseport`, early demultiplexing). So the option is
+/// set before the bind only if nothing else helps. Set afterwards, it lets others in, and makes no group.
+pub(crate) fn bind_shared(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    match socket.bind(address) {
+        Ok(()) => try_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1).map(|_| ()),
+        Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => {
+            try_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            socket.bind(address)
+        }
+        Err(e) => Err(e),
     }
 }
 

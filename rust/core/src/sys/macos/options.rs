@@ -3,7 +3,7 @@
 use std::ffi::c_ulong;
 use std::io;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::pure::links::Links;
 use crate::sys::Wanted;
@@ -26,6 +26,13 @@ pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) 
         set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1)?;
     }
     Ok(false)
+}
+
+/// Binds a socket to a port that others may use too, whichever option they set for that.
+pub(crate) fn bind_shared(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(address)
 }
 
 /// Makes the kernel report the destination and the interface of each datagram.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::windows::io::{AsRawSocket, BorrowedSocket, RawSocket};
 use std::ptr;
 
-use socket2::{Domain, Socket};
+use socket2::{Domain, SockAddr, Socket};
 use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, NO_ERROR};
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetIfEntry2, MIB_IF_ROW2};
 use windows_sys::Win32::Networking::WinSock as ws;
@@ -21,6 +21,12 @@ pub(crate) fn set_option<T: Copy>(socket: &Socket, level: i32, name: i32, value:
     let result =
         unsafe { ws::setsockopt(socket.as_raw_socket() as ws::SOCKET, level, name, (&raw const value).cast(), size) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Binds a socket to a port that others may use too.
+pub(crate) fn bind_shared(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.bind(address)
 }
 
 /// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns false:

@@ -74,6 +74,9 @@ class Receiver(Closing, _core.Receiver):
         OSError: The system refused; ``errno`` says why, and the message names the group and the interface.
     """
 
+    _known_groups: tuple[object, tuple[Membership, ...]] | None = None
+    """What the core returned for the last `groups`, and those."""
+
     @_arguments.suggest_keywords
     def __init__(
         self,
@@ -249,10 +252,16 @@ class Receiver(Closing, _core.Receiver):
     @property
     def groups(self) -> tuple[Membership, ...]:
         """The current memberships."""
-        return tuple(
-            Membership(group, name, index, tuple(sources), tuple(excluded))
-            for group, name, index, sources, excluded in self._joined()
-        )
+        joined = self._joined()
+        known = self._known_groups
+        # It is the same tuple as long as nothing has changed.
+        if known is None or known[0] is not joined:
+            groups = tuple(
+                Membership(group, name, index, tuple(sources), tuple(excluded))
+                for group, name, index, sources, excluded in joined
+            )
+            self._known_groups = known = joined, groups
+        return known[1]
 
     def stats(self) -> ReceiverStats:
         """Return the counters. After closing, they stay as they were."""

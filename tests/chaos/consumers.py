@@ -131,13 +131,16 @@ class Async(Consumer):
         asyncio.run(self._receive())
 
     async def _receive(self) -> None:
-        self._loop.set_result(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        # Once this task waits for datagrams, it needs no more descriptors.
+        loop.call_soon(self._loop.set_result, loop)
         async for batch in self.rx.batches():
             self.deliver(arrivals_of(batch))
 
     def start(self) -> None:
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         super().start()
+        self._loop.result(10)
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
         async def do() -> Any:

@@ -1,16 +1,19 @@
 """Test that getters never wait for another thread that receives or repairs memberships."""
 
+import resource
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from multicast.sync import Receiver, Sender
 from tests.support.waiting import until
 from tests.wire.exchange import LOOPBACK, PATIENCE
+from tests.wire.faults import looked
 
 pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -25,9 +28,8 @@ GETTERS: dict[str, Callable[[Receiver], object]] = {
     "repr": repr,
     "fileno": lambda rx: rx.fileno(),
 }
-LIMIT = 0.02
-"""Seconds that a getter may take. A repair of 2,000 groups takes several times as long. On an idle machine a getter
-takes less than a millisecond; what is longer is Python's work on 2,000 results."""
+LIMIT = 0.001
+"""Seconds that a getter may take. A repair of 2,000 groups takes a hundred times as long."""
 
 
 def sh(command: str) -> None:
@@ -74,16 +76,22 @@ def with_timeout(rx: Receiver) -> None:
         return
 
 
-def third_longest(durations: list[float]) -> float:
-    """Return the third longest time: a loaded machine may stop this thread for a moment, once or twice."""
-    return sorted(durations)[-3]
+def longest_of_most(durations: list[float]) -> float:
+    """Return the longest time of 98 of 100 calls: a loaded machine may stop a thread that holds the GIL."""
+    return sorted(durations)[len(durations) * 98 // 100]
+
+
+def sleeps() -> int:
+    """Return how often this thread has waited for another one."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def timed(use: Callable[[], object]) -> float:
-    """Return how long a call takes, in seconds."""
-    start = time.perf_counter()
+    """Return how long a call takes, in seconds, without the time that this thread waits for a free processor."""
+    before, start, working = sleeps(), time.perf_counter(), time.thread_time()
     use()
-    return time.perf_counter() - start
+    working, duration = time.thread_time() - working, time.perf_counter() - start
+    return working if sleeps() == before else duration
 
 
 def healed(rx: Receiver, rounds: int, use: Callable[[], object]) -> list[float]:
@@ -107,10 +115,53 @@ def test_getter_during_a_repair_of_2000_groups_returns_at_once(
 ) -> None:
     with Receiver(f"239.9.0.0+{GROUPS}", 0, interface=interface, ring=ring) as rx, reader(rx):
         rx.fileno()
-        at_rest = third_longest([timed(lambda: GETTERS[getter](rx)) for _ in range(200)])
-        during = third_longest(healed(rx, 4, lambda: GETTERS[getter](rx)))
-        assert during < max(LIMIT, 4 * at_rest)
+        GETTERS[getter](rx)
+        assert longest_of_most(healed(rx, 4, lambda: GETTERS[getter](rx))) < LIMIT
         assert len(rx.groups) == GROUPS
+
+
+def test_python_thread_during_a_repair_of_2000_groups_keeps_its_speed(interface: str) -> None:
+    shares: list[float] = []
+
+    def compute(stop: threading.Event) -> None:
+        begun, (working, queueing) = time.perf_counter(), scheduled()
+        while not stop.is_set():
+            pass
+        done, waited = scheduled()
+        # All other time, the thread had to wait for the GIL.
+        shares.append((done - working + waited - queueing) / (time.perf_counter() - begun))
+
+    with Receiver(f"239.9.0.0+{GROUPS}", 0, interface=interface) as rx, reader(rx):
+        for number in range(1, 5):
+            stop = threading.Event()
+            thread = threading.Thread(target=compute, args=[stop])
+            thread.start()
+            sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
+            until(lambda done=number * GROUPS: rx.stats().rejoins >= done, "the groups to be rejoined")
+            stop.set()
+            thread.join()
+    assert max(shares) > 0.8
+
+
+def scheduled() -> tuple[float, float]:
+    """Return how long this thread has worked, and how long it has waited for a free processor, in seconds."""
+    working, queueing, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    return int(working) / 1e9, int(queueing) / 1e9
+
+
+def test_groups_unchanged_are_the_same_object(interface: str) -> None:
+    with Receiver(["239.9.0.1", "239.9.0.2"], 0, interface=interface) as rx:
+        before = rx.groups
+        assert rx.groups is before
+        sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} up")
+        until(lambda: rx.stats().rejoins == 2, "the groups to be rejoined")
+        assert rx.groups is before
+        sh(f"ip link set {INTERFACE} down; ip link set {INTERFACE} name mc9; ip link set mc9 up")
+        try:
+            until(lambda: looked(rx) and rx.groups[0].interface == "mc9", "the new name")
+            assert [one.group for one in rx.groups] == ["239.9.0.1", "239.9.0.2"]
+        finally:
+            sh(f"ip link set mc9 down; ip link set mc9 name {INTERFACE}")
 
 
 def test_getter_while_another_thread_receives_a_flood_returns_at_once() -> None:
@@ -118,11 +169,8 @@ def test_getter_while_another_thread_receives_a_flood_returns_at_once() -> None:
     with LOOPBACK.pair() as (tx, rx), reader(rx):
         for _ in range(100):
             tx.send_many([bytes(60_000)] * 16)
-            start = time.perf_counter()
-            assert rx.pending >= 0
-            assert not rx.closed
-            durations.append(time.perf_counter() - start)
-    assert third_longest(durations) < LIMIT
+            durations.append(timed(lambda: (rx.pending, rx.closed)))
+    assert longest_of_most(durations) < LIMIT
 
 
 def test_groups_are_current_after_join_leave_and_repair(interface: str) -> None:

@@ -18,6 +18,7 @@ mod errors;
 mod exit;
 mod interner;
 mod log;
+mod memberships;
 mod player;
 mod receiver;
 mod receiving;

@@ -9,14 +9,15 @@ use multicast_core::net::{self, ReceiverConfig, RingConfig};
 use multicast_core::pure::address::parse_group;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::backend;
 use crate::batch::Batch;
-use crate::convert::{self, GroupArgument, group_spec, sources_as_text};
+use crate::convert::{self, GroupArgument, group_spec};
 use crate::datagram::Datagram;
 use crate::descriptor;
 use crate::errors::{ClosedError, to_python};
+use crate::memberships::Memberships;
 use crate::receiving::OpenReceiver;
 use crate::wait::{self, Deadline};
 
@@ -26,9 +27,6 @@ pub(crate) struct Receiver {
     /// Empty until `__init__` of the Python class calls `_open`.
     opened: OnceLock<OpenReceiver>,
 }
-
-/// A membership as `multicast.Membership` has it: group, name and index of the interface, sources, excluded sources.
-type MembershipFields = (String, Option<Py<PyString>>, Option<u32>, Vec<String>, Vec<String>);
 
 impl Receiver {
     /// Wraps a receiver that is open already, without a ring.
@@ -106,7 +104,8 @@ impl Receiver {
                 Ok((backend::start(core, ring)?, port))
             })
             .map_err(to_python)?;
-        let opened = OpenReceiver { backend, port, interner: Arc::default() };
+        let (interner, memberships) = (Arc::default(), Memberships::default());
+        let opened = OpenReceiver { backend, port, interner, memberships };
         opened.log_events(py)?;
         self.opened.set(opened).map_err(|_| already_open())
     }
@@ -255,17 +254,12 @@ impl Receiver {
         py.detach(|| opened.backend.receiver()?.leave(&groups, &on, &sources)).map_err(to_python)
     }
 
-    /// Return what is joined: the fields of `multicast.Membership`.
-    fn _joined(&self, py: Python<'_>) -> PyResult<Vec<MembershipFields>> {
+    /// Return what is joined: for each membership, the fields of `multicast.Membership`. This is the same object as the
+    /// last time if nothing has changed.
+    fn _joined(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
         let opened = self.opened()?;
         let memberships = opened.backend.receiver().map_err(to_python)?.groups();
-        let fields = memberships.iter().cloned().map(|membership| {
-            let (sources, excluded) = sources_as_text(membership.sources);
-            let index = membership.interface;
-            let name = opened.interner.interface(py, index);
-            (membership.group.to_string(), name, (index != 0).then_some(index), sources, excluded)
-        });
-        Ok(fields.collect())
+        opened.memberships.fields(py, memberships, &opened.interner)
     }
 
     /// Return the fields of `multicast.ReceiverStats`.
@@ -340,14 +334,19 @@ impl Receiver {
 /// The groups, each once; of more than four, only the first three.
 fn shortened(groups: impl Iterator<Item = IpAddr>) -> String {
     let mut seen = HashSet::new();
-    let mut each: Vec<String> = groups.filter(|group| seen.insert(*group)).map(|group| group.to_string()).collect();
-    if each.is_empty() {
+    let mut first: Vec<IpAddr> = Vec::new();
+    for group in groups {
+        if seen.insert(group) && first.len() < 4 {
+            first.push(group);
+        }
+    }
+    if first.is_empty() {
         return "nothing".to_owned();
     }
-    if each.len() > 4 {
-        let more = format!("{} more", each.len() - 3);
-        each.truncate(3);
-        each.push(more);
+    let shown = if seen.len() > 4 { 3 } else { first.len() };
+    let mut each: Vec<String> = first[..shown].iter().map(ToString::to_string).collect();
+    if seen.len() > shown {
+        each.push(format!("{} more", seen.len() - shown));
     }
     each.join(", ")
 }

@@ -14,6 +14,7 @@ use crate::datagram::Datagram;
 use crate::errors::to_python;
 use crate::interner::Interner;
 use crate::log;
+use crate::memberships::Memberships;
 use crate::wait::{self, Deadline};
 
 /// How long a lingering call sleeps before it first looks whether it has gathered enough; then twice as long each time.
@@ -27,6 +28,7 @@ pub(crate) struct OpenReceiver {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) port: u16,
     pub(crate) interner: Arc<Interner>,
+    pub(crate) memberships: Memberships,
 }
 
 impl OpenReceiver {

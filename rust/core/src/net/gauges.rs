@@ -52,13 +52,16 @@ impl Gauges {
         })
     }
 
-    /// The memberships that were last published.
+    /// The memberships that were last published. As long as they do not change, it is the same object.
     pub(super) fn groups(&self) -> Arc<[Membership]> {
         self.groups.lock().map_or_else(|| Arc::from([]), |groups| Arc::clone(&groups))
     }
 
     pub(super) fn publish_groups<'a>(&self, memberships: impl Iterator<Item = &'a Membership>) {
         let current: Arc<[Membership]> = memberships.cloned().collect();
+        if current == self.groups() {
+            return;
+        }
         // In a forked process that cannot get the lock, nobody can read it either.
         let last = self.groups.lock().map(|mut groups| mem::replace(&mut *groups, current));
         // Not under the lock: freeing thousands of memberships takes a while.

@@ -2,14 +2,17 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::io;
 use std::mem;
 
 use super::changes::LinkChanges;
 use super::events::{Change, Level, Report};
+use super::holders::Holders;
 use super::journal::Journal;
 use super::links::{Chosen, Interface, find};
-use super::membership::{ActiveMembership, JoinRequest, Memberships, Surroundings};
+use super::membership::{ActiveMembership, JoinRequest, Memberships};
 use super::socket_set::SocketSet;
+use super::surroundings::Surroundings;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
 use crate::pure::filter::Membership;
@@ -40,12 +43,9 @@ impl Memberships {
     pub(super) fn rejoin_all(&mut self) {
         let mut report = Report::default();
         let kernel = read_kernel_groups();
-        let Self { requests, journal, .. } = self;
+        let Self { requests, holders, journal, .. } = self;
         for active in requests.iter_mut().flat_map(|request| &mut request.active).filter(|active| !active.broken) {
-            let Membership { group, interface, .. } = active.membership;
-            // An older IGMP reports nothing but the first join and the last leave.
-            let without_gap = group.is_ipv6() || kernel.speaks_igmp_v3(interface);
-            active.rejoin(without_gap, journal, &mut report);
+            active.report_again(&kernel, holders, journal, &mut report);
         }
         let events = report.into_events();
         events.into_iter().for_each(|event| journal.push(event.level, event.text));
@@ -105,7 +105,7 @@ impl Memberships {
                 continue;
             }
             if active.on.index != 0 {
-                active.check(repair, &self.journal);
+                active.check(repair, &mut self.holders, &self.journal);
             } else if repair.before != repair.here.links {
                 active.follow_default(&self.journal, &mut repair.report);
             }
@@ -193,7 +193,7 @@ fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result
 
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
-    fn check(&mut self, repair: &mut Repair<'_, '_>, journal: &Journal) {
+    fn check(&mut self, repair: &mut Repair<'_, '_>, holders: &mut Holders, journal: &Journal) {
         let Repair { before, here, changes, report, kernel, .. } = repair;
         let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
@@ -214,15 +214,14 @@ impl ActiveMembership {
             }
             if self.unaddressed && now.same_version(group).next().is_some() {
                 self.unaddressed = false;
-                let without_gap = group.is_ipv6() || kernel().speaks_igmp_v3(now.index);
-                self.rejoin(without_gap, journal, report);
+                self.report_again(kernel(), holders, journal, report);
             }
             return;
         }
         if self.broken && now.ready() {
             self.broken = false;
             self.unaddressed = now.same_version(group).next().is_none();
-            if self.rejoin(false, journal, report) {
+            if self.rejoined(self.socket.rejoin(&self.membership), journal, report) {
                 report.add(Change::Up, &self.on.name);
             }
         }
@@ -237,12 +236,21 @@ impl ActiveMembership {
         }
     }
 
-    /// Leave and join again, without a gap if that is possible. Returns whether it is joined.
-    fn rejoin(&mut self, without_gap: bool, journal: &Journal, report: &mut Report) -> bool {
-        let result = match without_gap {
-            true => self.socket.refresh(&self.membership),
-            false => self.socket.rejoin(&self.membership),
+    /// Let the kernel report an intact membership again, without a gap if that is possible.
+    fn report_again(&mut self, kernel: &KernelGroups, holders: &mut Holders, journal: &Journal, report: &mut Report) {
+        let Membership { group, interface, .. } = self.membership;
+        // An older IGMP reports nothing but the first join and the last leave.
+        let is_possible = group.is_ipv6() || kernel.speaks_igmp_v3(interface).unwrap_or(true);
+        let result = match holders.get(group) {
+            Ok(holder) if is_possible => self.socket.refresh(&self.membership, holder),
+            // Without a free descriptor, a gap is the lesser evil.
+            _ => self.socket.rejoin(&self.membership),
         };
+        self.rejoined(result, journal, report);
+    }
+
+    /// Record the result of a rejoin. Returns whether the group is joined.
+    fn rejoined(&mut self, result: io::Result<()>, journal: &Journal, report: &mut Report) -> bool {
         match result {
             Ok(()) => {
                 journal.count(|counts| counts.rejoins += 1);
@@ -257,8 +265,8 @@ impl ActiveMembership {
     }
 }
 
-/// The groups that the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files;
-/// in another namespace than the receiver's, interfaces have other indexes and appear not to be joined.
+/// The groups that the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files,
+/// or without a free descriptor; in another namespace than the receiver's, interfaces have other indexes and appear not to be joined.
 fn read_kernel_groups() -> KernelGroups {
     let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     KernelGroups::parse(&read("igmp"), &read("igmp6"))

@@ -2,7 +2,6 @@
 //!
 //! A join request is what the user asked to join. Its active memberships are the interfaces where it is joined now.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::slice;
@@ -10,10 +9,12 @@ use std::sync::Arc;
 
 use super::config::GroupSpec;
 use super::events::Level;
+use super::holders::Holders;
 use super::journal::Journal;
-use super::links::{Chosen, Interface, choose, find};
+use super::links::{Chosen, choose};
 use super::socket::GroupSocket;
 use super::socket_set::SocketSet;
+use super::surroundings::Surroundings;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
@@ -121,47 +122,6 @@ impl JoinRequest {
     }
 }
 
-/// The interfaces and the routes at one moment.
-pub(super) struct Surroundings<'a> {
-    pub(super) links: Links,
-    routes: RefCell<&'a mut Network>,
-}
-
-impl Surroundings<'_> {
-    /// Return the interfaces to join on first. Unusable ones go to `skipped`, with the reason.
-    fn initial_interfaces(&self, spec: &GroupSpec, skipped: &mut Vec<(String, String)>) -> Result<Vec<Chosen>> {
-        let mut found = Vec::new();
-        let mut consider = |name: String, interface: Option<&Interface>| match interface
-            .map(|interface| (interface, interface.unusable_reason()))
-        {
-            Some((interface, None)) => found.push(Chosen::from(interface)),
-            Some((_, Some(reason))) => skipped.push((name, reason.to_owned())),
-            None => skipped.push((name, "there is no such interface".to_owned())),
-        };
-        match &spec.interface {
-            Interfaces::One(InterfaceName::Default) => {
-                found.push(self.by_route(spec.group)?.map_or_else(|| choose(&InterfaceName::Default), Ok)?);
-            }
-            Interfaces::One(name) => found.push(find(name, &self.links).map_or_else(|| choose(name), Ok)?),
-            Interfaces::All => {
-                self.links.values().for_each(|interface| consider(interface.name.clone(), Some(interface)))
-            }
-            Interfaces::Several(names) => names.iter().for_each(|name| {
-                let interface = find(name, &self.links).and_then(|on| self.links.get(&on.index));
-                consider(interface.map_or_else(|| name.to_string(), |found| found.name.clone()), interface);
-            }),
-        }
-        Ok(found)
-    }
-
-    /// The interface that the routes select for a group; `None` if no route does, or the system does not say.
-    pub(super) fn by_route(&self, group: IpAddr) -> Result<Option<Chosen>> {
-        let index = self.routes.borrow_mut().route(group);
-        let index = index.map_err(|e| Error::system(format!("look up the route to {group}"), e))?;
-        Ok(index.and_then(|index| self.links.get(&index)).map(Chosen::from))
-    }
-}
-
 /// All join requests of a receiver.
 #[derive(Debug)]
 pub(super) struct Memberships {
@@ -173,6 +133,7 @@ pub(super) struct Memberships {
     /// The receiver's own view of its network namespace; `None` once closed.
     network: Option<Network>,
     watches_routes: bool,
+    pub(super) holders: Holders,
     pub(super) journal: Arc<Journal>,
 }
 
@@ -185,6 +146,7 @@ impl Memberships {
             links: Links::new(),
             network: Some(open_network()?),
             watches_routes: false,
+            holders: Holders::default(),
             journal,
         })
     }
@@ -192,8 +154,7 @@ impl Memberships {
     /// Call `act` with the interfaces and the routes as they are now.
     pub(super) fn look<T>(&mut self, act: impl FnOnce(&mut Self, Surroundings<'_>) -> Result<T>) -> Result<T> {
         let mut network = self.network.take().ok_or_else(|| Error::Closed("the receiver is closed".into()))?;
-        let result =
-            links(&mut network).and_then(|links| act(self, Surroundings { links, routes: RefCell::new(&mut network) }));
+        let result = links(&mut network).and_then(|links| act(self, Surroundings::new(links, &mut network)));
         self.network = Some(network);
         result
     }
@@ -263,6 +224,10 @@ impl Memberships {
         if spec.interface.is_default() && !self.watches_routes {
             watch_routes(sockets)?;
             self.watches_routes = true;
+        }
+        if sockets.config.rejoin.is_some() {
+            // There may be no free descriptor when the time has come.
+            self.holders.get(spec.group)?;
         }
         let mut request = JoinRequest::new(spec, &here.links);
         let mut skipped = Vec::new();
@@ -381,12 +346,14 @@ impl Memberships {
     /// must not share either with its parent.
     pub(super) fn renew_after_fork(&mut self, sockets: &SocketSet) -> Result<()> {
         self.network = Some(open_network()?);
+        self.holders = Holders::default();
         if self.watches_routes { watch_routes(sockets) } else { Ok(()) }
     }
 
     /// Forget everything, and close the view of the network.
     pub(super) fn clear(&mut self) {
         self.network = None;
+        self.holders = Holders::default();
         self.requests.clear();
         self.joined.clear();
         self.update_outage();

@@ -41,6 +41,7 @@ mod fetch;
 mod fork;
 mod gauges;
 mod heal;
+mod holders;
 mod journal;
 mod links;
 mod membership;
@@ -54,6 +55,7 @@ mod socket_set;
 mod sources;
 mod stats;
 mod storage;
+mod surroundings;
 mod wake;
 mod watch;
 

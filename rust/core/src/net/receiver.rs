@@ -129,7 +129,7 @@ impl Receiver {
         result
     }
 
-    /// The active memberships after the last join, leave or repair that was completed.
+    /// The active memberships after the last completed join, leave or repair: the same object until they change.
     pub fn groups(&self) -> Arc<[Membership]> {
         self.gauges.groups()
     }

@@ -318,13 +318,11 @@ impl GroupSocket {
     /// must be intact.
     ///
     /// The kernel reports a group when the first socket of the host joins it, and when the sources that the host wants
-    /// change between some and all. So another socket takes the known senders as sources for a moment, while this one
+    /// change between some and all. So another socket, `holder`, takes the known senders as sources for a moment, while this one
     /// leaves and joins; this one receives what the host receives even then. For a membership with sources it is the other
     /// way round: the other socket takes all senders for a moment.
-    pub(super) fn refresh(&self, membership: &Membership) -> io::Result<()> {
+    pub(super) fn refresh(&self, membership: &Membership, holder: &Self) -> io::Result<()> {
         let Membership { group, interface, sources } = membership;
-        // Without a free descriptor a gap is the lesser evil.
-        let Ok(holder) = Self::open_holder(*group) else { return self.rejoin(membership) };
         if matches!(sources, Sources::Only(_)) {
             holder.join_any(*group, *interface)?;
             return holder.leave_any(*group, *interface);

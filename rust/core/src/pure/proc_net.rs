@@ -1,14 +1,14 @@
 //! Parsing `/proc/net/igmp` and `/proc/net/igmp6`: the groups that a Linux kernel has joined on each interface.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The groups that the kernel has joined.
 #[derive(Debug, Default)]
 pub struct KernelGroups {
     joined: HashSet<(u32, IpAddr)>,
-    /// The interfaces that speak IGMPv3.
-    igmp_v3: HashSet<u32>,
+    /// Whether an interface speaks IGMPv3, by its index.
+    igmp_v3: HashMap<u32, bool>,
 }
 
 impl KernelGroups {
@@ -21,9 +21,7 @@ impl KernelGroups {
             let Some(first) = words.next() else { continue };
             if !line.starts_with('\t') {
                 interface = first.parse().ok();
-                if let Some(index) = interface.filter(|_| line.ends_with("V3")) {
-                    found.igmp_v3.insert(index);
-                }
+                found.igmp_v3.extend(interface.map(|index| (index, line.ends_with("V3"))));
             } else if let (Some(index), Ok(group)) = (interface, u32::from_str_radix(first, 16)) {
                 // The kernel prints the number that the four bytes make on this machine.
                 found.joined.insert((index, Ipv4Addr::from(group.to_ne_bytes()).into()));
@@ -46,9 +44,10 @@ impl KernelGroups {
         self.joined.contains(&(interface, group))
     }
 
-    /// Whether this interface speaks IGMPv3 now, and not an older version for the sake of an older querier.
-    pub fn speaks_igmp_v3(&self, interface: u32) -> bool {
-        self.igmp_v3.contains(&interface)
+    /// Whether this interface speaks IGMPv3 now, and not an older version for the sake of an older querier. `None` if that
+    /// is unknown.
+    pub fn speaks_igmp_v3(&self, interface: u32) -> Option<bool> {
+        self.igmp_v3.get(&interface).copied()
     }
 }
 
@@ -69,6 +68,6 @@ mod tests {
         assert!(found.has_joined([239, 1, 2, 3].into(), 1));
         assert!(!found.has_joined([239, 1, 2, 3].into(), 4));
         assert!(found.has_joined("ff15::9:9".parse().unwrap(), 4));
-        assert!(found.speaks_igmp_v3(1) && !found.speaks_igmp_v3(4) && !found.speaks_igmp_v3(0));
+        assert_eq!([1, 4, 0].map(|index| found.speaks_igmp_v3(index)), [Some(true), Some(false), None]);
     }
 }

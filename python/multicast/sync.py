@@ -75,7 +75,7 @@ class Receiver(Closing, _core.Receiver):
     """
 
     _known_groups: tuple[object, tuple[Membership, ...]] | None = None
-    """What the core returned for the last `groups`, and those."""
+    """The tuple of the core for the last `groups`, and the memberships that were made of it."""
 
     @_arguments.suggest_keywords
     def __init__(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from multicast.exceptions import ClosedError
 from multicast.sync import Receiver
 from tests.support import waiting
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
+from tests.wire.faults import looked, sh
 
 pytestmark = pytest.mark.platform("linux", "darwin")
 
@@ -241,3 +243,24 @@ def test_fork_child_repairs_its_groups_after_a_later_change(interface: str) -> N
             waiting.until(lambda: rx.stats().rejoins > rejoins, "the child to repair its group")
 
         assert in_child(act) == 0
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
+def test_fork_interface_replaced_before_the_first_call_of_the_child_is_left(
+    group: str, interface: str
+) -> None:
+    with Receiver(group, 0, interface=interface) as rx:
+        index = socket.if_nametoindex(interface)
+
+        def replace() -> None:
+            # Nothing reports this to the child, which opens its own monitor at its first call.
+            sh(f"""ip link del {interface}; ip link add other9 index {index} type veth peer other9p
+                ip link set other9 up""")
+            try:
+                waiting.until(lambda: looked(rx) and rx.groups == (), "the group to be left")
+            finally:
+                sh(f"ip link del other9; ip link add {interface} type veth peer other9p")
+
+        assert in_child(replace) == 0

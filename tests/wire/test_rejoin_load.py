@@ -90,7 +90,10 @@ TROUBLES: dict[str, Callable[[], AbstractContextManager[None]]] = {
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])
 def test_rejoin_at_100000_a_second_accounts_for_every_datagram(group: str, trouble: str) -> None:
-    with Receiver(group, 0, interface="veth0", rejoin=REJOIN, gro=False) as rx, sender(group, rx.port) as process:
+    with (
+        Receiver(group, 0, interface="veth0", rejoin=REJOIN, gro=False) as rx,
+        sender(group, rx.port) as process,
+    ):
         # The receiver keeps the interface open for the senders that it has heard.
         assert rx.recv(timeout=PATIENCE).data == b"first"
         assert process.stdin is not None

@@ -141,6 +141,11 @@ impl Control {
         let Some(changes) = self.deferred_changes.take() else { return Ok(false) };
         match self.memberships.heal(&changes, &mut self.sockets) {
             Ok(Healed::Completely) => Ok(true),
+            // There are later changes only while interfaces get other names, so this ends.
+            Ok(Healed::Until(later)) => {
+                self.deferred_changes = Some(later);
+                self.repair().map(|_| true)
+            }
             Ok(Healed::Partly) => {
                 self.deferred_changes = Some(LinkChanges::default());
                 self.retry_at = Some(Instant::now() + RETRY);

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::fs;
 use std::io;
 use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::changes::LinkChanges;
 use super::events::{Change, Level, Report};
@@ -18,6 +20,7 @@ use crate::pure::address::{InterfaceName, Interfaces};
 use crate::pure::filter::Membership;
 use crate::pure::links::Links;
 use crate::pure::proc_net::KernelGroups;
+use crate::sys::Monitor;
 
 /// The inputs and results of one repair.
 struct Repair<'a, 'n> {
@@ -29,6 +32,25 @@ struct Repair<'a, 'n> {
     kernel: OnceCell<KernelGroups>,
     /// A join failed for want of something that can become available without a change of the network.
     incomplete: bool,
+    monitor: Arc<Monitor>,
+    /// The changes that were reported after `changes`. They can be part of what `here` shows.
+    later: Option<LinkChanges>,
+}
+
+impl Repair<'_, '_> {
+    /// Whether another interface has this index now. A deletion can be seen before it is reported.
+    fn is_replaced(&mut self, group: IpAddr, index: u32) -> bool {
+        // The next repair reads the monitor too, and reports an error.
+        if let Ok(Some(news)) = LinkChanges::read(&self.monitor) {
+            self.later.get_or_insert_default().merge(news);
+        }
+        let is_removed = |changes: &LinkChanges| changes.can_have_removed(index);
+        // A forked process has no news of what happened before its first look. Renaming keeps what the kernel has joined.
+        let kernel = self.kernel.get_or_init(read_kernel_groups);
+        is_removed(self.changes)
+            || self.later.as_ref().is_some_and(is_removed)
+            || (kernel.is_known() && !kernel.has_joined(group, index))
+    }
 }
 
 /// How far a repair got.
@@ -36,6 +58,8 @@ pub(super) enum Healed {
     Completely,
     /// Some joins failed and are worth another try.
     Partly,
+    /// These changes were reported meanwhile, and are to be repaired next.
+    Until(LinkChanges),
 }
 
 impl Memberships {
@@ -54,13 +78,14 @@ impl Memberships {
     /// Compare the memberships with the interfaces that exist now, and repair them. `changes` lists the interfaces that
     /// were gone or not ready for a moment.
     pub(super) fn heal(&mut self, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<Healed> {
-        self.look(|memberships, here| Ok(memberships.heal_at(here, changes, sockets)))
+        self.look(|memberships, here| memberships.heal_at(here, changes, sockets))
     }
 
-    fn heal_at(&mut self, here: Surroundings<'_>, changes: &LinkChanges, sockets: &mut SocketSet) -> Healed {
+    fn heal_at(&mut self, here: Surroundings<'_>, changes: &LinkChanges, sockets: &mut SocketSet) -> Result<Healed> {
+        let monitor = Arc::clone(&sockets.table()?.monitor);
         let before = mem::replace(&mut self.links, here.links.clone());
         let (report, kernel) = (Report::default(), OnceCell::new());
-        let mut repair = Repair { before, here, changes, report, kernel, incomplete: false };
+        let mut repair = Repair { before, here, changes, report, kernel, incomplete: false, monitor, later: None };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -71,7 +96,11 @@ impl Memberships {
         self.requests = requests;
         self.journal.report(repair.report);
         self.update_outage();
-        if repair.incomplete { Healed::Partly } else { Healed::Completely }
+        Ok(match repair.later {
+            Some(later) => Healed::Until(later),
+            None if repair.incomplete => Healed::Partly,
+            None => Healed::Completely,
+        })
     }
 
     /// Repair one request: drop what is gone, join what is selected now, and only then leave what is not selected any
@@ -156,23 +185,25 @@ impl Memberships {
 /// Whether the interface of a membership is still the one that it was joined on. An index alone does not say so: the
 /// system can give it to another interface.
 fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &mut Repair<'_, '_>) -> bool {
-    if active.on.index == 0 {
+    let index = active.on.index;
+    if index == 0 {
         // The system chose, and did not say what.
         return true;
     }
-    let Some(now) = repair.here.links.get(&active.on.index) else { return false };
-    if now.name == active.on.name {
+    let Some(name) = repair.here.links.get(&index).map(|now| now.name.clone()) else { return false };
+    if name == active.on.name {
         return true;
     }
-    if repair.changes.can_have_removed(now.index) {
-        return matches!(&request.spec.interface, Interfaces::One(InterfaceName::Address(a)) if now.addresses.contains(a));
+    if repair.is_replaced(active.membership.group, index) {
+        let addresses = repair.here.links.get(&index).map_or(&[][..], |now| &now.addresses);
+        return matches!(&request.spec.interface, Interfaces::One(InterfaceName::Address(a)) if addresses.contains(a));
     }
     // It was renamed. The event lets callers forget names that they keep, such as the zones of link-local senders.
-    repair.report.add(Change::Renamed(now.name.clone()), &active.on.name);
-    active.on.name.clone_from(&now.name);
-    if let Some(name) = request.names.get_mut(&now.index) {
-        name.clone_from(&now.name);
+    repair.report.add(Change::Renamed(name.clone()), &active.on.name);
+    if let Some(known) = request.names.get_mut(&index) {
+        known.clone_from(&name);
     }
+    active.on.name = name;
     true
 }
 

@@ -39,6 +39,11 @@ impl KernelGroups {
         found
     }
 
+    /// Whether anything is known. Every interface that is up has joined a group.
+    pub fn is_known(&self) -> bool {
+        !self.joined.is_empty()
+    }
+
     /// Whether some socket of the host has joined this group on this interface.
     pub fn has_joined(&self, group: IpAddr, interface: u32) -> bool {
         self.joined.contains(&(interface, group))
@@ -65,6 +70,7 @@ mod tests {
         );
         let igmp6 = "4    eth0            ff150000000000000000000000090009     1 00000004 0\nx y z\n";
         let found = KernelGroups::parse(&igmp, igmp6);
+        assert!(found.is_known() && !KernelGroups::default().is_known());
         assert!(found.has_joined([239, 1, 2, 3].into(), 1));
         assert!(!found.has_joined([239, 1, 2, 3].into(), 4));
         assert!(found.has_joined("ff15::9:9".parse().unwrap(), 4));

@@ -32,7 +32,8 @@ impl Receiver {
     /// Wraps a receiver that is open already, without a ring.
     pub(crate) fn from_core(core: net::Receiver) -> Self {
         let port = core.port();
-        let opened = OpenReceiver { backend: Box::new(core), port, interner: Arc::default() };
+        let (interner, memberships) = (Arc::default(), Memberships::default());
+        let opened = OpenReceiver { backend: Box::new(core), port, interner, memberships };
         Self { opened: OnceLock::from(opened) }
     }
 

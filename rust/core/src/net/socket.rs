@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
-use super::binding::{domain_of, share, wildcard};
+use super::binding::{domain_of, wildcard};
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
 use super::stats::DropTotal;

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     OneInterface: TypeAlias = str | int | Address | Interface | None
     Interfaces: TypeAlias = OneInterface | Sequence[str | int | Address | Interface]
     RingPolicy: TypeAlias = Literal["drop-oldest", "drop-newest", "block"]
+    Engine: TypeAlias = Literal["socket", "packet", "auto"]
 
     # As the core takes them: names, addresses and indexes.
     CoreInterface: TypeAlias = str | int | None
@@ -42,6 +43,8 @@ MAX_RING_CAPACITY = 1 << 24
 such as bytes instead of datagrams."""
 
 RING_POLICIES: Final = ("drop-oldest", "drop-newest", "block")
+
+ENGINES: Final = ("socket", "packet", "auto")
 
 # The system takes the sizes of buffers as a C int.
 _MAX_BUFFER = 2**31 - 1
@@ -276,10 +279,13 @@ def timeout(given: float | None) -> float | None:
 
 def seconds(name: str, given: float | None) -> float | None:
     """Return a number of seconds or of datagrams, which the core checks further."""
-    if given is None:
-        return None
+    return None if given is None else number(name, given, "a number or None")
+
+
+def number(name: str, given: float, rule: str = "a number") -> float:
+    """Return a number, which the core checks further."""
     if isinstance(given, (bool, str)) or not isinstance(given, (SupportsFloat, SupportsIndex)):
-        raise TypeError(f"{name} must be a number or None, got {type(given).__name__}")
+        raise TypeError(f"{name} must be {rule}, got {type(given).__name__}")
     try:
         return float(given)
     except OverflowError:
@@ -297,6 +303,14 @@ def ring_policy(given: str) -> RingPolicy:
         if given == policy:
             return policy
     raise ValueError(f"ring_policy must be 'drop-oldest', 'drop-newest' or 'block', got {given!r}")
+
+
+def engine(given: str) -> Engine:
+    """Return how datagrams get from the kernel to a receiver."""
+    for name in ENGINES:
+        if given == name:
+            return name
+    raise ValueError(f"engine must be 'socket', 'packet' or 'auto', got {given!r}")
 
 
 def recv_buffer(given: SupportsIndex | Literal["auto"] | None) -> int | None:

@@ -67,6 +67,12 @@ class Receiver(Closing, _core.Receiver):
             2,048 bytes for each datagram of the capacity, and at least 1 MiB. None disables it.
         ring_policy: the reaction to a full ring: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``, which lets
             the kernel's buffer fill.
+        engine: How datagrams get here: ``"socket"`` by UDP sockets; ``"packet"`` by a ring of packets in memory that
+            is shared with the kernel, which costs a fraction of the CPU time at high rates (Linux, with
+            ``CAP_NET_RAW``); ``"auto"`` by packets if they are permitted and the other arguments allow them, and the
+            log has the choice. Packets need ``strict`` and no ``bind``, and arrive before the firewall.
+        packet_delay: Seconds, from 0.001 to 1, rounded up to milliseconds, for which a packet engine may hold a
+            datagram back so that many are handed over at once. The receive buffer lasts longer with a longer delay.
 
     Raises:
         ValueError: An argument is out of range or is not a group. Nothing was opened.
@@ -97,6 +103,8 @@ class Receiver(Closing, _core.Receiver):
         rejoin: float | None = None,
         ring: SupportsIndex | None = None,
         ring_policy: _arguments.RingPolicy = "drop-oldest",
+        engine: _arguments.Engine = "socket",
+        packet_delay: float = 0.004,
     ) -> None:
         groups, number = _arguments.core_groups(group, port, interface, source, exclude)
         if number is None:
@@ -115,6 +123,8 @@ class Receiver(Closing, _core.Receiver):
             rejoin=_arguments.seconds("rejoin", rejoin),
             ring=_arguments.ring_capacity(ring),
             ring_policy=_arguments.ring_policy(ring_policy),
+            engine=_arguments.engine(engine),
+            packet_delay=_arguments.number("packet_delay", packet_delay),
         )
         if recv_buffer == "auto":
             _log_small_buffer(self)

@@ -22,7 +22,7 @@ class ReceiverStats:
             print(f"receive buffer: {stats.recv_buffer_actual} bytes")
 
     If the network loses nothing, sent = ``received`` + ``truncated`` + ``filtered`` + ``kernel_drops`` +
-    ``ring_drops`` once the kernel's buffer has been emptied.
+    ``ring_drops`` + ``invalid`` + ``unassembled`` once the kernel's buffer has been emptied.
     """
 
     received: int
@@ -35,6 +35,11 @@ class ReceiverStats:
     """Datagrams received without their end, because they were longer than a UDP datagram can be."""
     filtered: int
     """Datagrams of a group, interface or source that the receiver has not joined."""
+    invalid: int
+    """Datagrams with a wrong header or checksum, with ``engine="packet"``; the kernel does not report its own."""
+    unassembled: int
+    """Datagrams whose fragments did not all arrive within 30 seconds, with ``engine="packet"``; the kernel does not
+    report its own."""
     recv_buffer_requested: int | None
     """Receive buffer requested, in bytes; None if the system's default was kept."""
     recv_buffer_actual: int

@@ -16,10 +16,20 @@ LINKS = {
     "v4-veth": Link("239.9.8.7", "veth0", 65_507),
     "v6-loopback": Link("ff15::9:8:7", "lo", 65_527),
     "v6-veth": Link("ff15::9:8:7", "veth0", 65_527),
+    "v4-loopback-packet": Link("239.9.8.7", "127.0.0.1", 65_507, "packet"),
+    "v6-veth-packet": Link("ff15::9:8:7", "veth0", 65_527, "packet"),
 }
 
 
-@pytest.fixture(params=LINKS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``link`` on each kind of link, with UDP sockets alone if it is marked so."""
+    if "link" in metafunc.fixturenames:
+        all_engines = metafunc.definition.get_closest_marker("udp_sockets") is None
+        names = [name for name, link in LINKS.items() if all_engines or link.engine == "socket"]
+        metafunc.parametrize("link", names, indirect=True)
+
+
+@pytest.fixture
 def link(request: pytest.FixtureRequest) -> Link:
     """Return each kind of link in turn. All but the first need the private network."""
     found = LINKS[request.param]

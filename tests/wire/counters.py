@@ -9,7 +9,7 @@ from tests.wire.exchange import PATIENCE
 def accounted(stats: ReceiverStats) -> int:
     """Return the number of datagrams that the counters account for."""
     drops = (stats.kernel_drops or 0) + stats.ring_drops
-    return stats.received + drops + stats.filtered + stats.truncated
+    return stats.received + drops + stats.filtered + stats.truncated + stats.invalid + stats.unassembled
 
 
 def settled(rx: Receiver, sent: int) -> ReceiverStats:

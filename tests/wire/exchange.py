@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from multicast._core import Datagram
 from multicast.sync import Receiver, Sender
@@ -17,14 +17,20 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class Link:
-    """A group on an interface, and the largest payload of a datagram there."""
+    """A group on an interface, the largest payload of a datagram there, and the engine of its receivers."""
 
     group: str
     interface: str
     largest: int
+    engine: Literal["socket", "packet"] = "socket"
 
     def receiver(self, port: int = 0, **options: Any) -> Receiver:
-        return Receiver(self.group, port, interface=self.interface, **options)
+        return self.receiver_of(self.group, port, **options)
+
+    def receiver_of(self, groups: str | list[str], port: int = 0, **options: Any) -> Receiver:
+        """Open a receiver of these groups."""
+        settings: dict[str, Any] = {"interface": self.interface, "engine": self.engine, **options}
+        return Receiver(groups, port, **settings)
 
     def sender(self, port: int, **options: Any) -> Sender:
         return Sender(self.group, port, interface=self.interface, **options)

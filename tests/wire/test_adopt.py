@@ -15,6 +15,8 @@ from multicast.recv import joinstep
 from multicast.sync import Receiver
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
 
+pytestmark = pytest.mark.udp_sockets
+
 IFACE = LOOPBACK.interface
 # socket(2) of Linux; the socket module has no name for it.
 IPPROTO_UDPLITE = 136

@@ -25,7 +25,7 @@ def unicast(family: socket.AddressFamily) -> socket.socket:
 @pytest.mark.parametrize("joined", [1, 2, 30])
 def test_receiver_other_group_on_same_port_is_not_received(link: Link, joined: int) -> None:
     own = [link.group, *(neighbour(link.group, number) for number in range(2, joined + 1))]
-    with Receiver(own, 0, interface=link.interface) as rx, contextlib.ExitStack() as stack:
+    with link.receiver_of(own) as rx, contextlib.ExitStack() as stack:
         foreign = Link(neighbour(link.group), link.interface, link.largest)
         # Another receiver has joined it, so the datagrams do reach this machine and the port.
         other = stack.enter_context(foreign.receiver(rx.port))
@@ -37,7 +37,7 @@ def test_receiver_other_group_on_same_port_is_not_received(link: Link, joined: i
 @pytest.mark.parametrize("joined", [1, 2])
 def test_receiver_group_joined_later_by_other_is_not_received(link: Link, joined: int) -> None:
     own = [link.group, neighbour(link.group, 2)][:joined]
-    with Receiver(own, 0, interface=link.interface) as rx, link.sender(rx.port) as tx:
+    with link.receiver_of(own) as rx, link.sender(rx.port) as tx:
         foreign = Link(neighbour(link.group), link.interface, link.largest)
         tx.send(b"before")
         with foreign.receiver(rx.port), foreign.sender(rx.port) as other_tx:

@@ -85,7 +85,7 @@ def test_datagram_link_local_sender_has_its_zone() -> None:
 
 def test_datagram_of_several_groups_has_its_own_group(link: Link) -> None:
     groups = [f"239.9.8.{n}" if "." in link.group else f"ff15::9:8:{n}" for n in range(1, 6)]
-    with Receiver(groups, 0, interface=link.interface) as rx:
+    with link.receiver_of(groups) as rx:
         for group in groups:
             with Sender(group, rx.port, interface=link.interface) as tx:
                 tx.send(group.encode())

@@ -9,7 +9,7 @@ import pytest
 from tests.support.private_network import ROOT
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link
 
-pytestmark = pytest.mark.platform("linux")
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.udp_sockets]
 
 SEND = """
 import sys

@@ -18,6 +18,7 @@ def data(rx: Receiver, count: int) -> list[bytes]:
     return [rx.recv(timeout=PATIENCE).data for _ in range(count)]
 
 
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize("bind", [True, False], ids=["wildcard", "group"])
 def test_two_receivers_on_one_port_both_receive(link: Link, bind: bool) -> None:
     wildcard = "0.0.0.0" if "." in link.group else "::"

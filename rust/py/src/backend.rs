@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use multicast_core::net::{Batch, Receiver, ReceiverStats, RingConfig, RingPolicy, RingReceiver, RingStats, Wake};
+use multicast_core::net::{
+    Batch, Engine, Receiver, ReceiverStats, RingConfig, RingPolicy, RingReceiver, RingStats, Wake,
+};
 use multicast_core::{Error, Result, Socket};
 use pyo3::prelude::*;
 
@@ -194,6 +196,16 @@ impl Backend for RingReceiver {
 
     fn is_closed(&self) -> bool {
         self.is_closed()
+    }
+}
+
+/// Reads the name of an engine.
+pub(crate) fn engine(name: &str) -> Result<Engine> {
+    match name {
+        "socket" => Ok(Engine::Socket),
+        "packet" => Ok(Engine::Packet),
+        "auto" => Ok(Engine::Auto),
+        _ => Err(Error::Invalid(format!("engine must be 'socket', 'packet' or 'auto', got '{name}'"))),
     }
 }
 

@@ -56,7 +56,7 @@ impl Receiver {
     /// and only if the socket is bound.
     #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=None,
                         recv_buffer=None, timestamps=true, receive_ttl=true, gro=true, rejoin=None,
-                        ring=None, ring_policy="drop-oldest"))]
+                        ring=None, ring_policy="drop-oldest", engine="socket", packet_delay=0.004))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
     fn _open(
         &self,
@@ -75,12 +75,16 @@ impl Receiver {
         rejoin: Option<f64>,
         ring: Option<usize>,
         ring_policy: &str,
+        engine: &str,
+        packet_delay: f64,
     ) -> PyResult<()> {
         if self.opened.get().is_some() {
             return Err(already_open());
         }
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
         let config = ReceiverConfig {
+            engine: backend::engine(engine).map_err(to_python)?,
+            packet_delay: convert::packet_delay(packet_delay)?,
             port: port.unwrap_or(0),
             bind: bind.map(convert::bind_address).transpose()?,
             share,
@@ -274,6 +278,8 @@ impl Receiver {
         dict.set_item("kernel_drops", stats.kernel_drops)?;
         dict.set_item("truncated", stats.truncated)?;
         dict.set_item("filtered", stats.filtered)?;
+        dict.set_item("invalid", stats.invalid)?;
+        dict.set_item("unassembled", stats.unassembled)?;
         dict.set_item("recv_buffer_requested", stats.recv_buffer_requested)?;
         dict.set_item("recv_buffer_actual", stats.recv_buffer_actual)?;
         dict.set_item("sockets", stats.sockets)?;

@@ -22,9 +22,29 @@ pub struct GroupSpec {
 /// The shortest interval between rejoins. Faster ones would keep the network and the kernel busy with reports.
 const MIN_REJOIN: Duration = Duration::from_millis(10);
 
+/// The range of `packet_delay`: the kernel counts it in milliseconds.
+const MIN_PACKET_DELAY: Duration = Duration::from_millis(1);
+const MAX_PACKET_DELAY: Duration = Duration::from_secs(1);
+
+/// How datagrams get from the kernel to a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// UDP sockets.
+    #[default]
+    Socket,
+    /// Packet sockets with a ring in memory that is shared with the kernel (Linux, with `CAP_NET_RAW`).
+    Packet,
+    /// Packet sockets if they are permitted and the other settings allow them, else UDP sockets.
+    Auto,
+}
+
 /// How a receiver is opened.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
+    /// How datagrams get here.
+    pub engine: Engine,
+    /// How long packet sockets may hold datagrams back to hand them over together, from 1 ms to 1 s.
+    pub packet_delay: Duration,
     /// The UDP port; 0 takes a free one.
     pub port: u16,
     /// The address to bind to. By default the group, if there is only one and the system allows it, else the wildcard.
@@ -53,6 +73,8 @@ pub struct ReceiverConfig {
 impl Default for ReceiverConfig {
     fn default() -> Self {
         Self {
+            engine: Engine::Socket,
+            packet_delay: Duration::from_millis(4),
             port: 0,
             bind: None,
             share: true,
@@ -139,10 +161,30 @@ impl ReceiverConfig {
             let (least, period) = (MIN_REJOIN.as_secs_f64(), period.as_secs_f64());
             return Err(Error::Invalid(format!("rejoin must be at least {least} seconds, got {period}")));
         }
+        if !(MIN_PACKET_DELAY..=MAX_PACKET_DELAY).contains(&self.packet_delay) {
+            let delay = self.packet_delay.as_secs_f64();
+            return Err(Error::Invalid(format!("packet_delay must be from 0.001 to 1 seconds, got {delay}")));
+        }
         if groups.is_empty() && self.bind.is_none() {
             return Err(missing_group_error());
         }
+        if let (Engine::Packet, Some(obstacle)) = (self.engine, self.packet_obstacle()) {
+            return Err(Error::Invalid(format!(
+                "engine must be \"socket\" or \"auto\" with {obstacle}, got \"packet\""
+            )));
+        }
         groups.iter().try_for_each(GroupSpec::check)
+    }
+
+    /// The setting that packet sockets cannot honor, if there is one.
+    pub(super) fn packet_obstacle(&self) -> Option<&'static str> {
+        if self.bind.is_some() {
+            Some("bind")
+        } else if !self.strict {
+            Some("strict=False")
+        } else {
+            None
+        }
     }
 }
 

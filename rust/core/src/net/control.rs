@@ -9,16 +9,17 @@ use socket2::Socket;
 
 use super::binding::wildcard;
 use super::changes::LinkChanges;
-use super::config::{GroupSpec, ReceiverConfig, missing_group_error};
+use super::config::{Engine, GroupSpec, ReceiverConfig, missing_group_error};
 use super::events::Level;
 use super::heal::Healed;
 use super::journal::Journal;
 use super::links::choose;
 use super::membership::Memberships;
+use super::packet::engine::PacketEngine;
 use super::socket::GroupSocket;
 use super::socket_set::SocketSet;
 use crate::error::{Error, Result};
-use crate::pure::address::Interfaces;
+use crate::pure::address::{InterfaceName, Interfaces};
 use crate::sys;
 
 /// How long after a failure to list the interfaces the repair is tried again.
@@ -29,6 +30,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Control {
     pub(super) sockets: SocketSet,
     pub(super) memberships: Memberships,
+    /// Without sockets if UDP sockets receive the groups.
+    packets: PacketEngine,
     next_rejoin: Option<Instant>,
     /// Changes that could not be repaired yet, and when to try again.
     deferred_changes: Option<LinkChanges>,
@@ -46,10 +49,12 @@ impl Control {
         journal: Arc<Journal>,
     ) -> Result<Self> {
         config.check(groups)?;
-        let config = match &socket {
+        let mut config = match &socket {
             Some(socket) => adopted_config(config, socket)?,
             None => config,
         };
+        PacketEngine::choose(&mut config, groups, &journal);
+        let mut packets = PacketEngine::default();
         let mut sockets = SocketSet::new(config.clone())?;
         let mut memberships = Memberships::new(journal)?;
         if let Some(socket) = socket {
@@ -59,16 +64,21 @@ impl Control {
             let (address, zone) = bind_address(&config, groups)?;
             sockets.add(GroupSocket::open(&config, address, zone)?)?;
         }
+        if config.engine == Engine::Packet {
+            packets.prepare(groups, &mut sockets)?;
+        }
         // A single group of an IP version is bound to; several share the wildcard.
         let is_single = |group: IpAddr| groups.iter().all(|g| g.group == group || g.group.is_ipv4() != group.is_ipv4());
         let first = |v4: bool| groups.iter().map(|spec| spec.group).find(|group| group.is_ipv4() == v4);
         let (v4, v6) = (first(true).is_some_and(is_single), first(false).is_some_and(is_single));
         memberships.join(groups, &mut sockets, |spec| if spec.group.is_ipv4() { v4 } else { v6 })?;
+        packets.follow(&memberships, &mut sockets)?;
         Ok(Self {
             // A time too far away to be represented never comes.
             next_rejoin: config.rejoin.and_then(|period| Instant::now().checked_add(period)),
             sockets,
             memberships,
+            packets,
             deferred_changes: None,
             retry_at: None,
             last_failure: None,
@@ -80,7 +90,18 @@ impl Control {
         self.sockets.table()?;
         // The join looks at the interfaces of now: changes that are still to be repaired must not be taken for known.
         self.attend();
-        self.memberships.join(groups, &mut self.sockets, |_| false)
+        if self.sockets.config.engine == Engine::Packet {
+            self.packets.prepare(groups, &mut self.sockets)?;
+        }
+        self.memberships.join(groups, &mut self.sockets, |_| false)?;
+        self.packets.follow(&self.memberships, &mut self.sockets)
+    }
+
+    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of
+    /// them is not joined there, none is left.
+    pub(super) fn leave(&mut self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
+        let left = self.memberships.leave_sources(groups, interface, sources);
+        left.and(self.packets.follow(&self.memberships, &mut self.sockets))
     }
 
     /// The time until there is something to do although nothing reports it.
@@ -94,6 +115,13 @@ impl Control {
     /// to repair is left to it. Differences from the last look of the parent are repaired here too, because the
     /// parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
+        if self.sockets.table()?.has_packets() {
+            return Err(Error::Unsupported(format!(
+                "cannot use the inherited receiver on port {}: its packet ring belongs to the process that opened it \
+                 (open a new receiver here)",
+                self.sockets.config.port
+            )));
+        }
         self.sockets.renew_after_fork()?;
         self.memberships.renew_after_fork(&self.sockets)?;
         self.deferred_changes = Some(LinkChanges::default());
@@ -139,7 +167,8 @@ impl Control {
             self.deferred_changes.get_or_insert_default().merge(changes);
         }
         let Some(changes) = self.deferred_changes.take() else { return Ok(false) };
-        match self.memberships.heal(&changes, &mut self.sockets) {
+        let healed = self.memberships.heal(&changes, &mut self.sockets);
+        match healed.and_then(|healed| self.packets.follow(&self.memberships, &mut self.sockets).map(|()| healed)) {
             Ok(Healed::Completely) => Ok(true),
             // There are later changes only while interfaces get other names, so this ends.
             Ok(Healed::Until(later)) => {
@@ -162,6 +191,7 @@ impl Control {
     /// Release everything.
     pub(super) fn clear(&mut self) {
         self.memberships.clear();
+        self.packets = PacketEngine::default();
         self.sockets.clear();
     }
 }

@@ -10,6 +10,9 @@ use socket2::Socket;
 
 use super::batch::Batch;
 use super::datagram::DatagramRef;
+use super::inlet::Inlet;
+use super::packet::socket::{PacketSocket, Room};
+use super::socket::GroupSocket;
 use super::socket_set::SocketTable;
 use super::stats::{Counters, Received};
 use super::storage::{Pool, SLOTS, STRIDE, Storage, reserve_headroom};
@@ -244,18 +247,26 @@ impl Fetch {
             // Every socket that waits for its turn gets an equal share of the room.
             let waiting = self.ready.len();
             let Some(next) = self.ready.pop() else { break };
-            if next >= table.sockets.len() {
-                continue;
-            }
-            let share = (SLOTS - used).min(limit - storage.len()).div_ceil(waiting);
-            let asked = self.next_slot_count(next).min(share);
-            let count = self.read_socket(table, next, storage, (used, asked), strict)?;
-            has_more |= count == asked;
-            filled.drained |= alone && count < asked;
+            let Some(inlet) = table.sockets.get(next) else { continue };
+            let slots = SLOTS - used;
+            let rows = (limit - storage.len()).div_ceil(waiting);
+            let (first_free, more) = match &**inlet {
+                Inlet::Udp(socket) => {
+                    let asked = self.next_slot_count(next).min(slots.div_ceil(waiting)).min(rows);
+                    let count = self.read_socket(socket, next, storage, (used, asked), strict)?;
+                    (used + count, count == asked)
+                }
+                Inlet::Packet(socket) => {
+                    let room = Room { first: used, end: used + slots.div_ceil(waiting), rows: storage.len() + rows };
+                    self.read_packets(socket, storage, room)?
+                }
+            };
+            has_more |= more;
+            filled.drained |= alone && !more;
             if storage.len() == 0 {
                 continue;
             }
-            used += count;
+            used = first_free;
             if storage.len() >= limit {
                 return Ok(filled);
             }
@@ -297,21 +308,28 @@ impl Fetch {
         self.next_slot_counts[index]
     }
 
+    /// Copy datagrams from a packet ring. Returns the first free slot, and whether the ring has more.
+    fn read_packets(&self, socket: &PacketSocket, storage: &mut Storage, room: Room) -> io::Result<(usize, bool)> {
+        let mut new = Received::default();
+        let result = socket.read(storage, room, &mut new);
+        self.counters.add(&new);
+        result
+    }
+
     /// Read the socket with this index by one kernel call, into `slots.1` slots from `slots.0` on. Returns how many were
     /// filled.
     fn read_socket(
         &mut self,
-        table: &SocketTable,
+        socket: &GroupSocket,
         index: usize,
         storage: &mut Storage,
         slots: (usize, usize),
         strict: bool,
     ) -> io::Result<usize> {
-        let socket = &table.sockets[index];
         let mut rules = socket.rules()?;
         let (buffer, mut recorder) = storage.fill(slots.0, slots.1)?;
         let mut new = Received::default();
-        let count = self.queue.receive((**socket).as_ref(), buffer, STRIDE, |slot, mut arrival| {
+        let count = self.queue.receive(socket.as_ref(), buffer, STRIDE, |slot, mut arrival| {
             if !rules.admit(&mut arrival, strict) {
                 new.filtered += split(arrival.length, arrival.metadata.segment).count as u64;
             } else if arrival.truncated {

@@ -117,10 +117,11 @@ impl Gauges {
 
     /// All counters, with what the kernel said at the last look.
     pub(super) fn stats(&self, journal: &Journal) -> Result<ReceiverStats> {
-        let SocketFigures { kernel_drops, recv_buffer, sockets } = *self.figures.lock_or_refuse()?;
+        let SocketFigures { kernel_drops, unassembled, recv_buffer, sockets } = *self.figures.lock_or_refuse()?;
         let counts = journal.counts()?;
         let mut stats = ReceiverStats {
             kernel_drops,
+            unassembled,
             recv_buffer_requested: self.recv_buffer_requested,
             recv_buffer_actual: recv_buffer,
             sockets,

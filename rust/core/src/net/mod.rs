@@ -10,13 +10,17 @@
 //! * `journal`: what happened to memberships, for logs and counters;
 //! * `links`: interfaces, and how a name becomes an index;
 //! * `storage`, `batch`: the memory that datagrams are received into, and what users get of it;
+//! * `packer`: copying datagrams into that memory one behind the other;
 //! * `binding`: how sockets are made and bound;
 //! * `socket`: one socket, its memberships and its filter;
+//! * `packet::socket`: one packet socket, its ring and its filter;
+//! * `inlet`: a socket of either kind;
 //! * `socket_set`: all sockets of a receiver, and the descriptor that represents them;
 //! * `changes`: what the monitor of the network reported;
 //! * `membership`: requested groups and active memberships, joining and leaving;
 //! * `sources`: adding sources to a joined group, and removing them;
 //! * `heal`: repairing memberships after a change of the network;
+//! * `packet::engine`: what packet sockets deliver;
 //! * `control`: sockets, memberships and schedules of one receiver, under one lock;
 //! * `fetch`: reading datagrams from the sockets, under another lock;
 //! * `gauges`: what everybody can read of a receiver at any time;
@@ -42,9 +46,12 @@ mod fork;
 mod gauges;
 mod heal;
 mod holders;
+mod inlet;
 mod journal;
 mod links;
 mod membership;
+mod packer;
+mod packet;
 mod receiver;
 mod reply;
 mod ring;
@@ -60,7 +67,9 @@ mod wake;
 mod watch;
 
 pub use batch::Batch;
-pub use config::{GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig, SenderOptions};
+pub use config::{
+    Engine, GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig, SenderOptions,
+};
 pub use datagram::{DatagramRef, Origin};
 pub use endpoint::{SocketReader, sending_socket};
 pub use events::{Event, Level};

@@ -124,7 +124,7 @@ impl Receiver {
     pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
         groups.iter().try_for_each(|group| check_group(*group))?;
         let mut control = self.open_control()?;
-        let result = control.memberships.leave_sources(groups, interface, sources);
+        let result = control.leave(groups, interface, sources);
         self.gauges.publish_groups(control.memberships.iter());
         result
     }
@@ -382,13 +382,7 @@ impl Receiver {
         let duplicate = {
             let table = self.open_table()?;
             let coalesce = self.open_control()?.sockets.config.coalesce;
-            let [socket] = table.sockets.as_slice() else {
-                return Err(Error::Invalid(format!(
-                    "cannot detach a receiver with {} sockets: its groups must fit on one socket",
-                    table.sockets.len()
-                )));
-            };
-            let socket: &Socket = (**socket).as_ref();
+            let socket = table.only_socket()?;
             let mut fetch = self.fetch.lock_or_refuse()?;
             let ordinary = match coalesce {
                 true => sys::stop_coalescing(socket).and_then(|()| fetch.discard_coalesced(socket)),

@@ -43,7 +43,7 @@ fn advice(code: i32, interface: u32) -> Option<String> {
 
 /// The socket to reply by.
 fn replying(table: &SocketTable, to: SocketAddr, interface: u32) -> Result<Arc<GroupSocket>> {
-    let found = table.sockets.iter().find(|socket| socket.can_send(to.ip(), interface));
+    let found = table.sockets.iter().filter_map(|inlet| inlet.udp()).find(|socket| socket.can_send(to.ip(), interface));
     found.map(Arc::clone).ok_or_else(|| {
         Error::Invalid(format!("cannot reply to {to}: no socket of this receiver has its IP version and interface"))
     })

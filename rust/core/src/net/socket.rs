@@ -433,6 +433,6 @@ impl GroupSocket {
 }
 
 /// The error in a forked process if a thread of the parent holds a lock of this socket.
-fn held_at_fork() -> io::Error {
+pub(super) fn held_at_fork() -> io::Error {
     io::Error::from_raw_os_error(errno::NOT_SUPPORTED)
 }

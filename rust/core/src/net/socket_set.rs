@@ -6,9 +6,12 @@
 use std::io;
 use std::sync::Arc;
 
+use socket2::Socket;
+
 use super::binding::wildcard;
-use super::config::ReceiverConfig;
+use super::config::{Engine, ReceiverConfig};
 use super::fork::ForkSafeMutex;
+use super::inlet::Inlet;
 use super::links::route_advice;
 use super::socket::GroupSocket;
 use super::stats::SocketFigures;
@@ -22,7 +25,7 @@ use crate::sys::{self, Monitor, ReadySet, Waker};
 #[derive(Debug)]
 pub(super) struct SocketTable {
     /// The order never changes: an index identifies a socket.
-    pub(super) sockets: Vec<Arc<GroupSocket>>,
+    pub(super) sockets: Vec<Arc<Inlet>>,
     /// Represents all sockets and the monitor. Made when there are several sockets, or when its descriptor is needed.
     pub(super) set: Option<Arc<ReadySet>>,
     /// Reports changes of the network.
@@ -34,14 +37,39 @@ pub(super) struct SocketTable {
 impl SocketTable {
     /// Ask the kernel about the sockets.
     pub(super) fn figures(&self) -> io::Result<SocketFigures> {
-        let mut figures = SocketFigures { sockets: self.sockets.len(), recv_buffer: usize::MAX, kernel_drops: None };
+        let sockets = self.sockets.len();
+        let mut figures = SocketFigures { sockets, recv_buffer: usize::MAX, ..SocketFigures::default() };
+        let has_packets = self.has_packets();
         for socket in &self.sockets {
             if let Some(count) = socket.kernel_drops()? {
                 figures.kernel_drops = Some(figures.kernel_drops.unwrap_or(0) + count);
             }
-            figures.recv_buffer = figures.recv_buffer.min(socket.buffer()?);
+            figures.unassembled += socket.unassembled()?;
+            // Beside packet sockets, a UDP socket receives only what this host sends.
+            if socket.is_packet() == has_packets {
+                figures.recv_buffer = figures.recv_buffer.min(socket.buffer()?);
+            }
         }
         Ok(figures)
+    }
+
+    /// Whether it reads packet sockets.
+    pub(super) fn has_packets(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.is_packet())
+    }
+
+    /// The only socket, to hand over to code that does not know of this crate.
+    pub(super) fn only_socket(&self) -> Result<&Socket> {
+        match self.sockets.as_slice() {
+            _ if self.has_packets() => Err(Error::Invalid(
+                "cannot detach a receiver of the packet engine: it has no socket to hand over".into(),
+            )),
+            [socket] => Ok((**socket).as_ref()),
+            sockets => Err(Error::Invalid(format!(
+                "cannot detach a receiver with {} sockets: its groups must fit on one socket",
+                sockets.len()
+            ))),
+        }
     }
 }
 
@@ -86,8 +114,8 @@ pub(super) struct SocketSet {
     /// The table that was last published in `current`; `None` once closed.
     table: Option<Arc<SocketTable>>,
     current: Arc<CurrentTable>,
-    /// Unbound sockets that only hold memberships: if one socket receives all groups of the host, another bound one
-    /// would receive them twice.
+    /// Unbound sockets that only hold memberships. If one socket receives all groups of the host, another bound one
+    /// would receive them twice, and so it would beside packet sockets.
     holders: Vec<Arc<GroupSocket>>,
 }
 
@@ -143,6 +171,13 @@ impl SocketSet {
     pub(super) fn add(&mut self, socket: GroupSocket) -> Result<Arc<GroupSocket>> {
         let socket = Arc::new(socket);
         let port = socket.port().map_err(|e| Error::system("read the port of a socket", e))?;
+        self.add_inlet(Inlet::Udp(Arc::clone(&socket)), port)?;
+        Ok(socket)
+    }
+
+    /// Add a socket that is read; the receiver's port is then `port`.
+    pub(super) fn add_inlet(&mut self, socket: Inlet, port: u16) -> Result<()> {
+        let socket = Arc::new(socket);
         // Every step that can fail comes first, so that the socket is added completely or not at all.
         let old = self.table()?;
         let set = if old.sockets.is_empty() { old.set.clone() } else { Some(self.find_or_make_set()?) };
@@ -156,8 +191,7 @@ impl SocketSet {
             waker: Arc::clone(&old.waker),
         };
         self.config.port = port;
-        self.publish(table)?;
-        Ok(socket)
+        self.publish(table)
     }
 
     /// Return the set that represents all sockets. Make it if there is none yet.
@@ -185,8 +219,45 @@ impl SocketSet {
     }
 
     /// Join on a socket that accepts the group and has room, or on a new one. `what` describes the operation in errors;
-    /// `bind_to_group` allows a new socket to be bound to the group.
+    /// `bind_to_group` allows a new socket to be bound to the group. If packet sockets receive the groups, the socket only
+    /// holds the membership.
     pub(super) fn join(
+        &mut self,
+        membership: &Membership,
+        what: &str,
+        bind_to_group: bool,
+    ) -> Result<Arc<GroupSocket>> {
+        match self.config.engine {
+            Engine::Packet => self.hold(membership, what),
+            Engine::Socket | Engine::Auto => self.join_to_read(membership, what, bind_to_group),
+        }
+    }
+
+    /// Join on an unbound socket that has room, or on a new one.
+    fn hold(&mut self, membership: &Membership, what: &str) -> Result<Arc<GroupSocket>> {
+        for holder in self.holders.iter().filter(|holder| holder.accepts(membership) && !holder.is_full()) {
+            if holder.conflicts_with(membership).map_err(|e| Error::system(what, e))? {
+                continue;
+            }
+            match holder.join(membership) {
+                Ok(()) => return Ok(Arc::clone(holder)),
+                // It can be the group that has too many sources: a new socket shows that.
+                Err(e) if is_full(&e) => holder.set_full(matches!(membership.sources, Sources::Any)),
+                Err(e) => return Err(Error::system(what, e)),
+            }
+        }
+        self.join_on_new_holder(membership, what)
+    }
+
+    fn join_on_new_holder(&mut self, membership: &Membership, what: &str) -> Result<Arc<GroupSocket>> {
+        let holder = Arc::new(GroupSocket::open_holder(membership.group)?);
+        holder.join(membership).map_err(|e| cannot_join(what, e, membership))?;
+        self.holders.push(Arc::clone(&holder));
+        Ok(holder)
+    }
+
+    /// As [`SocketSet::join`], on a socket that is read.
+    pub(super) fn join_to_read(
         &mut self,
         membership: &Membership,
         what: &str,
@@ -196,7 +267,8 @@ impl SocketSet {
         let may_open = self.config.share && self.config.bind.is_none();
         let receives_all = sys::HEARS_ALL && !self.config.strict;
         let mut conflict = false;
-        let candidates = self.table()?.sockets.iter().chain(&self.holders);
+        let holders = if receives_all { self.holders.as_slice() } else { &[] };
+        let candidates = self.table()?.sockets.iter().filter_map(|socket| socket.udp()).chain(holders);
         for socket in candidates.filter(|socket| socket.accepts(membership) && !socket.is_full()) {
             if socket.conflicts_with(membership).map_err(|e| Error::system(what, e))? {
                 let same = socket.has_same_sources(membership).map_err(|e| Error::system(what, e))?;
@@ -217,11 +289,7 @@ impl SocketSet {
         }
         let config = &self.config;
         let socket = if receives_all && (conflict || !full.is_empty()) {
-            let holder = GroupSocket::open_holder(membership.group)?;
-            holder.join(membership).map_err(|e| cannot_join(what, e, membership))?;
-            let holder = Arc::new(holder);
-            self.holders.push(Arc::clone(&holder));
-            holder
+            self.join_on_new_holder(membership, what)?
         } else {
             if !may_open && !full.is_empty() {
                 return Err(cannot_join(what, full.swap_remove(0).1, membership));
@@ -272,7 +340,7 @@ impl SocketSet {
     }
 }
 
-fn ready_set(sockets: &[Arc<GroupSocket>], monitor: &Monitor, config: &ReceiverConfig) -> Result<ReadySet> {
+fn ready_set(sockets: &[Arc<Inlet>], monitor: &Monitor, config: &ReceiverConfig) -> Result<ReadySet> {
     let set = ReadySet::new(monitor, config.rejoin).map_err(cannot_watch)?;
     for (index, socket) in sockets.iter().enumerate() {
         set.add((**socket).as_ref(), index).map_err(cannot_watch)?;

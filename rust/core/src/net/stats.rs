@@ -16,6 +16,10 @@ pub struct ReceiverStats {
     pub truncated: u64,
     /// Datagrams that were discarded because their group, interface or source is not joined.
     pub filtered: u64,
+    /// Datagrams that the packet engine discarded because a header or a checksum was wrong.
+    pub invalid: u64,
+    /// Datagrams that the packet engine gave up because their fragments did not all arrive, in time and in bounds.
+    pub unassembled: u64,
     /// Requested receive buffer in bytes, if any was requested.
     pub recv_buffer_requested: Option<usize>,
     /// Actual receive buffer in bytes, of the smallest socket.
@@ -57,6 +61,7 @@ pub(super) struct Counters {
     bytes_received: AtomicU64,
     truncated: AtomicU64,
     filtered: AtomicU64,
+    invalid: AtomicU64,
     /// Datagrams that were received and not yet taken.
     pending: AtomicUsize,
 }
@@ -68,6 +73,7 @@ pub(super) struct Received {
     pub(super) bytes: u64,
     pub(super) truncated: u64,
     pub(super) filtered: u64,
+    pub(super) invalid: u64,
 }
 
 impl Counters {
@@ -79,6 +85,7 @@ impl Counters {
         add(&self.bytes_received, new.bytes);
         add(&self.truncated, new.truncated);
         add(&self.filtered, new.filtered);
+        add(&self.invalid, new.invalid);
     }
 
     /// Say how many datagrams were received and not yet taken.
@@ -97,6 +104,7 @@ impl Counters {
         stats.bytes_received = self.bytes_received.load(Ordering::Relaxed);
         stats.truncated = self.truncated.load(Ordering::Relaxed);
         stats.filtered = self.filtered.load(Ordering::Relaxed);
+        stats.invalid = self.invalid.load(Ordering::Relaxed);
     }
 }
 
@@ -104,6 +112,7 @@ impl Counters {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SocketFigures {
     pub(super) kernel_drops: Option<u64>,
+    pub(super) unassembled: u64,
     /// In bytes, of the smallest socket.
     pub(super) recv_buffer: usize,
     pub(super) sockets: usize,

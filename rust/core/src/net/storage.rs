@@ -29,7 +29,7 @@ const MAX_COMPACT_BYTES: usize = 65_536;
 const MAX_COMPACT_ROWS: usize = 1024;
 
 /// Bytes of a datagram that uses more than the first page of its slot.
-const LONG: usize = 4096 - STAGGER;
+pub(super) const LONG: usize = 4096 - STAGGER;
 /// Bytes of long datagrams that an idle receiver does not give back.
 const MAX_IDLE_BYTES: usize = 131_072;
 
@@ -80,9 +80,9 @@ pub(super) struct Storage {
     pub(super) origin_of: Vec<u32>,
     pub(super) origins: Vec<Origin>,
     /// This many of the first datagrams are packed at the front of the buffer, in this many bytes.
-    packed: (usize, usize),
+    pub(super) packed: (usize, usize),
     /// Bytes of long datagrams that were received since the memory was last given back.
-    long_bytes: usize,
+    pub(super) long_bytes: usize,
 }
 
 impl Storage {

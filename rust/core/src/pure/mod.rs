@@ -16,6 +16,7 @@ pub mod link;
 pub mod links;
 pub mod netlink;
 pub mod pace;
+pub mod packet;
 pub mod pcapng;
 pub mod proc_net;
 pub mod senders;

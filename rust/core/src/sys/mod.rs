@@ -8,6 +8,7 @@
 //! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
 //! * `send`: [`SendQueue`] sends until the socket takes no more, without blocking;
 //! * `epoll`, `kqueue`: [`ReadySet`], one descriptor that is ready when any of many sockets is, if the system has one;
+//! * `packet_ring`: a packet socket, and the ring of [`PacketBlocks`] that the kernel writes packets to;
 //! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;
 //! * `network`: [`Network`] lists the interfaces and looks routes up, in the network namespace where it was opened;
 //!   `ioctl` does what it can of that if a sandbox forbids netlink;
@@ -16,7 +17,7 @@
 //!   signal arrives or the time is over.
 //!
 //! Files beside the folders serve several platforms: `unix/`; `buffer.rs` (socket buffers); `source.rs` (source-specific calls); `process.rs` (signals and
-//! forks); `single_send.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
+//! forks); `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
 //!
 //! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
 
@@ -41,6 +42,8 @@ mod windows;
 use windows as platform;
 
 mod buffer;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod packetless;
 mod polling;
 mod process;
 mod send_by;
@@ -53,6 +56,8 @@ mod unix;
 mod unmonitored;
 
 pub(crate) use buffer::{request_receive_buffer, request_send_buffer};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use packetless::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring};
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 pub(crate) use send_by::send_by;

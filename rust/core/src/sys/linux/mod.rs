@@ -5,6 +5,7 @@ mod epoll;
 mod ioctl;
 mod network;
 mod options;
+mod packet_ring;
 mod recv;
 mod rtnetlink;
 mod send;
@@ -25,6 +26,7 @@ pub(crate) use options::{
     bind_shared, exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
     tell_destination, usable_buffer,
 };
+pub(crate) use packet_ring::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring};
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use rtnetlink::Monitor;
 pub(crate) use send::SendQueue;

@@ -1,0 +1,246 @@
+//! One packet socket: the IPv4 or the IPv6 packets of all interfaces.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use socket2::Socket;
+
+use crate::errno;
+use crate::error::{Error, Result};
+use crate::net::config::ReceiverConfig;
+use crate::net::datagram::Origin;
+use crate::net::fork::ForkSafeMutex;
+use crate::net::packer::Packer;
+use crate::net::socket::held_at_fork;
+use crate::net::stats::Received;
+use crate::net::storage::Storage;
+use crate::pure::coalesce::split;
+use crate::pure::filter::{Filter, Membership};
+use crate::pure::packet::block::{Cursor, Frame};
+use crate::pure::packet::bpf;
+use crate::pure::packet::fragments::Reassembly;
+use crate::pure::packet::ip::{Packet, Udp, parse, udp};
+use crate::sys::{self, PacketBlocks};
+
+/// Bytes of a ring if no receive buffer is requested.
+const DEFAULT_RING: usize = 2 << 20;
+
+/// The longest payload of a datagram whose length is not known before it is put together.
+const MAX_DATAGRAM: usize = 65_535;
+
+/// The advice for a process that may not open packet sockets.
+fn permission(code: i32) -> Option<String> {
+    (code == errno::NOT_PERMITTED).then(|| {
+        "the packet engine needs CAP_NET_RAW: grant it with \
+         'sudo setcap cap_net_raw=ep \"$(readlink -f \"$(command -v python3)\")\"', or with \
+         'AmbientCapabilities=CAP_NET_RAW' in a systemd unit"
+            .to_owned()
+    })
+}
+
+/// A packet socket and its ring.
+#[derive(Debug)]
+pub(in crate::net) struct PacketSocket {
+    socket: Socket,
+    is_ipv4: bool,
+    port: u16,
+    bytes: usize,
+    reader: ForkSafeMutex<Reader>,
+    drops: ForkSafeMutex<u64>,
+}
+
+/// Where to put datagrams: the slots of a storage from `first` up to `end`, and until it has `rows` datagrams.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::net) struct Room {
+    pub(in crate::net) first: usize,
+    pub(in crate::net) end: usize,
+    pub(in crate::net) rows: usize,
+}
+
+#[derive(Debug)]
+struct Reader {
+    blocks: PacketBlocks,
+    /// The position in the block that is being read.
+    cursor: Option<Cursor>,
+    delivery: Delivery,
+}
+
+/// What happens to a packet.
+#[derive(Debug)]
+struct Delivery {
+    port: u16,
+    timestamps: bool,
+    ttl: bool,
+    filter: Filter,
+    reassembly: Reassembly,
+}
+
+impl AsRef<Socket> for PacketSocket {
+    fn as_ref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl PacketSocket {
+    /// Open a packet socket that delivers nothing yet.
+    pub(super) fn open(config: &ReceiverConfig, is_ipv4: bool) -> Result<Self> {
+        let (socket, blocks) =
+            sys::open_packet_ring(is_ipv4, config.recv_buffer.unwrap_or(DEFAULT_RING), config.packet_delay)
+                .map_err(|e| Error::system("open a packet socket", e).advise(permission))?;
+        let delivery = Delivery {
+            port: config.port,
+            timestamps: config.timestamps,
+            ttl: config.ttl,
+            filter: Filter::default(),
+            reassembly: Reassembly::default(),
+        };
+        Ok(Self {
+            socket,
+            is_ipv4,
+            port: config.port,
+            bytes: blocks.bytes(),
+            reader: ForkSafeMutex::new(Reader { blocks, cursor: None, delivery })?,
+            drops: ForkSafeMutex::new(0)?,
+        })
+    }
+
+    pub(super) fn is_ipv4(&self) -> bool {
+        self.is_ipv4
+    }
+
+    /// The size of the ring in bytes.
+    pub(in crate::net) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Deliver the datagrams of these memberships from now on, and no others. Those of memberships that stay are delivered
+    /// all the while.
+    pub(super) fn set_memberships<'a>(&self, memberships: impl Iterator<Item = &'a Membership>) -> Result<()> {
+        let mut filter = Filter::default();
+        let mut joined = Vec::new();
+        for membership in memberships.filter(|membership| membership.group.is_ipv4() == self.is_ipv4) {
+            joined.push((membership.group, membership.interface));
+            filter.add(membership.clone());
+        }
+        self.reader.lock_or_refuse()?.delivery.filter = filter;
+        let program = if joined.is_empty() { bpf::nothing() } else { bpf::program(self.is_ipv4, self.port, &joined) };
+        sys::filter_packets(&self.socket, &program)
+            // The system can have too little memory for the program of many groups.
+            .or_else(|_| sys::filter_packets(&self.socket, &bpf::any_group(self.is_ipv4, self.port)))
+            .map_err(|e| Error::system("filter the packets of the joined groups", e))
+    }
+
+    /// The packets that the kernel has dropped because the ring was full.
+    pub(in crate::net) fn kernel_drops(&self) -> io::Result<u64> {
+        let mut drops = self.drops.lock().ok_or_else(held_at_fork)?;
+        *drops += u64::from(sys::new_packet_drops(&self.socket)?);
+        Ok(*drops)
+    }
+
+    /// The datagrams that could not be put together from their fragments.
+    pub(in crate::net) fn unassembled(&self) -> io::Result<u64> {
+        // The time that the kernel gives packets.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        let reassembly = &mut self.reader.lock().ok_or_else(held_at_fork)?.delivery.reassembly;
+        reassembly.expire(now);
+        Ok(reassembly.lost())
+    }
+
+    /// Copy datagrams from the ring into a storage. Returns the first free slot, and whether the ring has more.
+    pub(in crate::net) fn read(
+        &self,
+        storage: &mut Storage,
+        room: Room,
+        new: &mut Received,
+    ) -> io::Result<(usize, bool)> {
+        let mut reader = self.reader.lock().ok_or_else(held_at_fork)?;
+        let mut packer = storage.packer(room.first, room.end)?;
+        let result = reader.read(&mut packer, room.rows, new);
+        let first_free = packer.finish();
+        Ok((first_free.max(room.first), result?))
+    }
+}
+
+impl Reader {
+    /// Copy datagrams until there are `rows`, or the room or the ring is used up. Returns whether the ring has more.
+    fn read(&mut self, packer: &mut Packer<'_>, rows: usize, new: &mut Received) -> io::Result<bool> {
+        while let Some(block) = self.blocks.block() {
+            let cursor = self.cursor.get_or_insert_with(|| Cursor::start(block));
+            while !cursor.is_at_end() {
+                let before = *cursor;
+                let Some(frame) = cursor.next(block) else { break };
+                if packer.rows() >= rows || !self.delivery.deliver(&frame, packer, new)? {
+                    *cursor = before;
+                    return Ok(true);
+                }
+            }
+            self.cursor = None;
+            self.blocks.release();
+        }
+        Ok(false)
+    }
+}
+
+impl Delivery {
+    /// Deliver a packet, or count it. Returns false, without having done anything, if there is not enough room.
+    #[inline]
+    fn deliver(&mut self, frame: &Frame<'_>, packer: &mut Packer<'_>, new: &mut Received) -> io::Result<bool> {
+        match parse(frame.packet, frame.vouched) {
+            Packet::Whole(datagram) if datagram.payload.len() > packer.room() => return Ok(false),
+            Packet::Whole(datagram) => self.put(&datagram, frame, frame.segment, packer, new)?,
+            Packet::Part(_) if packer.room() < MAX_DATAGRAM => return Ok(false),
+            Packet::Part(fragment) => {
+                let whole = self.reassembly.add(frame.interface, &fragment, frame.timestamp_ns);
+                if let Some((envelope, body)) = whole {
+                    match udp(&body, &envelope, false) {
+                        Some(datagram) => self.put(&datagram, frame, 0, packer, new)?,
+                        None => new.invalid += 1,
+                    }
+                }
+            }
+            Packet::Other => {}
+            Packet::Invalid => new.invalid += 1,
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        datagram: &Udp<'_>,
+        frame: &Frame<'_>,
+        segment: usize,
+        packer: &mut Packer<'_>,
+        new: &mut Received,
+    ) -> io::Result<()> {
+        // The kernel's filter does not look behind extension headers, nor into later fragments.
+        if datagram.port != self.port {
+            return Ok(());
+        }
+        if !self.filter.admit(datagram.group, frame.interface, datagram.sender.ip()) {
+            new.filtered += split(datagram.payload.len(), segment).count as u64;
+            return Ok(());
+        }
+        let origin = Origin {
+            sender: with_zone(datagram.sender, frame.interface),
+            group: Some(datagram.group),
+            interface: frame.interface,
+            timestamp_ns: self.timestamps.then_some(frame.timestamp_ns),
+            ttl: self.ttl.then_some(datagram.hops),
+            truncated: false,
+        };
+        new.received += packer.pack(datagram.payload, segment, origin)? as u64;
+        new.bytes += datagram.payload.len() as u64;
+        Ok(())
+    }
+}
+
+/// A link-local sender is known by its interface too.
+#[inline]
+fn with_zone(sender: SocketAddr, interface: u32) -> SocketAddr {
+    match sender.ip() {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, sender.port(), 0, interface).into(),
+        _ => sender,
+    }
+}

@@ -1,0 +1,297 @@
+//! UDP datagrams in IP packets: headers, checksums and fragments (RFC 791, 768, 8200).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::pure::bytes::bytes_at;
+
+const UDP: u8 = 17;
+const FRAGMENT: u8 = 44;
+/// Extension headers that say how many bytes they have: hop-by-hop options, routing, destination options.
+const SKIPPED: [u8; 3] = [0, 43, 60];
+const UDP_HEADER: usize = 8;
+
+/// A complete UDP datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Udp<'a> {
+    /// The sender, with the zone 0.
+    pub sender: SocketAddr,
+    /// The destination.
+    pub group: IpAddr,
+    /// The destination port.
+    pub port: u16,
+    /// The remaining hops.
+    pub hops: u8,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// The datagram that a fragment belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// The sender.
+    pub source: IpAddr,
+    /// The destination.
+    pub group: IpAddr,
+    /// The number that the sender gave the datagram.
+    pub id: u32,
+}
+
+/// A part of the UDP header and payload of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// The datagram that it belongs to.
+    pub key: FragmentKey,
+    /// The position of `data` in the datagram.
+    pub offset: usize,
+    /// More fragments follow.
+    pub more: bool,
+    /// The remaining hops.
+    pub hops: u8,
+    /// The part.
+    pub data: &'a [u8],
+}
+
+/// The content of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// A complete UDP datagram.
+    Whole(Udp<'a>),
+    /// A part of one.
+    Part(Fragment<'a>),
+    /// Another protocol.
+    Other,
+    /// A wrong header or checksum: the system would discard it.
+    Invalid,
+}
+
+/// The addresses and hops of a packet, which its UDP header does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope {
+    /// The sender.
+    pub source: IpAddr,
+    /// The destination.
+    pub group: IpAddr,
+    /// The remaining hops.
+    pub hops: u8,
+}
+
+/// Read a packet of either IP version. `vouched` means that its UDP checksum needs no check.
+#[inline]
+pub fn parse(packet: &[u8], vouched: bool) -> Packet<'_> {
+    let parsed = match packet.first().map(|first| first >> 4) {
+        Some(4) => parse_v4(packet, vouched),
+        Some(6) => parse_v6(packet, vouched),
+        _ => None,
+    };
+    parsed.unwrap_or(Packet::Invalid)
+}
+
+#[inline]
+fn parse_v4(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
+    let fixed: &[u8; 20] = packet.first_chunk()?;
+    let header = packet.get(..usize::from(fixed[0] & 0xf) * 4).filter(|header| header.len() >= 20)?;
+    // Whatever follows the packet is padding of the link.
+    let body = packet.get(header.len()..u16::from_be_bytes([fixed[2], fixed[3]]).into())?;
+    if checksum(header, 0) != 0 {
+        return None;
+    }
+    let source = Ipv4Addr::from([fixed[12], fixed[13], fixed[14], fixed[15]]).into();
+    let group = Ipv4Addr::from([fixed[16], fixed[17], fixed[18], fixed[19]]).into();
+    let envelope = Envelope { source, group, hops: fixed[8] };
+    if fixed[9] != UDP {
+        return Some(Packet::Other);
+    }
+    let place = u16::from_be_bytes([fixed[6], fixed[7]]);
+    let (offset, more) = (usize::from(place & 0x1fff) * 8, place & 0x2000 != 0);
+    if offset == 0 && !more {
+        return udp(body, &envelope, vouched).map(Packet::Whole);
+    }
+    let id = u16::from_be_bytes([fixed[4], fixed[5]]).into();
+    Some(Packet::Part(Fragment {
+        key: FragmentKey { source, group, id },
+        offset,
+        more,
+        hops: envelope.hops,
+        data: body,
+    }))
+}
+
+fn parse_v6(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
+    let fixed: &[u8; 40] = packet.first_chunk()?;
+    let end = 40 + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+    let source = Ipv6Addr::from(bytes_at::<16>(fixed, 8)?).into();
+    let group = Ipv6Addr::from(bytes_at::<16>(fixed, 24)?).into();
+    let envelope = Envelope { source, group, hops: fixed[7] };
+    let (mut kind, mut body) = (fixed[6], packet.get(40..end)?);
+    loop {
+        match kind {
+            UDP => return udp(body, &envelope, vouched).map(Packet::Whole),
+            FRAGMENT => {
+                let head: &[u8; 8] = body.first_chunk()?;
+                let place = u16::from_be_bytes([head[2], head[3]]);
+                let (offset, more) = (usize::from(place & !7), place & 1 != 0);
+                (kind, body) = (head[0], &body[8..]);
+                if kind != UDP {
+                    return Some(Packet::Other);
+                }
+                if offset > 0 || more {
+                    let key =
+                        FragmentKey { source, group, id: u32::from_be_bytes([head[4], head[5], head[6], head[7]]) };
+                    return Some(Packet::Part(Fragment { key, offset, more, hops: envelope.hops, data: body }));
+                }
+            }
+            _ if SKIPPED.contains(&kind) => {
+                let head: &[u8; 2] = body.first_chunk()?;
+                kind = head[0];
+                body = body.get((usize::from(head[1]) + 1) * 8..)?;
+            }
+            _ => return Some(Packet::Other),
+        }
+    }
+}
+
+/// Read a UDP header and its payload. Returns `None` if a length or the checksum is wrong.
+#[inline]
+pub fn udp<'a>(body: &'a [u8], envelope: &Envelope, vouched: bool) -> Option<Udp<'a>> {
+    let header: &[u8; UDP_HEADER] = body.first_chunk()?;
+    let short = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let datagram = body.get(..short(4).into())?;
+    let payload = datagram.get(UDP_HEADER..)?;
+    if !vouched && !is_intact(datagram, short(6), envelope) {
+        return None;
+    }
+    let Envelope { source, group, hops } = *envelope;
+    Some(Udp { sender: SocketAddr::new(source, short(0)), group, port: short(2), hops, payload })
+}
+
+/// Whether the checksum of a datagram is right. IPv4 allows none.
+fn is_intact(datagram: &[u8], sent: u16, envelope: &Envelope) -> bool {
+    let addresses = match (envelope.source, envelope.group) {
+        (IpAddr::V4(_), IpAddr::V4(_)) if sent == 0 => return true,
+        (IpAddr::V4(source), IpAddr::V4(group)) => sum(&source.octets()) + sum(&group.octets()),
+        (IpAddr::V6(source), IpAddr::V6(group)) if sent != 0 => sum(&source.octets()) + sum(&group.octets()),
+        _ => return false,
+    };
+    checksum(datagram, addresses + u64::from(UDP) + datagram.len() as u64) == 0
+}
+
+/// The Internet checksum (RFC 1071) of these bytes after those that gave `before`; 0 if it includes a right checksum.
+fn checksum(bytes: &[u8], before: u64) -> u16 {
+    let mut total = before + sum(bytes);
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    !(total as u16)
+}
+
+/// The sum of the 16-bit words. It cannot overflow: a packet has at most 65,535 bytes.
+#[inline]
+fn sum(bytes: &[u8]) -> u64 {
+    // 2^16 is 1 in this arithmetic, so words of 32 bits have the same sum, and zeros at the end change nothing.
+    let words = bytes.chunks_exact(4);
+    let mut last = [0; 4];
+    last[..words.remainder().len()].copy_from_slice(words.remainder());
+    let word = |word: &[u8]| u64::from(u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+    words.map(word).sum::<u64>() + word(&last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::packet::samples::{Noise, packet_v4, packet_v6};
+
+    #[test]
+    fn packet_of_either_version_gives_the_datagram() {
+        for (packet, sender, group) in
+            [(packet_v4(b"payload"), "10.0.0.1:7", "239.1.2.3"), (packet_v6(b"payload"), "[fd00::1]:7", "ff15::114")]
+        {
+            let Packet::Whole(udp) = parse(&packet, false) else { panic!("{packet:?}") };
+            assert_eq!((udp.sender, udp.group), (sender.parse().unwrap(), group.parse().unwrap()));
+            assert_eq!((udp.port, udp.hops, udp.payload), (5000, 9, &b"payload"[..]));
+        }
+    }
+
+    #[test]
+    fn packet_with_padding_or_odd_length_is_read_whole() {
+        for payload in [&b""[..], b"1", b"12", b"123", b"1234567"] {
+            for mut packet in [packet_v4(payload), packet_v6(payload)] {
+                packet.extend([0xee; 5]);
+                let Packet::Whole(udp) = parse(&packet, false) else { panic!("{packet:?}") };
+                assert_eq!(udp.payload, payload);
+            }
+        }
+    }
+
+    #[test]
+    fn packet_with_a_flipped_bit_is_invalid_or_something_else() {
+        for packet in [packet_v4(b"payload"), packet_v6(b"payload")] {
+            let whole = parse(&packet, false);
+            for bit in 0..packet.len() * 8 {
+                let mut flipped = packet.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                // The checksum of IPv6 does not protect the traffic class, the flow label and the hops.
+                if flipped[0] >> 4 == 6 && (bit / 8 < 4 || bit / 8 == 7) {
+                    continue;
+                }
+                assert_ne!(parse(&flipped, false), whole, "bit {bit}");
+                assert!(!matches!(parse(&flipped, false), Packet::Whole(_)), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn packet_that_is_vouched_for_needs_no_checksum() {
+        for (mut packet, at) in [(packet_v4(b"payload"), 26), (packet_v6(b"payload"), 46)] {
+            packet[at] ^= 0xff;
+            assert_eq!(parse(&packet, false), Packet::Invalid);
+            assert!(matches!(parse(&packet, true), Packet::Whole(_)));
+        }
+    }
+
+    #[test]
+    fn packet_without_checksum_is_read_only_with_ipv4() {
+        let mut packet = packet_v4(b"payload");
+        packet[26..28].fill(0);
+        assert!(matches!(parse(&packet, false), Packet::Whole(_)));
+        let mut packet = packet_v6(b"payload");
+        packet[46..48].fill(0);
+        assert_eq!(parse(&packet, false), Packet::Invalid);
+    }
+
+    #[test]
+    fn packet_v6_with_extension_headers_is_read() {
+        let plain = packet_v6(b"payload");
+        let mut packet = plain[..40].to_vec();
+        packet[5] += 24;
+        packet[6] = 0;
+        packet.extend([60, 0, 1, 4, 0, 0, 0, 0]);
+        packet.extend([UDP, 1, 1, 12]);
+        packet.extend([0; 12]);
+        packet.extend(&plain[40..]);
+        assert!(matches!(parse(&packet, false), Packet::Whole(udp) if udp.payload == b"payload"));
+    }
+
+    #[test]
+    fn packet_of_another_protocol_is_neither_read_nor_invalid() {
+        let mut packet = packet_v6(b"payload");
+        packet[6] = 58;
+        assert_eq!(parse(&packet, false), Packet::Other);
+    }
+
+    #[test]
+    fn packet_of_arbitrary_bytes_does_not_panic() {
+        let mut noise = Noise::default();
+        for _ in 0..20_000 {
+            let mut packet = if noise.below(2) == 0 { packet_v4(b"payload") } else { packet_v6(b"payload") };
+            for _ in 0..noise.below(6) {
+                let at = noise.below(packet.len());
+                packet[at] = noise.below(256) as u8;
+            }
+            packet.truncate(packet.len() - noise.below(packet.len()));
+            if let Packet::Whole(udp) = parse(&packet, true) {
+                assert!(udp.payload.len() <= packet.len());
+            }
+        }
+        assert_eq!(parse(&[], false), Packet::Invalid);
+    }
+}

@@ -1,0 +1,9 @@
+//! Packets as a packet ring delivers them: blocks of frames, IP headers, fragments, and the filter that selects them.
+
+pub mod block;
+pub mod bpf;
+pub mod fragments;
+pub mod ip;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,317 @@
+"""Test what is particular to the packet engine. Other wire tests run with both engines."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from multicast import aio
+from multicast.exceptions import ClosedError, UnsupportedError
+from multicast.sync import Receiver, Sender
+from tests.support import waiting
+from tests.support.hosts import Host
+from tests.wire import faults, places
+from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
+
+pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
+
+GROUPS = ["239.9.8.7", "ff15::9:8:7"]
+
+# Without the capability, in a process of its own.
+UNPRIVILEGED = """
+import errno, logging, sys
+from multicast.sync import Receiver, Sender
+try:
+    Receiver("239.9.8.7", 0, interface="lo", engine="packet")
+except PermissionError as error:
+    assert error.errno == errno.EPERM
+    print(error)
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+with Receiver("239.9.8.7", 0, interface="lo", engine="auto") as rx, Sender("239.9.8.7", rx.port, interface="lo") as tx:
+    tx.send(b"by sockets")
+    print(rx.recv(timeout=10).data.decode(), rx.stats().sockets)
+"""
+
+
+def test_packet_engine_without_capability_names_it_and_auto_uses_sockets(tool: Callable[[str], str]) -> None:
+    drop = [tool("setpriv"), "--bounding-set=-net_raw", "--inh-caps=-net_raw"]
+    done = subprocess.run(
+        [*drop, sys.executable, "-c", UNPRIVILEGED],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    error, choice, received = done.stdout.splitlines()
+    assert error.startswith("[Errno 1] cannot open a packet socket: Operation not permitted (")
+    assert "CAP_NET_RAW" in error
+    assert "setcap cap_net_raw=ep" in error
+    assert choice == f"UDP sockets receive the groups: {error.removeprefix('[Errno 1] ')}"
+    assert received == "by sockets 1"
+
+
+def test_auto_engine_with_capability_uses_packets(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "multicast")
+    with LOOPBACK.pair(engine="auto") as (tx, rx):
+        assert caplog.messages == ["packet sockets receive the groups"]
+        nothing_more(rx, tx)
+        # The packet socket, and the UDP socket that reserves the port.
+        assert rx.stats().sockets == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "obstacle"), [({"strict": False}, "strict=False"), ({"bind": "0.0.0.0"}, "bind")]
+)
+def test_packet_engine_with_socket_option_is_rejected(
+    options: dict[str, Any], obstacle: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match=f"engine must be .* with {obstacle}, got "):
+        LOOPBACK.receiver(engine="packet", **options)
+    caplog.set_level(logging.INFO, "multicast")
+    with LOOPBACK.pair(engine="auto", **options) as (tx, rx):
+        assert caplog.messages == [f"UDP sockets receive the groups: {obstacle} was given"]
+        nothing_more(rx, tx)
+
+
+def test_packet_receiver_cannot_be_detached_and_goes_on() -> None:
+    with LOOPBACK.pair(engine="packet") as (tx, rx):
+        with pytest.raises(ValueError, match="cannot detach a receiver of the packet engine"):
+            rx.detach()
+        nothing_more(rx, tx)
+
+
+def test_packet_receiver_inherited_by_a_fork_is_refused_there(tmp_path: os.PathLike[str]) -> None:
+    with LOOPBACK.pair(engine="packet") as (tx, rx):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            failures: list[str] = []
+            for call in (lambda: rx.recv(timeout=0), rx.stats):
+                try:
+                    call()
+                except UnsupportedError as error:
+                    failures.append(str(error))
+            rx.close()
+            os.write(writing, "\n".join(failures).encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as answer:
+            lines = answer.read().splitlines()
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(lines) == 2
+        assert all("its packet ring belongs to the process that opened it" in line for line in lines)
+        nothing_more(rx, tx)
+
+
+def test_packet_receiver_closed_during_a_wait_ends_it() -> None:
+    with LOOPBACK.receiver(engine="packet") as rx:
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                rx.recv()
+            except ClosedError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until_in_poll(f"/proc/self/task/{thread.native_id}")
+        rx.close()
+        thread.join(PATIENCE)
+        assert len(ended) == 1
+
+
+def test_packet_receiver_in_an_event_loop_receives_all() -> None:
+    async def receive() -> list[bytes]:
+        async with aio.Receiver("239.9.8.7", 0, interface="lo", engine="packet") as rx:
+            async with aio.Sender("239.9.8.7", rx.port, interface="lo") as tx:
+                await tx.send_many([bytes([number]) for number in range(200)])
+            return [(await rx.recv(timeout=PATIENCE)).data for _ in range(200)]
+
+    assert asyncio.run(receive()) == [bytes([number]) for number in range(200)]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_packet_receiver_gets_what_this_machine_sends_from_a_new_address(group: str) -> None:
+    address = "192.0.2.77" if "." in group else "2001:db8::77"
+    with (
+        Receiver(group, 0, interface="veth0", engine="packet") as rx,
+        Sender(group, rx.port, interface="veth0") as tx,
+    ):
+        nothing_more(rx, tx)
+        faults.sh(f"ip addr add {address} dev veth0 {'' if '.' in group else 'nodad'}")
+        try:
+            waiting.until(
+                lambda: faults.looked(rx) and rx.stats().interface_events > 0, "the address", PATIENCE
+            )
+            send_from(address, "veth0", group, rx.port, b"new")
+            datagram = rx.recv(timeout=PATIENCE)
+            assert (datagram.data, datagram.sender[0]) == (b"new", address)
+        finally:
+            faults.sh(f"ip addr del {address}/{32 if '.' in group else 128} dev veth0")
+
+
+def send_from(address: str, interface: str, group: str, port: int, data: bytes) -> None:
+    """Send one datagram from an address of this machine through an interface."""
+    index = socket.if_nametoindex(interface)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as plain:
+        plain.bind((address, 0))
+        if family == socket.AF_INET:
+            plain.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4s4si", b"", b"", index))
+        else:
+            plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        plain.sendto(data, (group, port))
+
+
+@contextlib.contextmanager
+def from_h1(
+    hosts: list[Host], group: str, port: int, interface: str = faults.INTERFACE
+) -> Generator[Sender, None, None]:
+    """Open a sender on the first host."""
+    with places.on(hosts[0]):
+        tx = Sender(group, port, interface=interface)
+    with tx:
+        yield tx
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_packet_receiver_interface_made_again_is_healed(
+    hosts: list[Host], interface: str, group: str
+) -> None:
+    with Receiver(group, 0, interface=interface, engine="packet") as rx:
+        with from_h1(hosts, group, rx.port) as tx:
+            nothing_more(rx, tx)
+        faults.unplug()
+        faults.plug_in()
+        waiting.until(
+            lambda: faults.looked(rx) and faults.joined_on(rx) == [socket.if_nametoindex(interface)],
+            "the receiver to join again",
+            PATIENCE,
+        )
+        with from_h1(hosts, group, rx.port) as tx:
+            nothing_more(rx, tx)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_packet_receiver_fragmented_datagrams_arrive_whole(
+    hosts: list[Host], interface: str, group: str
+) -> None:
+    messages = [bytes([number]) * (1400 + 1300 * number) for number in range(40)]
+    with Receiver(group, 0, interface=interface, engine="packet") as rx, from_h1(hosts, group, rx.port) as tx:
+        for message in messages:
+            tx.send(message)
+        received = [rx.recv(timeout=PATIENCE) for _ in messages]
+        assert [datagram.data for datagram in received] == messages
+        assert {datagram.interface for datagram in received} == {interface}
+        assert (rx.stats().invalid, rx.stats().unassembled) == (0, 0)
+
+
+def checksum(data: bytes) -> int:
+    data += bytes(len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def frame(port: int, payload: bytes, wrong: int = 0, tag: str = "") -> bytes:
+    """Return an Ethernet frame to 239.9.8.7 whose UDP checksum differs from the right one by ``wrong``."""
+    source, group = socket.inet_aton("10.9.0.2"), socket.inet_aton("239.9.8.7")
+    length = 8 + len(payload)
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 7, 0, 1, 17, 0, source, group)
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    ports = struct.pack("!HHH", 7, port, length)
+    pseudo = source + group + struct.pack("!BBH", 0, 17, length)
+    right = checksum(pseudo + ports + bytes(2) + payload)
+    udp = ports + struct.pack("!H", right ^ wrong) + payload
+    return bytes.fromhex(f"01005e090807 020000000001 {tag} 0800") + header + udp
+
+
+@contextlib.contextmanager
+def raw_from_h1(hosts: list[Host], interface: str) -> Generator[socket.socket, None, None]:
+    """Open a socket that sends frames from the first host."""
+    with places.on(hosts[0]):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        raw.bind((interface, 0))
+    with raw:
+        yield raw
+
+
+def test_packet_receiver_wrong_checksum_is_counted_and_not_delivered(
+    hosts: list[Host], interface: str
+) -> None:
+    with (
+        Receiver("239.9.8.7", 0, interface=interface, engine="packet") as rx,
+        raw_from_h1(hosts, interface) as raw,
+    ):
+        raw.send(frame(rx.port, b"wrong", wrong=1))
+        raw.send(frame(rx.port, b"right"))
+        assert rx.recv(timeout=PATIENCE).data == b"right"
+        stats = rx.stats()
+        assert (stats.received, stats.invalid) == (1, 1)
+
+
+def test_packet_receiver_frames_of_a_vlan_are_not_those_of_the_interface(
+    hosts: list[Host], interface: str
+) -> None:
+    with (
+        Receiver("239.9.8.7", 0, interface=interface, engine="packet") as rx,
+        raw_from_h1(hosts, interface) as raw,
+    ):
+        raw.send(frame(rx.port, b"VLAN 5", tag="8100 0005"))
+        raw.send(frame(rx.port, b"priority tag", tag="8100 e000"))
+        raw.send(frame(rx.port, b"no tag"))
+        assert [rx.recv(timeout=PATIENCE).data for _ in range(2)] == [b"priority tag", b"no tag"]
+        assert rx.stats().received == 2
+
+
+@pytest.mark.parametrize("only", [True, False], ids=["source", "exclude"])
+@pytest.mark.parametrize("group", ["232.9.8.7", "ff35::9:8:7"])
+def test_packet_receiver_sources_are_respected(
+    hosts: list[Host], interface: str, group: str, only: bool
+) -> None:
+    group = group if only else group.replace("232", "239").replace("ff35", "ff15")
+    first, second = ("10.9.0.2", "10.9.0.3") if "." in group else ("fd09::2", "fd09::3")
+    faults.sh(f"ip -n h1 addr add {second} dev {interface} {'' if '.' in group else 'nodad'}")
+    options: dict[str, Any] = {"source": first} if only else {"exclude": second}
+    with Receiver(group, 0, interface=interface, engine="packet", **options) as rx:
+        for address in (second, first):
+            with places.on(hosts[0]):
+                send_from(address, interface, group, rx.port, address.encode())
+        datagram = rx.recv(timeout=PATIENCE)
+        assert (datagram.data.decode(), datagram.sender[0]) == (first, first)
+        assert (rx.stats().received, rx.stats().filtered) == (1, 1)
+
+
+def test_packet_receiver_of_many_groups_on_two_interfaces_gets_each(
+    hosts: list[Host], interface: str
+) -> None:
+    groups = [f"239.9.{number // 200}.{number % 200}" for number in range(1000)]
+    with Receiver(groups, 0, interface=["lo", interface], engine="packet") as rx:
+        for group in (groups[0], groups[499], groups[-1]):
+            for place in ("lo", interface):
+                with contextlib.ExitStack() as stack:
+                    if place == "lo":
+                        tx = stack.enter_context(Sender(group, rx.port, interface="lo"))
+                    else:
+                        tx = stack.enter_context(from_h1(hosts, group, rx.port))
+                    tx.send(b"x")
+                datagram = rx.recv(timeout=PATIENCE)
+                assert (datagram.group, datagram.interface) == (group, place)
+        rx.leave(groups[499], "lo")
+        with (
+            Sender(groups[499], rx.port, interface="lo") as left,
+            Sender(groups[0], rx.port, interface="lo") as kept,
+        ):
+            left.send(b"left")
+            nothing_more(rx, kept)

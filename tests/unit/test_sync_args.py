@@ -209,15 +209,6 @@ REFUSED_BY_RECEIVER: list[Arguments] = [
     ((GROUP, 5000), {"ring": "large"}, TypeError, "ring must be an integer from 1 to 16777216, got str"),
     ((GROUP, 5000), {"ring_policy": "drop"}, ValueError, "'drop-newest' or 'block', got 'drop'"),
     ((GROUP, 5000), {"ring_policy": 5}, ValueError, "'drop-newest' or 'block', got 5"),
-    (
-        (GROUP, 5000),
-        {"engine": "fast"},
-        ValueError,
-        "engine must be 'socket', 'packet' or 'auto', got 'fast'",
-    ),
-    ((GROUP, 5000), {"packet_delay": 0}, ValueError, "packet_delay must be from 0.001 to 1 seconds, got 0"),
-    ((GROUP, 5000), {"packet_delay": -1}, ValueError, "packet_delay must be from 0.001 to 1 seconds, got -1"),
-    ((GROUP, 5000), {"packet_delay": "1"}, TypeError, "packet_delay must be a number, got str"),
 ]
 
 REFUSED_BY_SENDER: list[Arguments] = [

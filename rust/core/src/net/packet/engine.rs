@@ -30,7 +30,7 @@ const MAX_SOURCES_V6: usize = 64;
 #[derive(Debug, Default)]
 pub(in crate::net) struct PacketEngine {
     packets: Vec<Arc<PacketSocket>>,
-    /// What is joined for the datagrams of this host, by group and interface.
+    /// The memberships for the datagrams of this host, by group and interface.
     own: HashMap<(IpAddr, u32), OwnMembership>,
 }
 

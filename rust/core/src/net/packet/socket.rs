@@ -66,7 +66,7 @@ struct Reader {
     delivery: Delivery,
 }
 
-/// What happens to a packet.
+/// The way of a packet to the user.
 #[derive(Debug)]
 struct Delivery {
     port: u16,

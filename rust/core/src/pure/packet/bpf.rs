@@ -1,7 +1,7 @@
 //! The kernel's filter of a packet ring: a program of the classic Berkeley packet filter (socket(7), `SO_ATTACH_FILTER`).
 //!
 //! It keeps out what is not for the receiver, so that the ring has room for what is. It is not the last word: sources, and
-//! IPv6 groups that end with the same 32 bits, are told apart by the receiver.
+//! IPv6 groups that end with the same 32 bits, are sorted out by the receiver.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 /// One instruction (`struct sock_filter`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
-    /// What it does.
+    /// The operation.
     pub code: u16,
     /// How many instructions to skip if a comparison holds.
     pub jt: u8,

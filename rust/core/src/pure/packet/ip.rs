@@ -90,7 +90,7 @@ pub fn parse(packet: &[u8], vouched: bool) -> Packet<'_> {
 fn parse_v4(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
     let fixed: &[u8; 20] = packet.first_chunk()?;
     let header = packet.get(..usize::from(fixed[0] & 0xf) * 4).filter(|header| header.len() >= 20)?;
-    // Whatever follows the packet is padding of the link.
+    // The bytes after the packet are padding of the link.
     let body = packet.get(header.len()..u16::from_be_bytes([fixed[2], fixed[3]]).into())?;
     if checksum(header, 0) != 0 {
         return None;

@@ -63,7 +63,7 @@ pub(crate) struct PacketBlocks {
 unsafe impl Send for PacketBlocks {}
 
 /// Opens a packet socket for the IPv4 or IPv6 packets of all interfaces, with a ring of about `bytes` bytes, or less if the
-/// system does not grant as much. A block that is not full is handed over after the delay, rounded up to milliseconds. Nothing
+/// system has less memory. A block that is not full is handed over after the delay, rounded up to milliseconds. Nothing
 /// passes until a filter is set.
 pub(crate) fn open_packet_ring(is_ipv4: bool, bytes: usize, delay: Duration) -> io::Result<(Socket, PacketBlocks)> {
     let socket = Socket::new(Domain::from(libc::AF_PACKET), Type::RAW, None)?;

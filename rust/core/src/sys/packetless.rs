@@ -1,6 +1,5 @@
 //! Systems without packet rings.
 
-use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::pure::packet::bpf::Instruction;
 
 /// Never made.
 #[derive(Debug)]
-pub(crate) struct PacketBlocks(Infallible);
+pub(crate) enum PacketBlocks {}
 
 /// Fails: this system has no packet ring that this crate knows.
 pub(crate) fn open_packet_ring(_: bool, _: usize, _: Duration) -> io::Result<(Socket, PacketBlocks)> {
@@ -30,14 +29,14 @@ pub(crate) fn new_packet_drops(_: &Socket) -> io::Result<u32> {
 
 impl PacketBlocks {
     pub(crate) fn bytes(&self) -> usize {
-        match self.0 {}
+        match *self {}
     }
 
     pub(crate) fn block(&self) -> Option<&[u8]> {
-        match self.0 {}
+        match *self {}
     }
 
     pub(crate) fn release(&mut self) {
-        match self.0 {}
+        match *self {}
     }
 }

@@ -83,11 +83,11 @@ LINKS = {
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("units", [1_000_000, SECOND])
-@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("link_type", LINKS)
 def test_replay_of_a_pcap_file_is_byte_exact(
-    link: str, units: int, order: str, rx: multicast.Receiver, tmp_path: Path
+    link_type: str, units: int, order: str, rx: multicast.Receiver, tmp_path: Path
 ) -> None:
-    number, header = LINKS[link]
+    number, header = LINKS[link_type]
     payloads = [bytes([n]) * n * 40 for n in range(10)]
     # Ethernet pads short packets.
     packets = [header + ip_packet(payload) + bytes(6) for payload in payloads]

@@ -114,6 +114,9 @@ fn paths_of(module: &str, sources: &BTreeMap<String, String>) -> Vec<String> {
                 length = end;
             } else if word == "mod" {
                 after_mod = true;
+            } else if word == "pub" && rest[length..].starts_with("(in ") {
+                // A visibility names a module without importing it.
+                length = rest.find(')').unwrap();
             } else if word.contains("::") {
                 found.extend(absolute(module, depth, word, sources));
             }

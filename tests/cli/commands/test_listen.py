@@ -1,11 +1,15 @@
 """``multicast listen``: what arrives as text, as JSON and as bytes, and how it ends."""
 
+import fcntl
 import json
 import os
 import re
 import signal
+import sys
+import termios
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ import pytest
 from multicast import Sender
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
 from tests.support.programs import Program
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -190,8 +195,20 @@ def test_sigusr1_prints_an_interim_summary(free_port: int) -> None:
     assert [one["type"] for one in records(program)] == ["interim", "summary"]
 
 
+def bytes_in(pipe: int) -> int:
+    """Return how many bytes of a pipe nobody has read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def bytes_queued(port: int) -> int:
+    """Return how much the sockets on a UDP port have not read."""
+    sockets = [line.split() for line in Path("/proc/net/udp").read_text("ascii").splitlines()[1:]]
+    return sum(int(fields[4].split(":")[1], 16) for fields in sockets if fields[1].endswith(f":{port:04X}"))
+
+
 def test_pipe_that_nobody_reads_does_not_delay_the_end(free_port: int) -> None:
     reading, writing = os.pipe()
+    capacity = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
     process = start_into(writing, f"{GROUP}:{free_port}%lo", "--raw")
     os.close(writing)
     try:
@@ -199,6 +216,9 @@ def test_pipe_that_nobody_reads_does_not_delay_the_end(free_port: int) -> None:
             process.until_joined(GROUP)
             with Sender(GROUP, free_port, interface="lo") as tx:
                 tx.send_many([bytes(1000)] * 200)
+            # The next datagram does not fit.
+            until(lambda: bytes_in(reading) > capacity - 1000, "a full pipe")
+            until(lambda: bytes_queued(free_port) == 0, "an empty receive buffer")
             process.interrupt()
             assert process.finish(timeout=5) == 130
     finally:

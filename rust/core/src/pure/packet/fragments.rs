@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::ip::{Envelope, Fragment, FragmentKey};
+use super::envelope::Envelope;
+use super::ip::{Fragment, FragmentKey};
 
 /// The most datagrams that wait for their fragments, and the most bytes of them together.
 const MAX_DATAGRAMS: usize = 64;

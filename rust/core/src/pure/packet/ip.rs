@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::envelope::Envelope;
 use crate::pure::bytes::bytes_at;
 
 const UDP: u8 = 17;
@@ -62,17 +63,6 @@ pub enum Packet<'a> {
     Other,
     /// A wrong header or checksum: the system would discard it.
     Invalid,
-}
-
-/// The addresses and hops of a packet, which its UDP header does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Envelope {
-    /// The sender.
-    pub source: IpAddr,
-    /// The destination.
-    pub group: IpAddr,
-    /// The remaining hops.
-    pub hops: u8,
 }
 
 /// Read a packet of either IP version. `vouched` means that its UDP checksum needs no check.

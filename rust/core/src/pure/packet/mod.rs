@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod bpf;
+pub mod envelope;
 pub mod fragments;
 pub mod ip;
 

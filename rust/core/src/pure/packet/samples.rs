@@ -1,6 +1,6 @@
 //! Packets for the tests of this folder.
 
-use super::ip::Envelope;
+use super::envelope::Envelope;
 
 /// The same numbers on every run.
 pub(super) struct Noise(u64);

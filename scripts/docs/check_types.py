@@ -1,7 +1,7 @@
 """Check the types of the documentation's Python blocks: ``python -m scripts.docs.check_types``.
 
 mypy and pyright run in their strict modes on a copy of each block. The FAQ is left out: its examples stay as they were
-published.
+published. So are blocks with the option ``untyped``, whose third-party imports have no types or wrong ones.
 """
 
 import os
@@ -22,7 +22,7 @@ def copy_blocks(folder: Path) -> list[Path]:
             continue
         name = "_".join(page.relative_to(ROOT).with_suffix("").parts).replace("-", "_").replace(".", "_")
         for block in runnable_blocks(page):
-            if block.language == "python":
+            if block.language == "python" and "untyped" not in block.options:
                 file = folder / f"{name}_line_{block.line}.py"
                 # The comment takes the line of the opening fence.
                 file.write_text(f"# pyright: strict\n{block.code}", encoding="utf-8")

@@ -10,6 +10,7 @@ Options after the language on the opening fence of a block:
   UDP socket before the next one starts, and prints something;
 - ``endless``: the block of a pair runs until Ctrl-C;
 - ``ci``: the block takes too long for a test; ``.ci/run`` calls each of its commands;
+- ``untyped``: the types of the block are not checked, because a third-party package has none or wrong ones.
 - ``notest``: the block needs a package index or changes or watches the reader's machine, so it cannot run in a test.
   It is one of a few such commands, and its syntax is valid.
 
@@ -37,7 +38,7 @@ BLOCKS = [block for block in FOUND if "notest" not in block.options]
 UNTRIED = [block for block in FOUND if "notest" in block.options]
 # Commands that cannot run: they need a package index or the reader's own machine.
 CANNOT_BE_TRIED = re.compile(
-    r"pip install (--upgrade )?'?multicast(\[\w+\])?'?$|sudo sysctl -w |sudo tcpdump |sudo ip -6 route add "
+    r"pip install (--upgrade )?'?multicast(\[\w+\])?'?$|sudo sysctl -w |sudo tcpdump |sudo ip -6 route add |sudo setcap "
     r"|make bench(-docs)?( |$)"
 )
 # Blocks that are not run: output, data, diagrams, and the site's own directives.
@@ -51,7 +52,7 @@ NOT_CODE = {
     "{include}",
     "{literalinclude}",
 }
-KNOWN = {"name", "pair", "endless", "ci", "notest"}
+KNOWN = {"name", "pair", "endless", "ci", "notest", "untyped"}
 
 ALONE = [block for block in BLOCKS if not {"pair", "ci"} & block.options.keys()]
 PAIRS: dict[str, list[Block]] = {}

@@ -1,4 +1,4 @@
-//! What the IP header says of a datagram.
+//! The parts of the IP header that a datagram keeps.
 
 use std::net::IpAddr;
 

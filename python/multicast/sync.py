@@ -37,8 +37,9 @@ class Receiver(Closing, _core.Receiver):
             for batch in rx.batches():
                 handle(batch.payloads())
 
-    The sockets are opened and joined once, for the life of the object. Any thread may use it at any time. It is an
-    iterator of `Datagram`, which ends when the receiver is closed, and a context manager, which closes it.
+    The receiver opens its sockets and joins its groups once, when it is created. You can use it from any thread at any
+    time. Iterate over it to get `Datagram` objects until it is closed. Use it in a ``with`` statement to close it at
+    the end.
 
     Args:
         group: A group (``"239.1.2.3"``), an endpoint (``"239.1.2.3:5000%eth0"``, ``"10.0.0.1@232.1.2.3:5000"``,
@@ -49,19 +50,21 @@ class Receiver(Closing, _core.Receiver):
         interface: Name, index or address of the interface to join on, or an `Interface`, unless the endpoint has it. A
             list of them or ``"all"`` joins on each that is usable now or later. None leaves the choice to the routes
             of the system.
-        source: The only senders to receive from: one address or several (source-specific multicast, RFC 4607).
+        source: Senders to receive from: one or more addresses (source-specific multicast, RFC 4607). By default, any
+            sender.
         exclude: Senders not to receive from.
         bind: Address to bind to, instead of the group (for one group) or the wildcard address (for several).
         share: Whether other sockets on this machine may use the same port.
-        strict: Whether to deliver only what was joined, by group, interface and source.
-        loopback: Whether to receive what this machine sends. Only Windows decides this at the receiver.
+        strict: Whether to deliver only datagrams whose group, interface and source match a membership.
+        loopback: Whether to receive datagrams that this machine sends. This has an effect only on Windows; other
+            systems decide it at the sender.
         recv_buffer: Receive buffer to request, in bytes, from 1 to 2,147,483,647. ``"auto"`` requests 8 MiB and logs
             once if the system grants less. None keeps the system's default.
         timestamps: Whether to ask the kernel for the time of each datagram.
         receive_ttl: Whether to ask the kernel for the remaining hops of each datagram.
         gro: Whether the kernel may deliver several datagrams in one buffer (``UDP_GRO``, Linux).
-        rejoin: Seconds, above 0, after which to leave and join all groups, again and again: for switches that forget
-            listeners because no router queries them (IGMP snooping without a querier). None never does.
+        rejoin: Seconds between periodic rejoins of all groups, at least 0.01. Use this for switches that forget
+            listeners because no router queries them (IGMP snooping without a querier). None disables it.
         ring: Capacity, in datagrams, of a background receive buffer, from 1 to 16,777,216. A thread moves datagrams
             from the kernel into it, so that they are not dropped while your program is busy. Payloads may take
             2,048 bytes for each datagram of the capacity, and at least 1 MiB. None disables it.
@@ -318,12 +321,13 @@ class Sender(Closing, _core.Sender):
             print(tx.stats().sent)
         assert tx.closed
 
-    The socket is opened once, for the life of the object. Any thread may use it at any time. It is a context manager,
-    which closes it. If its interface is deleted and made again under the same name, it sends by the new one.
+    The sender opens its socket once, when it is created. You can use it from any thread at any time. Use it in a
+    ``with`` statement to close it at the end. If its interface is deleted and created again under the same name, the
+    sender uses the new one.
 
     `query` sends a datagram and collects the answers; `recv` and `recv_batch` return answers too, and the sender is an
-    iterator of them. An answer is a datagram that somebody sends to the address and port that this sender sends from.
-    A datagram to a group is never returned.
+    iterator of them. An answer is a unicast datagram to the sender's own address and port. Datagrams sent to a group
+    are never returned.
 
     Args:
         group: A group (``"239.1.2.3"``) or an endpoint (``"239.1.2.3:5000%eth0"``, ``"[ff02::114%eth0]:5000"``, an

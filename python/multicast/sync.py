@@ -38,8 +38,7 @@ class Receiver(Closing, _core.Receiver):
                 handle(batch.payloads())
 
     The receiver opens its sockets and joins its groups once, when it is created. You can use it from any thread at any
-    time. Iterate over it to get `Datagram` objects until it is closed. Use it in a ``with`` statement to close it at
-    the end.
+    time. Iterate over it to get `Datagram` objects until it is closed. A ``with`` statement closes it.
 
     Args:
         group: A group (``"239.1.2.3"``), an endpoint (``"239.1.2.3:5000%eth0"``, ``"10.0.0.1@232.1.2.3:5000"``,
@@ -50,14 +49,12 @@ class Receiver(Closing, _core.Receiver):
         interface: Name, index or address of the interface to join on, or an `Interface`, unless the endpoint has it. A
             list of them or ``"all"`` joins on each that is usable now or later. None leaves the choice to the routes
             of the system.
-        source: Senders to receive from: one or more addresses (source-specific multicast, RFC 4607). By default, any
-            sender.
+        source: The senders to receive from, one or more (source-specific multicast, RFC 4607). By default, any sender.
         exclude: Senders not to receive from.
         bind: Address to bind to, instead of the group (for one group) or the wildcard address (for several).
         share: Whether other sockets on this machine may use the same port.
         strict: Whether to deliver only datagrams whose group, interface and source match a membership.
-        loopback: Whether to receive datagrams that this machine sends. This has an effect only on Windows; other
-            systems decide it at the sender.
+        loopback: Whether to receive what this machine sends, on Windows. Other systems decide it at the sender.
         recv_buffer: Receive buffer to request, in bytes, from 1 to 2,147,483,647. ``"auto"`` requests 8 MiB and logs
             once if the system grants less. None keeps the system's default.
         timestamps: Whether to ask the kernel for the time of each datagram.
@@ -321,9 +318,8 @@ class Sender(Closing, _core.Sender):
             print(tx.stats().sent)
         assert tx.closed
 
-    The sender opens its socket once, when it is created. You can use it from any thread at any time. Use it in a
-    ``with`` statement to close it at the end. If its interface is deleted and created again under the same name, the
-    sender uses the new one.
+    The sender opens its socket once, when it is created. You can use it from any thread at any time. A ``with``
+    statement closes it. If its interface is deleted and created again under the same name, it uses the new one.
 
     `query` sends a datagram and collects the answers; `recv` and `recv_batch` return answers too, and the sender is an
     iterator of them. An answer is a unicast datagram to the sender's own address and port. Datagrams sent to a group

@@ -175,6 +175,7 @@ lint-text: $(LINT)
 	$(BIN)/python -m scripts.dev.check_style
 	$(BIN)/python -m scripts.dev.check_sizes
 	for script in scripts/*/*.sh .ci/run; do bash -n "$$script"; done
+	test -x .ci/run
 	$(BIN)/zizmor --offline --strict-collection --quiet .github
 
 # Apart from lint, because its installation downloads a program that is not in the package index.

@@ -206,9 +206,10 @@ def test_endpoint_exception_of_pause_writing_is_reported(side: Side, peer: socke
     async def main(create: Create) -> None:
         sock = reluctant()
         transport, protocol = await create(Failing, sock)
-        transport.set_write_buffer_limits(high=0)
+        # asyncio of Python 3.13.0 counts 8 bytes of a datagram that was sent.
+        transport.set_write_buffer_limits(high=8, low=8)
         sock.full = True
-        transport.sendto(b"x", peer.getsockname())
+        transport.sendto(b"longer than the limits", peer.getsockname())
         sock.full = False
         await protocol.until(1, "resume_writing")
         transport.close()

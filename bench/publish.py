@@ -19,8 +19,8 @@ _RECEIVING = """\
 CPU time for each datagram, in nanoseconds. *Plain*: one datagram in each packet. *Coalesced*: the
 sender hands several datagrams to the kernel at once (`UDP_SEGMENT`).
 
-| Reader | Bytes | Sent | Drain | Flood | Lost in the flood |
-|---|--:|---|--:|--:|--:|"""
+| Reader | Bytes | Sent | Drain | Flood | Flood, with the sender | Lost in the flood |
+|---|--:|---|--:|--:|--:|--:|"""
 _SENDING = """\
 ### Sending
 
@@ -78,11 +78,12 @@ def _reading(rows: list[Row]) -> Iterator[str]:
     for (name, size, coalesced), pair in found.items():
         drain, flood = (pair.get(scenario) for scenario in _READING)
         sent = "coalesced" if coalesced else "plain"
-        yield f"| {name} | {size} | {sent} | {_cost(drain)} | {_cost(flood)} | {_lost(flood)} |"
+        costs = _cost(drain), _cost(flood), _cost(flood, "both_ns"), _lost(flood)
+        yield f"| {name} | {size} | {sent} | {' | '.join(costs)} |"
 
 
-def _cost(row: Row | None) -> str:
-    return "" if row is None else f"{row['median']['cpu_ns']:,.0f}"
+def _cost(row: Row | None, key: str = "cpu_ns") -> str:
+    return "" if row is None else f"{row['median'][key]:,.0f}"
 
 
 def _lost(row: Row | None) -> str:

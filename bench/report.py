@@ -68,11 +68,13 @@ def verdicts(book: Book) -> str:
 
 def reading(book: Book) -> str:
     """Return the costs of receiving a datagram, drain and flood side by side."""
-    lines = [["reader", "bytes", "sent", "drain, CPU ns", "flood, CPU ns", "lost in the flood"]]
+    lines = [
+        ["reader", "bytes", "sent", "drain, CPU ns", "flood, CPU ns", "with the sender", "lost in the flood"]
+    ]
     for _, name, size, coalesced in dict.fromkeys(("", *row[1:]) for row in book.rows if row[0] in _READING):
         drain, flood = ((scenario, name, size, coalesced) for scenario in _READING)
         lost = book.median(flood, "lost_share")
-        costs = [book.median(row, "cpu_ns") for row in (drain, flood)]
+        costs = [book.median(drain, "cpu_ns"), book.median(flood, "cpu_ns"), book.median(flood, "both_ns")]
         cells = ["-" if cost is None else f"{cost:,.0f}" for cost in costs]
         lines.append([name, str(size), _sent(coalesced), *cells, "-" if lost is None else f"{lost:.1%}"])
     return _columns(lines)

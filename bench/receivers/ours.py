@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import socket
+from collections import deque
+from typing import Literal
 
 import multicast
 from bench.receivers.base import Reader, age
@@ -14,10 +16,13 @@ class Ours(Reader):
 
     lean = False
     """Whether to request no metadata but the sender."""
+    engine: Literal["socket", "packet"] = "socket"
 
     def __init__(self, group: str, port: int) -> None:
         full = not self.lean
-        self.rx = multicast.Receiver(group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full)
+        self.rx = multicast.Receiver(
+            group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full, engine=self.engine
+        )
 
     def counters(self) -> dict[str, object]:
         return {"kernel_drops": self.rx.stats().kernel_drops}
@@ -26,10 +31,14 @@ class Ours(Reader):
 class Columns(Ours):
     """Batches read as columns: three buffers for each batch, and no object for each datagram."""
 
+    def read(self) -> multicast.Batch:
+        """Receive one batch."""
+        return self.rx.recv_batch()
+
     def take(self, count: int) -> int:
         left = count
         while left > 0:
-            batch = self.rx.recv_batch()
+            batch = self.read()
             _columns = batch.data, batch.offsets, batch.lengths
             left -= len(batch)
         return count - left
@@ -38,7 +47,7 @@ class Columns(Ours):
         got = 0
         try:
             while True:
-                batch = self.rx.recv_batch()
+                batch = self.read()
                 _columns = batch.data, batch.offsets, batch.lengths
                 got += len(batch)
         except Stop:
@@ -52,6 +61,26 @@ class Groups(Columns):
         first = int.from_bytes(socket.inet_aton(group), "big")
         names = [socket.inet_ntoa((first + i).to_bytes(4, "big")) for i in range(1000)]
         self.rx = multicast.Receiver(names, port, interface="lo")
+
+
+class LingerColumns(Columns):
+    """The same, gathering for a moment after the first datagram of each batch."""
+
+    def read(self) -> multicast.Batch:
+        return self.rx.recv_batch(4096, linger=0.0002)
+
+
+class HeldColumns(Columns):
+    """The same by a program that still works on earlier batches."""
+
+    def __init__(self, group: str, port: int) -> None:
+        super().__init__(group, port)
+        self._held = deque[multicast.Batch](maxlen=32)
+
+    def read(self) -> multicast.Batch:
+        batch = self.rx.recv_batch()
+        self._held.append(batch)
+        return batch
 
 
 class Payloads(Ours):

@@ -5,13 +5,14 @@ Rounds are interleaved: each round runs every contestant once, so that a disturb
 
 from bench.scenarios.gil_contention import gil_contention
 from bench.scenarios.lifetime import memory, starting
-from bench.scenarios.reading import drain, flood, groups, latency, server
+from bench.scenarios.reading import drain, flood, groups, holding, latency, server
 from bench.scenarios.traffic import Scenario
 from bench.scenarios.writing import sending
 
 SCENARIOS: dict[str, Scenario] = {
     "drain": drain,
     "flood": flood,
+    "holding": holding,
     "sending": sending,
     "server": server,
     "latency": latency,

@@ -14,9 +14,10 @@ STARTS = {
     "import multicast": ["-c", "import multicast"],
     "import socket, logging": ["-c", "import socket, logging"],
     "python3 -m multicast NOOP": ["-m", "multicast", "NOOP"],
+    "python3 -m multicast --help": ["-m", "multicast", "--help"],
     "import socket, argparse, logging": ["-c", "import socket, argparse, logging"],
 }
-"""Programs to start: ours, each followed by the one with which it is compared."""
+"""Programs to start: ours, followed by the one with which they are compared."""
 
 
 def starting(plan: Plan, book: Book) -> None:

@@ -1,4 +1,6 @@
-"""Receiving: drain, flood, McastServer at a steady rate, latency, and 1,000 groups."""
+"""Receiving: drain, flood, held batches, McastServer at a steady rate, latency, and 1,000 groups."""
+
+from collections.abc import Sequence
 
 from bench import contestants as who
 from bench.contestants import Contestant
@@ -10,11 +12,13 @@ from bench.scenarios.traffic import WARM, per_datagram, present, recorded, sourc
 _MIB = 1 << 20
 
 
-def _contest(plan: Plan, book: Book) -> list[tuple[Contestant, int, bool]]:
+def _contest(
+    plan: Plan, book: Book, plain: Sequence[Contestant], coalesced: Sequence[Contestant]
+) -> list[tuple[Contestant, int, bool]]:
     """Return all combinations of reader, size and kind of sender."""
     return [
-        (entry, size, coalesced)
-        for coalesced, entries in ((False, who.PLAIN_RECEIVERS), (True, who.COALESCED_RECEIVERS))
+        (entry, size, is_coalesced)
+        for is_coalesced, entries in ((False, plain), (True, coalesced))
         for size in plan.sizes
         for entry in present(book, entries)
     ]
@@ -48,7 +52,7 @@ def _drain_once(
 
 def drain(plan: Plan, book: Book) -> None:
     """Fill a large receive buffer and then read it, without a sender at the same time."""
-    rows = _contest(plan, book)
+    rows = _contest(plan, book, who.PLAIN_RECEIVERS, who.COALESCED_RECEIVERS)
     for turn in range(plan.rounds):
         for entry, size, coalesced in rows:
             with recorded(book, "drain", entry):
@@ -75,6 +79,7 @@ def _listen_once(
     values["lost"] = count - answer["datagrams"]
     values["lost_share"] = values["lost"] / count
     values["sent_per_s"] = count / (sent["wall_ns"] / 1e9)
+    values["both_ns"] = (answer["cpu_ns"] + sent["cpu_ns"]) / count
     if "kernel_drops" in answer:
         values["kernel_drops"] = answer["kernel_drops"]
     return values
@@ -82,13 +87,23 @@ def _listen_once(
 
 def flood(plan: Plan, book: Book) -> None:
     """Send and receive at the same time, as fast as the sender can, which shows losses."""
-    rows = _contest(plan, book)
+    rows = _contest(plan, book, who.FLOOD_RECEIVERS, who.FLOOD_COALESCED_RECEIVERS)
     for turn in range(plan.rounds):
         for entry, size, coalesced in rows:
             with recorded(book, "flood", entry):
                 count = plan.flood * (10 if coalesced else 1) // (5 if entry.slow else 1)
                 values = _listen_once(entry, plan, size, count, coalesced=coalesced)
                 book.add(("flood", entry.name, size, coalesced), turn, values)
+
+
+def holding(plan: Plan, book: Book) -> None:
+    """Compare a program that holds 32 batches with one that holds only the last."""
+    for turn in range(plan.rounds):
+        for size in plan.sizes:
+            for entry in (who.COLUMNS, who.HELD_COLUMNS):
+                with recorded(book, "holding", entry):
+                    values = _drain_once(entry, plan, size)
+                    book.add(("holding", entry.name, size, False), turn, values)
 
 
 def server(plan: Plan, book: Book) -> None:
@@ -106,7 +121,16 @@ def server(plan: Plan, book: Book) -> None:
 
 def latency(plan: Plan, book: Book) -> None:
     """Measure one way at 1,000/s, from the sender's clock to the receiver's."""
-    entries = (who.FLOOR, who.STDLIB, who.RECV, who.ITERATE, who.AIO, who.ASYNCIO, who.UVLOOP)
+    entries = (
+        who.FLOOR,
+        who.STDLIB,
+        who.STDLIB_SMALL,
+        who.RECV,
+        who.ITERATE,
+        who.AIO,
+        who.ASYNCIO,
+        who.UVLOOP,
+    )
     mine, other = plan.cores
     for turn in range(plan.rounds):
         for entry in present(book, entries):

@@ -9,7 +9,7 @@ use multicast_core::pure::address::parse_group;
 use multicast_core::pure::pace::Rate;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::answers::Answers;
 use crate::batch::Batch;
@@ -124,12 +124,11 @@ impl Sender {
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let opened = self.opened()?;
         let message = opened.message(data)?;
-        let length = message.as_bytes().len();
-        if opened.is_paced && opened.send_due(&[IoSlice::new(message.as_bytes())])? == 1 {
-            return Ok(length);
+        let slice = [IoSlice::new(message.as_bytes())];
+        if !opened.is_paced || opened.send_due(&slice)? == 0 {
+            opened.send_all(py, &slice, timeout)?;
         }
-        opened.send_all(py, &[message], timeout)?;
-        Ok(length)
+        Ok(message.as_bytes().len())
     }
 
     /// Send many datagrams, in order, in as few system calls as possible.
@@ -160,15 +159,15 @@ impl Sender {
             match item.and_then(|item| opened.message(&item)) {
                 Ok(message) => chunk.push(message),
                 // The iterable has failed, or the message is wrong: send what came before.
-                Err(error) => return opened.send_all(py, &chunk, timeout).and(Err(error)),
+                Err(error) => return opened.send_all(py, &slices(&chunk), timeout).and(Err(error)),
             }
             if chunk.len() == CHUNK {
-                opened.send_all(py, &chunk, timeout)?;
+                opened.send_all(py, &slices(&chunk), timeout)?;
                 total += chunk.len();
                 chunk.clear();
             }
         }
-        opened.send_all(py, &chunk, timeout)?;
+        opened.send_all(py, &slices(&chunk), timeout)?;
         Ok(total + chunk.len())
     }
 
@@ -244,7 +243,7 @@ impl Sender {
         let deadline = Deadline::new(timeout)?;
         // Before the datagram is sent, so that the first answer has its receive time.
         opened.receiving(py, |_| Ok(()))?;
-        opened.send_all(py, &[message], timeout)?;
+        opened.send_all(py, &[IoSlice::new(message.as_bytes())], timeout)?;
         Ok(Answers::new(opened.answers(py)?.clone_ref(py), deadline))
     }
 
@@ -357,6 +356,10 @@ impl Sender {
             }
         }
     }
+}
+
+fn slices<'a>(messages: &'a [Bound<'_, PyBytes>]) -> Vec<IoSlice<'a>> {
+    messages.iter().map(|message| IoSlice::new(message.as_bytes())).collect()
 }
 
 fn already_open() -> PyErr {

@@ -60,9 +60,12 @@ impl OpenSender {
     /// Sends from the first message on, and returns how many were sent. At a rate, it goes on with those that become due
     /// within `limit`, so that a thread that waits for the GIL in between does not delay them.
     fn send_for(&self, messages: &[IoSlice<'_>], limit: Duration) -> multicast_core::Result<usize> {
+        if !self.is_paced {
+            return self.core.send(messages);
+        }
         let begun = Instant::now();
         let mut done = self.core.send(messages)?;
-        while self.is_paced && 0 < done && done < messages.len() {
+        while 0 < done && done < messages.len() {
             let remaining = limit.saturating_sub(begun.elapsed());
             // Without a pause, the kernel's buffer is full.
             match self.core.pause() {
@@ -83,19 +86,13 @@ impl OpenSender {
     }
 
     /// Sends all messages, waiting as often as the kernel's buffer is full.
-    pub(crate) fn send_all(
-        &self,
-        py: Python<'_>,
-        messages: &[Bound<'_, PyBytes>],
-        seconds: Option<f64>,
-    ) -> PyResult<()> {
-        let slices: Vec<IoSlice<'_>> = messages.iter().map(|message| IoSlice::new(message.as_bytes())).collect();
+    pub(crate) fn send_all(&self, py: Python<'_>, messages: &[IoSlice<'_>], seconds: Option<f64>) -> PyResult<()> {
         if self.is_paced && seconds == Some(0.0) {
-            return if self.send_due(&slices)? == slices.len() { Ok(()) } else { Err(self.timed_out_at_once()) };
+            return if self.send_due(messages)? == messages.len() { Ok(()) } else { Err(self.timed_out_at_once()) };
         }
         let mut done = 0;
-        while done < slices.len() {
-            let rest = &slices[done..];
+        while done < messages.len() {
+            let rest = &messages[done..];
             let deadline = Deadline::new(seconds)?;
             done += wait::until(
                 py,

@@ -85,7 +85,10 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
         for one in responder.answers(signals.has_ended):
             answered += 1
             if out.json:
-                out.record("answer", {"client": one.client, "seq": one.sequence, "group": one.group})
+                out.record(
+                    "answer",
+                    {"client": one.client, "seq": one.sequence, "group": one.group, "error": one.error},
+                )
             if one.error is not None:
                 out.remark(f"not answered completely: {one.error}")
             elif not out.json and not out.quiet:

@@ -81,7 +81,7 @@ LAYERS = [
     {"_legacy.tasks"},
     {""},
     {"cli.output", "cli.commands", "cli.words"},
-    {"cli.errors", "cli.signals"},
+    {"cli.errors", "cli.signals", "cli.progress"},
     {"cli.parser"},
     {"cli.options", "cli.receiving"},
     {

@@ -126,6 +126,29 @@ def one_endpoint(text: str) -> endpoints.Endpoint:
     return parsed
 
 
+def local(text: str) -> tuple[str, int]:
+    """Return ``text`` as an address of this machine, which may be empty, and a UDP port, 0 if there is none."""
+    text = _unquoted(text)
+    if text.startswith(":"):
+        return "", port(text[1:])
+    try:
+        parsed = endpoints.Endpoint.parse(text)
+        zone = "" if parsed.interface is None else f"%{parsed.interface}"
+        address = ipaddress.ip_address(parsed.group + zone)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be ADDRESS, ADDRESS:PORT or :PORT, such as 10.0.0.1:5000, got {text!r}"
+        ) from error
+    if address.is_multicast or parsed.sources:
+        raise argparse.ArgumentTypeError(f"must be an address of this machine, got {text!r}")
+    return str(address), parsed.port or 0
+
+
+def dscp(text: str) -> int:
+    """Return ``text`` as a class of traffic (DSCP), 0-63."""
+    return _whole_number(text, 0, 63, "a number")
+
+
 def group(text: str) -> str:
     """Return ``text`` if it is a group or a range of groups, with optional sources and an optional interface."""
     text = _unquoted(text)

@@ -1,8 +1,9 @@
-"""Send numbered datagrams at a steady rate, each with the time of its sending."""
+"""Send generated datagrams at a steady rate: numbered, with the time of their sending, or filled with a pattern."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -11,8 +12,14 @@ from .numbered import HEADER, MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal, TypeAlias
 
     from ..sync import Sender
+
+    Pattern: TypeAlias = Literal["zero", "count", "random"]
+
+PATTERNS: tuple[Pattern, ...] = ("zero", "count", "random")
+"""The patterns that fill datagrams: zeros; the bytes 0 to 255 in order, repeated; random bytes, different each time."""
 
 # Seconds: the longest time before `has_ended` is called again, and the most datagrams that are caught up at once.
 _TICK = 0.05
@@ -21,19 +28,23 @@ _BURST = 256
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """Numbered datagrams to send."""
+    """Datagrams to generate and send."""
 
     rate: float
     """Datagrams per second, above 0."""
     size: int = HEADER.size
-    """Bytes of each, at least 24."""
+    """Bytes of each: at least 1, or 24 if they are numbered."""
     count: int | None = None
     """How many; None sends until it is ended."""
     duration: float | None = None
     """Seconds to send; None sends until it is ended."""
+    numbered: bool = True
+    """Whether each begins with its number and the time of sending, as `numbered` describes."""
+    pattern: Pattern = "zero"
+    """The bytes of the payload, or of what follows the number: one of `PATTERNS`."""
 
 
-def send_numbered(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda: False) -> int:
+def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda: False) -> int:
     """Send the datagrams of a plan, and return how many were sent.
 
     The time in a datagram is taken just before it is handed to the kernel, so the sender must not have a rate of its
@@ -45,15 +56,16 @@ def send_numbered(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda
         has_ended: called at least every 0.05 s; if it returns true, the rest is not sent.
 
     Raises:
-        ValueError: The size is less than 24 bytes, or the rate is not above 0.
+        ValueError: The size is too small, the rate is not above 0, or there is no such pattern.
         OSError: The system refused to send.
     """
-    if plan.size < HEADER.size:
-        raise ValueError(f"size must be at least {HEADER.size} bytes, got {plan.size}")
+    least = HEADER.size if plan.numbered else 1
+    if plan.size < least:
+        raise ValueError(f"size must be at least {least} bytes, got {plan.size}")
     if not plan.rate > 0:
         raise ValueError(f"rate must be above 0, got {plan.rate}")
     run, sent = secrets.randbits(32), 0
-    filler = bytes(plan.size - HEADER.size)
+    filling = _filling(plan.pattern, plan.size - (HEADER.size if plan.numbered else 0))
     begun = time.monotonic()
     while not has_ended() and sent != plan.count:
         elapsed = time.monotonic() - begun
@@ -62,10 +74,26 @@ def send_numbered(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda
         due = min(int(elapsed * plan.rate) + 1 - sent, _BURST)
         if plan.count is not None:
             due = min(due, plan.count - sent)
-        if due > 0:
-            now = time.time_ns()
-            tx.send_many([HEADER.pack(MAGIC, run, sent + number, now) + filler for number in range(due)])
-            sent += due
-        else:
+        if due <= 0:
             time.sleep(min(max(0.0, sent / plan.rate - elapsed), _TICK))
+            continue
+        payloads = [filling() for _ in range(due)]
+        if plan.numbered:
+            now = time.time_ns()
+            payloads = [
+                HEADER.pack(MAGIC, run, number, now) + rest
+                for number, rest in enumerate(payloads, start=sent)
+            ]
+        tx.send_many(payloads)
+        sent += due
     return sent
+
+
+def _filling(pattern: Pattern, size: int) -> Callable[[], bytes]:
+    """Return a function that returns ``size`` bytes of a pattern."""
+    if pattern == "random":
+        return lambda: os.urandom(size)
+    if pattern not in PATTERNS:
+        raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {pattern!r}")
+    once = bytes(size) if pattern == "zero" else (bytes(range(256)) * (size // 256 + 1))[:size]
+    return lambda: once

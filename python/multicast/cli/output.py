@@ -24,6 +24,9 @@ _DEFAULT_LINES = 24
 # Control characters would steer the terminal they are shown on: they become escapes there.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
+# Erases the rest of a line of a terminal.
+_ERASE = "\x1b[K"
+_has_transient_line = False
 
 
 class Output:
@@ -233,13 +236,33 @@ def standard_output() -> TextIO:
 
 
 def print_line_to_stderr(line: str) -> None:
-    """Write ``line`` to standard error.
+    """Write ``line`` to standard error, in place of a transient line.
 
     If standard error cannot be written either, only the exit code reports a failure.
     """
+    clear_transient_line()
+    _write_to_stderr(line + "\n")
+
+
+def show_transient_line(line: str) -> None:
+    """Write ``line`` to the terminal at standard error, in place of the last one; the next line replaces it."""
+    global _has_transient_line  # noqa: PLW0603
+    _write_to_stderr(f"\r{line}{_ERASE}")
+    _has_transient_line = True
+
+
+def clear_transient_line() -> None:
+    """Remove the line of `show_transient_line`, if there is one."""
+    global _has_transient_line  # noqa: PLW0603
+    if _has_transient_line:
+        _has_transient_line = False
+        _write_to_stderr(f"\r{_ERASE}")
+
+
+def _write_to_stderr(text: str) -> None:
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -157,10 +159,17 @@ def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
         (["10.0.0.1", "x"], "must be a multicast address"),
         (["239.1.2.0/24", "x"], "must be one group, got '239.1.2.0/24'"),
         (["10.0.0.1@232.1.1.1", "x"], "must not name a source"),
-        (["239.1.2.3", "x", "--numbered"], "argument WORD: not allowed with --file or --numbered"),
+        (["239.1.2.3", "x", "--numbered"], "argument WORD: not allowed with --file, --numbered or --pattern"),
         (["239.1.2.3", "--numbered", "--size", "23"], "must be at least 24 with --numbered, got 23"),
         (["239.1.2.3", "x", "--size", "23"], "argument --size: not allowed with words"),
-        (["239.1.2.3", "-c", "2"], "argument -c/--count: needs words or --numbered"),
+        (["239.1.2.3", "-c", "2"], "argument -c/--count: needs words, --numbered or --pattern"),
+        (["239.1.2.3", "-f", "x", "--pattern", "zero"], "argument --pattern: not allowed with --file"),
+        (
+            ["239.1.2.3", "x", "--from", "239.1.2.4:5"],
+            "must be an address of this machine, got '239.1.2.4:5'",
+        ),
+        (["239.1.2.3", "x", "--from", "nowhere"], "must be ADDRESS, ADDRESS:PORT or :PORT, such as"),
+        (["239.1.2.3", "x", "--dscp", "64"], "must be a number from 0 to 63, got '64'"),
         (["239.1.2.3", "x", "--rate", "0"], "must be a number above 0, such as 1000, 1k or 2.5M"),
         (["239.1.2.3", "x", "--ttl", "256"], "must be a number of hops from 0 to 255"),
     ],
@@ -178,3 +187,64 @@ def test_missing_file_is_named() -> None:
     done = run("send", f"{GROUP}:5000%lo", "--file", "/nonexistent/file")
     assert done.returncode == 66
     assert b"multicast send: cannot read /nonexistent/file: No such file or directory" in done.stderr
+
+
+def test_local_address_port_and_class_are_those_of_the_datagrams(free_port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rx:
+        rx.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rx.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        rx.bind((GROUP, free_port))
+        joined = socket.inet_aton(GROUP) + socket.inet_aton("192.0.2.2")
+        rx.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
+        rx.settimeout(10)
+        words = ["--from", f"192.0.2.2:{free_port}", "--dscp", "46", "--json"]
+        done = run("send", f"{GROUP}:{free_port}", "x", *words)
+        data, headers, _, sender = rx.recvmsg(10, 64)
+    assert (done.returncode, data, sender) == (0, b"x", ("192.0.2.2", free_port))
+    assert [value[0] for _, kind, value in headers if kind == socket.IP_TOS] == [46 << 2]
+    assert json.loads(done.stdout)["interface"] == "veth0"
+
+
+@pytest.mark.parametrize("words", [[], ["--numbered"]], ids=["plain", "numbered"])
+@pytest.mark.parametrize("pattern", ["zero", "count", "random"])
+def test_pattern_fills_the_datagrams(pattern: str, words: list[str], free_port: int) -> None:
+    count = ["--pattern", pattern, "--size", "600", "-c", "2"]
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("send", f"{GROUP}:{free_port}%lo", *count, *words)
+        messages = [rx.recv(timeout=10).data for _ in range(2)]
+    assert done.returncode == 0, done.stderr
+    assert [len(message) for message in messages] == [600, 600]
+    assert [message.startswith(MAGIC) for message in messages] == [bool(words)] * 2
+    one, other = (message[HEADER.size if words else 0 :] for message in messages)
+    expected = {"zero": bytes(len(one)), "count": (bytes(range(256)) * 3)[: len(one)]}
+    if pattern in expected:
+        assert one == other == expected[pattern]
+    else:
+        assert one != other
+        assert len(set(one)) > 150
+
+
+def test_missing_route_is_reported_alone() -> None:
+    done = subprocess.run(
+        ["unshare", "--net", *MULTICAST, "send", f"{GROUP}:5000", "x"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"multicast send: cannot send to {GROUP}:5000: ")
+
+
+def test_progress_is_shown_at_a_terminal_and_removed(free_port: int) -> None:
+    words = [*MULTICAST, "send", f"{GROUP}:{free_port}%lo", "x", "-c", "30", "--rate", "20"]
+    done = subprocess.run(
+        ["script", "-qec", " ".join(words), "/dev/null"],
+        env=environment(TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert re.search(rb"\rsent \d+ datagrams  \[#+ +\]   \d\d%  0:0\d left\x1b\[K", done.stdout)
+    assert done.stdout.rpartition(b"\r\x1b[K")[2].startswith(b"sent 30 datagrams, 30 bytes, to ")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "listen": ("cli.commands.listen", "print what arrives"),
-    "send": ("cli.commands.send", "send words, a file, standard input or numbered datagrams"),
+    "send": ("cli.commands.send", "send words, a file, standard input or generated datagrams"),
     "top": ("cli.commands.top", "watch the streams of groups: who sends, how fast, and what is lost"),
     "measure": ("cli.commands.measure", "measure loss, order, jitter and delay of numbered and RTP streams"),
     "interfaces": (

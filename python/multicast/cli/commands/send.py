@@ -1,7 +1,8 @@
-"""``multicast send``: send words, a file, standard input, or numbered datagrams."""
+"""``multicast send``: send words, a file, standard input, or generated datagrams."""
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from itertools import repeat
@@ -10,9 +11,10 @@ from ..._common import argument_types
 from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE, _MCAST_DEFAULT_TTL
 from ..._common.text import payload_of
 from ...apps.numbered import HEADER
-from ...apps.sending import Plan, send_numbered
-from ...sync import Sender
+from ...apps.sending import PATTERNS, Plan, send_generated
+from ...sync import Sender, interfaces
 from .. import options
+from ..progress import Progress
 from ..signals import handled
 from ..words import address, number
 
@@ -57,10 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default rate: {_DEFAULT_RATE:g})",
     )
     parser.add_argument(
+        "--pattern",
+        choices=PATTERNS,
+        help="send datagrams of zeros, of the bytes 0 to 255 in order, or of random bytes; with --numbered, "
+        f"fill them with these (default rate: {_DEFAULT_RATE:g})",
+    )
+    parser.add_argument(
         "-c",
         "--count",
         type=argument_types.count,
-        help="send the words this many times, or so many numbered datagrams (default: 1; numbered: no limit)",
+        help="send the words this many times, or so many numbered or pattern datagrams "
+        "(default: 1; numbered and patterns: no limit)",
     )
     parser.add_argument(
         "-d",
@@ -70,16 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="end after this time (default: no limit)",
     )
     _add_pace(parser)
-    parser.add_argument(
-        "--no-loopback",
-        dest="loopback",
-        action="store_false",
-        help="do not deliver the datagrams to listeners on this machine",
-    )
+    _add_header(parser)
 
 
 def _add_pace(parser: argparse.ArgumentParser) -> None:
-    """Add the options for rate, size and TTL."""
+    """Add the options for rate and size."""
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument(
         "--rate", type=argument_types.rate, metavar="N", help="send at most this many datagrams per second"
@@ -94,8 +98,26 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=argument_types.size,
         metavar="BYTES",
-        help="size of numbered datagrams and of the pieces of a file, 1-65507 "
+        help="size of numbered and pattern datagrams and of the pieces of a file, 1-65507 "
         f"(default: {_MCAST_DEFAULT_BUFFER_SIZE})",
+    )
+
+
+def _add_header(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what the headers of the datagrams say."""
+    parser.add_argument(
+        "--from",
+        dest="local",
+        metavar="ADDRESS:PORT",
+        type=argument_types.local,
+        help="send from this address of this machine, which also chooses the interface, from this port, or both "
+        "(default: the system's choice)",
+    )
+    parser.add_argument(
+        "--dscp",
+        type=argument_types.dscp,
+        metavar="CLASS",
+        help="class of traffic, 0-63, such as 46 for expedited forwarding (default: the system's)",
     )
     parser.add_argument(
         "--ttl",
@@ -104,48 +126,110 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         default=_MCAST_DEFAULT_TTL,
         help="let the datagrams travel this many hops, 0-255; 1 crosses no router (default: %(default)s)",
     )
+    parser.add_argument(
+        "--no-loopback",
+        dest="loopback",
+        action="store_false",
+        help="do not deliver the datagrams to listeners on this machine",
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Send, report what was sent, and return the exit code."""
     _check(args)
     (endpoint,) = options.endpoints_of(args)
-    size = args.size or _MCAST_DEFAULT_BUFFER_SIZE
     begun = time.monotonic()
+    paced = not _generates(args)
+    file_size = _size_of_file(args.file)
     with (
         handled() as signals,
         Sender(
             str(endpoint),
+            local=args.local,
             ttl=args.ttl,
+            dscp=args.dscp,
             loopback=args.loopback,
-            rate=None if args.numbered else args.rate,
-            bit_rate=None if args.numbered else args.bit_rate,
+            rate=args.rate if paced else None,
+            bit_rate=args.bit_rate if paced else None,
         ) as tx,
     ):
         try:
-            if args.numbered:
-                rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or _DEFAULT_RATE
-                send_numbered(tx, Plan(rate, size, args.count, args.duration), signals.has_ended)
-            else:
-                has_ended = _end(signals, args.duration)
-                _send_all(tx, _messages(args, size, has_ended), has_ended)
-        finally:
-            _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
+            with Progress(
+                out, lambda: _progress(args, file_size, tx.stats(), time.monotonic() - begun)
+            ) as progress:
+                _send(tx, args, signals, progress)
+        except (OSError, SystemExit):
+            # The first datagram was refused: the error says enough.
+            if tx.stats().sent:
+                _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
+            raise
+        _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
         return signals.exit_code(0)
+
+
+def _generates(args: argparse.Namespace) -> bool:
+    return args.numbered or args.pattern is not None
 
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse options that do not fit together."""
-    if args.words and (args.file or args.numbered):
-        options.usage_error(args, "argument WORD: not allowed with --file or --numbered")
+    if args.words and (args.file or _generates(args)):
+        options.usage_error(args, "argument WORD: not allowed with --file, --numbered or --pattern")
+    if args.file and args.pattern:
+        options.usage_error(args, "argument --pattern: not allowed with --file")
     if args.numbered and args.size is not None and args.size < HEADER.size:
         options.usage_error(
             args, f"argument --size: must be at least {HEADER.size} with --numbered, got {args.size}"
         )
     if args.size is not None and args.words not in ([], [_STANDARD_INPUT]):
         options.usage_error(args, "argument --size: not allowed with words")
-    if args.count is not None and not args.numbered and args.words in ([], [_STANDARD_INPUT]):
-        options.usage_error(args, "argument -c/--count: needs words or --numbered")
+    if args.count is not None and not _generates(args) and args.words in ([], [_STANDARD_INPUT]):
+        options.usage_error(args, "argument -c/--count: needs words, --numbered or --pattern")
+
+
+def _send(tx: Sender, args: argparse.Namespace, signals: Signals, progress: Progress) -> None:
+    """Send everything, or what can be sent until the duration or a signal ends it."""
+    until = float("inf") if args.duration is None else time.monotonic() + args.duration
+
+    def has_ended() -> bool:
+        progress.tick()
+        return signals.has_ended() or time.monotonic() >= until
+
+    size = args.size or _MCAST_DEFAULT_BUFFER_SIZE
+    if _generates(args):
+        rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or _DEFAULT_RATE
+        pattern = args.pattern or PATTERNS[0]
+        plan = Plan(rate, size, args.count, args.duration, numbered=args.numbered, pattern=pattern)
+        send_generated(tx, plan, has_ended)
+        return
+    for message in _messages(args, size, has_ended):
+        if has_ended():
+            return
+        tx.send(message)
+
+
+def _progress(
+    args: argparse.Namespace, file_size: int, stats: SenderStats, seconds: float
+) -> tuple[str, float | None]:
+    """Return what was sent in words, and the share of it that is done; None if the end is not known."""
+    shares: list[float] = []
+    if args.count is not None:
+        shares.append(stats.sent / args.count)
+    if args.duration:
+        shares.append(seconds / args.duration)
+    if file_size:
+        shares.append(stats.bytes_sent / file_size)
+    return f"sent {number(stats.sent, 'datagram')}", max(shares, default=None)
+
+
+def _size_of_file(path: str | None) -> int:
+    """Return the size of a file in bytes; 0 if it is no regular file, or if it cannot be read, which is found later."""
+    if path in (None, _STANDARD_INPUT):
+        return 0
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - pathlib would be imported for this alone
+    except OSError:
+        return 0
 
 
 def _messages(args: argparse.Namespace, size: int, has_ended: Callable[[], bool]) -> Iterable[bytes]:
@@ -183,25 +267,12 @@ def _pieces_of_input(size: int, has_ended: Callable[[], bool]) -> Iterator[bytes
     return splitter.split(read, size)
 
 
-def _send_all(tx: Sender, messages: Iterable[bytes], has_ended: Callable[[], bool]) -> None:
-    for message in messages:
-        if has_ended():
-            return
-        tx.send(message)
-
-
-def _end(signals: Signals, duration: float | None) -> Callable[[], bool]:
-    """Return a function that says whether to end."""
-    until = float("inf") if duration is None else time.monotonic() + duration
-    return lambda: signals.has_ended() or time.monotonic() >= until
-
-
 def _report(
     args: argparse.Namespace, out: Output, endpoint: Endpoint, stats: SenderStats, duration: float
 ) -> None:
     from ...apps.routes import interface_name_for  # noqa: PLC0415 - needed after sending only
 
-    interface = endpoint.interface or interface_name_for(endpoint.group)
+    interface = endpoint.interface or _interface_with(args.local) or interface_name_for(endpoint.group)
     if out.json:
         fields = {
             "sent": stats.sent,
@@ -219,3 +290,10 @@ def _report(
         f"{address(endpoint.group, endpoint.port or 0)} by {interface or 'the default interface'}, "
         f"with TTL {args.ttl}, in {duration:.1f} s"
     )
+
+
+def _interface_with(local: tuple[str, int] | None) -> str | None:
+    """Return the name of the interface that has the address to send from; None if there is none."""
+    if local is None:
+        return None
+    return next((one.name for one in interfaces() if local[0].partition("%")[0] in one.addresses), None)

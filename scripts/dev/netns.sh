@@ -5,7 +5,7 @@
 #   lo      up, with multicast enabled and the routes of 224.0.0.0/4 and ff00::/8
 #   veth0   192.0.2.2/24 and 2001:db8::2/64 with the default routes, as a stand-in for a network interface
 #   h1..hN  with --hosts N (2 to 9): hosts on one bridge, reached by `ip netns exec hK ...`. The interface eth0 of a host
-#           has 10.77.0.K/24 and fd77::K/64.
+#           has 10.77.0.K/24 and fd77::K/64. The namespace itself is called `private`.
 # With --stock, the namespace is like an ordinary Linux machine instead: lo has neither the MULTICAST flag nor a route for
 # ff00::/8, and eth0, the only other interface, has the addresses and the default routes of veth0.
 #
@@ -63,6 +63,8 @@ own_names() {
   else
     mount -t tmpfs tmpfs /run && mkdir /run/netns || return 1
   fi
+  # Without a name, this namespace would end with all its interfaces as soon as COMMAND moves to that of a host.
+  ip netns attach private $$
 }
 
 # Add the bridge and its hosts.

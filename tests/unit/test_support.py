@@ -59,6 +59,14 @@ def test_netns_hosts_reach_only_each_other() -> None:
 
 
 @pytest.mark.private_net
+def test_netns_command_that_moves_to_a_host_keeps_the_network() -> None:
+    # The last process that is not on a host: the kernel would remove the other ends of all interfaces.
+    watch = "ip netns exec h2 timeout 1 ip monitor link"
+    done = netns("--hosts", "2", "bash", "-c", f"exec {watch}")
+    assert (done.returncode, done.stdout, done.stderr) == (124, "", "")
+
+
+@pytest.mark.private_net
 def test_netns_stock_has_ordinary_loopback_and_default_routes() -> None:
     inside = "ip -brief link; ip route get 239.1.2.3; ip -6 route get ff15::1; ip -6 route show table local"
     done = netns("--stock", "bash", "-c", inside)

@@ -31,6 +31,7 @@ HELD = [
 
 FREE, FREE6 = "239.9.5.99", "ff15::9:5:99"
 HERE = r"\(interfaces here: lo \(127\.0\.0\.1\), "
+JOINED = rf"\(the group is joined for 192\.0\.2\.1, 192\.0\.2\.3 on {VETH}\)$"
 SOURCES4 = [f"10.0.1.{number}" for number in range(1, 30)]
 SOURCES6 = [f"fd01::{number:x}" for number in range(1, 200)]
 
@@ -222,10 +223,14 @@ CASES = [
     ),
     leave("192.0.2.1", why=r"group must be a multicast address .*, got 192.0.2.1"),
     leave("239.9.5.1:1", why="the port is given twice"),
-    leave("192.0.2.9@232.9.5.1", why="cannot leave 192.0.2.9@232.9.5.1: not joined$"),
-    leave("192.0.2.1,192.0.2.9@232.9.5.1", why="cannot leave 192.0.2.9@232.9.5.1: not joined$"),
-    leave("192.0.2.1@232.9.5.1", "lo", why="cannot leave 192.0.2.1@232.9.5.1 on lo: not joined$"),
-    leave("192.0.2.1@239.9.5.1", why="cannot leave 192.0.2.1@239.9.5.1: not joined$"),
+    leave("192.0.2.9@232.9.5.1", why=f"cannot leave 192.0.2.9@232.9.5.1: not joined {JOINED}"),
+    leave("192.0.2.1,192.0.2.9@232.9.5.1", why=f"cannot leave 192.0.2.9@232.9.5.1: not joined {JOINED}"),
+    leave("192.0.2.1@232.9.5.1", "lo", why=f"cannot leave 192.0.2.1@232.9.5.1 on lo: not joined {JOINED}"),
+    leave(
+        "192.0.2.1@239.9.5.1",
+        why=rf"cannot leave 192.0.2.1@239.9.5.1: not joined \(the group is joined for any source on {VETH}\)$",
+    ),
+    leave("192.0.2.1@232.9.5.99", why="cannot leave 192.0.2.1@232.9.5.99: not joined$"),
 ]
 
 

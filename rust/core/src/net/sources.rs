@@ -86,6 +86,16 @@ impl ActiveMembership {
     }
 }
 
+/// Addresses for a message; of many, only the first.
+fn listed(addresses: &[IpAddr]) -> String {
+    const MOST: usize = 8;
+    let mut words: Vec<String> = addresses.iter().take(MOST).map(IpAddr::to_string).collect();
+    if addresses.len() > MOST {
+        words.push(format!("{} more", addresses.len() - MOST));
+    }
+    words.join(", ")
+}
+
 fn opposite(call: SourceCall) -> SourceCall {
     if call == SourceCall::Join { SourceCall::Leave } else { SourceCall::Join }
 }
@@ -100,6 +110,23 @@ impl Memberships {
             false => "",
         };
         Error::Invalid(format!("cannot join {}{phrase}: already joined{hint}", spec.group))
+    }
+
+    /// For which sources a group is joined, and where, as a hint in an error; empty if it is not joined.
+    fn joined_sources(&self, group: IpAddr) -> String {
+        let describe = |request: &JoinRequest| {
+            let on: Vec<&str> = request.active.iter().map(|active| active.on.name.as_str()).collect();
+            let place = if on.concat().is_empty() { String::new() } else { format!(" on {}", on.join(", ")) };
+            let sources = match &request.spec.sources {
+                Sources::Any => "any source".to_owned(),
+                Sources::Only(list) => listed(list),
+                Sources::Except(list) => format!("any source except {}", listed(list)),
+            };
+            format!("{sources}{place}")
+        };
+        let joined: Vec<String> =
+            self.requests.iter().filter(|request| request.spec.group == group).map(describe).collect();
+        if joined.is_empty() { String::new() } else { format!(" (the group is joined for {})", joined.join("; ")) }
     }
 
     /// Of the first `limit` requests, those for a group that is joined for certain sources only, if these interfaces mean
@@ -157,8 +184,8 @@ impl Memberships {
             let requests = self.source_specific(usize::MAX, *group, &interfaces);
             let joined = |source: &&IpAddr| requests.iter().any(|request| request.only().contains(source));
             if let Some(missing) = sources.iter().find(|source| !joined(source)) {
-                let phrase = choose(interface)?.phrase();
-                return Err(Error::Invalid(format!("cannot leave {missing}@{group}{phrase}: not joined")));
+                let (phrase, hint) = (choose(interface)?.phrase(), self.joined_sources(*group));
+                return Err(Error::Invalid(format!("cannot leave {missing}@{group}{phrase}: not joined{hint}")));
             }
         }
         let mut whole: Vec<(IpAddr, InterfaceName)> = Vec::new();

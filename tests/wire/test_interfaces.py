@@ -3,11 +3,11 @@
 import errno
 import socket
 import subprocess
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from multicast import Datagram
 from multicast.sync import Receiver, Sender, interfaces
 from tests.support.tools import need
 from tests.support.waiting import until
@@ -102,51 +102,74 @@ def test_interfaces_lists_those_of_the_system() -> None:
     assert {"192.0.2.2", "2001:db8::2"} <= set(found["veth0"].addresses)
 
 
-@pytest.mark.private_net
-@pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
-@pytest.mark.parametrize("group", ["239.9.8.7", "ff12::9:8:7"])
-def test_datagram_after_a_rename_has_the_new_name(group: str, ring: int | None) -> None:
-    """Names are cached by index. The zone of a link-local sender is one of them."""
+def ip(words: str) -> None:
+    subprocess.run([need("ip"), *words.split()], check=True)
 
-    def ip(words: str) -> None:
-        subprocess.run([need("ip"), *words.split()], check=True)
 
-    options: dict[str, Any] = {} if ring is None else {"ring": ring}
+@pytest.fixture
+def renameable() -> Iterator[str]:
+    """An interface with a link-local address; a test can name it ``renamed``."""
     ip("link add rn0 type veth peer name rn1")
     try:
-        for words in (
-            "link set rn1 up",
-            "addr add 10.66.0.1/24 dev rn0",
-            "link set rn0 addrgenmode none",
-            "addr add fe80::77/64 dev rn0 nodad",
-            "link set rn0 up",
-        ):
-            ip(words)
-        port = 50_099
-        with Receiver(group, port, interface="rn0", **options) as rx:
-            for name in ("rn0", "renamed"):
-                if name == "renamed":
-                    for words in ("link set rn0 down", "link set rn0 name renamed", "link set renamed up"):
-                        ip(words)
-                    subprocess.run(
-                        [need("ip"), *["addr", "replace", "fe80::77/64", "dev", "renamed", "nodad"]],
-                        check=True,
-                    )
-                index = socket.if_nametoindex(name)
-
-                def received(name: str = name, index: int = index) -> bool:
-                    with Sender(group, port, interface=index) as tx:
-                        tx.send(name.encode())
-                    try:
-                        msg = rx.recv(timeout=0.2)
-                    except TimeoutError:
-                        return False
-                    assert (msg.data, msg.interface, msg.interface_index) == (name.encode(), name, index)
-                    if ":" in group:
-                        assert msg.sender[0] == f"fe80::77%{name}"
-                    return True
-
-                until(received, "a datagram")
+        ip("link set rn1 up")
+        ip("addr add 10.66.0.1/24 dev rn0")
+        ip("link set rn0 addrgenmode none")
+        switch_on("rn0")
+        yield "rn0"
     finally:
         for name in ("rn0", "renamed"):
             subprocess.run([need("ip"), "link", "del", name], check=False, capture_output=True)
+
+
+def switch_on(name: str) -> None:
+    """Switch an interface on, and wait until groups can be sent by it: IPv6 has a route once the link is ready."""
+    ip(f"link set {name} up")
+    ip(f"addr replace fe80::77/64 dev {name} nodad")
+    find = [need("ip"), "-6", "route", "show", "table", "local", "dev", name]
+    until(
+        lambda: (
+            "multicast ff00::/8" in subprocess.run(find, check=True, capture_output=True, text=True).stdout
+        ),
+        f"the routes of {name}",
+    )
+
+
+TAKES: dict[str, Callable[[Receiver], Datagram]] = {
+    "recv": lambda rx: rx.recv(timeout=PATIENCE),
+    "iteration": lambda rx: next(iter(rx)),
+    "batch": lambda rx: rx.recv_batch(1, timeout=PATIENCE)[0],
+    "batches": lambda rx: next(iter(rx.batches(1, timeout=PATIENCE)))[0],
+}
+
+
+@pytest.mark.private_net
+@pytest.mark.parametrize("take", TAKES.values(), ids=TAKES.keys())
+@pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
+@pytest.mark.parametrize("group", ["239.9.8.7", "ff12::9:8:7"])
+def test_datagram_after_a_rename_has_the_new_name(
+    group: str, ring: int | None, take: Callable[[Receiver], Datagram], renameable: str
+) -> None:
+    """Names are cached by index. The zone of a link-local sender is one of them."""
+    index = socket.if_nametoindex(renameable)
+
+    def assert_next_is_from(name: str) -> None:
+        with Sender(group, rx.port, interface=index) as tx:
+            tx.send(name.encode())
+        if ring is not None:
+            # It is there, so that the call that takes it does not wait.
+            until(lambda: rx.pending == 1, "the datagram")
+        message = take(rx)
+        assert (message.data, message.interface, message.interface_index) == (name.encode(), name, index)
+        if ":" in group:
+            assert message.sender[0] == f"fe80::77%{name}"
+
+    with Receiver(group, 0, interface=renameable, ring=ring) as rx:
+        assert_next_is_from(renameable)
+        ip(f"link set {renameable} down")
+        ip(f"link set {renameable} name renamed")
+        switch_on("renamed")
+        if ring is None:
+            # Without a thread, it looks when it waits.
+            with pytest.raises(TimeoutError):
+                rx.recv(timeout=0.01)
+        assert_next_is_from("renamed")

@@ -66,6 +66,8 @@ impl OpenReceiver {
         } else {
             self.gathered(py, limit, timeout, linger)?
         };
+        // A ring can have received it after names changed, without a wait here.
+        self.refresh_names(py);
         Ok(Batch::new(batch, Arc::clone(&self.interner)))
     }
 

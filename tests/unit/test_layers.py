@@ -48,7 +48,7 @@ LAYERS = [
     {"aio.receiver", "aio.transport"},
     {"aio.sender", "aio.protocols", "aio.watching"},
     {"aio", "_legacy.server", "recv", "_legacy.destinations"},
-    {"hear", "send", "apps.listening", "apps.sequences", "apps.numbered"},
+    {"hear", "send", "apps.listening", "apps.numbered"},
     {"apps.streams", "apps.sending"},
     {"apps.measuring"},
     {"relay.envelope", "relay.places"},

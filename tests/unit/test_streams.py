@@ -8,18 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multicast import Datagram
 from multicast.apps.numbered import HEADER, numbered
-from multicast.apps.streams import Stream
+from multicast.apps.streams import BURST_MS, Stream, Streams
+from tests.support.stream_model import Model
 
 MS = 1_000_000
+SENDER = ("192.0.2.1", 4321)
+
+
+def arrival(payload: bytes, time_ns: int) -> Datagram:
+    return Datagram(payload, SENDER, "239.1.2.3", timestamp_ns=time_ns, ttl=7)
+
+
+def fed_at(arrivals: Iterable[tuple[bytes, int]]) -> Streams:
+    """Return streams that got these payloads at these times."""
+    streams = Streams()
+    for payload, time_ns in arrivals:
+        streams.add_datagram(arrival(payload, time_ns), 5000, 0)
+    return streams
 
 
 def fed(payloads: Iterable[bytes], spacing_ns: int = MS) -> Stream:
     """Return a stream that got these payloads, one each millisecond."""
-    stream = Stream()
-    for number, payload in enumerate(payloads):
-        # Beside other bytes, as in a batch.
-        stream.add(b"xyz" + payload + b"xyz", 3, len(payload), number * spacing_ns)
+    (stream,) = fed_at((payload, number * spacing_ns) for number, payload in enumerate(payloads)).look()
     return stream
 
 
@@ -49,9 +61,11 @@ def test_numbered_header_is_in_network_order() -> None:
 
 def test_numbered_stream_with_every_disorder_is_counted_exactly() -> None:
     order = [0, 1, 4, 3, 3, 8, 9]
-    stream = fed(numbered(1, number, 0) for number in order)
-    assert counts(stream) == ("numbered", 7, 4, 1, 1, 0)
-    assert [(gap.first, gap.last) for gap in stream.gaps] == [(2, 2), (5, 7)]
+    streams = fed_at((numbered(1, number, 0), MS * at) for at, number in enumerate(order))
+    assert counts(streams.look()[0]) == ("numbered", 7, 4, 1, 1, 0)
+    assert [(gap.first, gap.last) for gap in streams.gaps(0)] == [(2, 2), (5, 7)]
+    with pytest.raises(IndexError, match="number must be below 1, got 1"):
+        streams.gaps(1)
 
 
 def test_numbered_restart_is_no_loss() -> None:
@@ -62,21 +76,62 @@ def test_numbered_restart_is_no_loss() -> None:
 def test_numbered_delays_are_relative_to_the_first() -> None:
     sent = [0, 1 * MS, 2 * MS]
     delays = [5 * MS, 3 * MS, 9 * MS]
-    stream = Stream()
-    for number, (time_ns, delay) in enumerate(zip(sent, delays, strict=True)):
-        stream.add(numbered(1, number, time_ns), 0, 24, time_ns + delay)
-    assert stream.delay_base_ns == 5 * MS
-    assert (stream.delays.lowest, stream.delays.highest) == (-2 * MS, 4 * MS)
+    streams = fed_at(
+        (numbered(1, number, time_ns), time_ns + delay)
+        for number, (time_ns, delay) in enumerate(zip(sent, delays, strict=True))
+    )
+    assert streams.look()[0].delays_ns == (5 * MS, -2 * MS, 4 * MS)
+    assert streams.delays(0, [0, 50, 100]) == pytest.approx([-2 * MS, 0, 4 * MS], rel=0.004)
+    assert fed_at([(b"x", 0)]).delays(0, [50]) is None
 
 
-@given(st.lists(st.integers(0, 10 * MS), min_size=2, max_size=50))
-def test_numbered_jitter_is_that_of_rfc_3550(delays: list[int]) -> None:
-    stream, jitter = Stream(), 0.0
-    for number, delay in enumerate(delays):
-        stream.add(numbered(1, number, number * MS), 0, 24, number * MS + delay)
-        if number:
-            jitter += (abs(delay - delays[number - 1]) - jitter) / 16
-    assert stream.jitter_us == pytest.approx(jitter / 1000)
+ARRIVALS = st.tuples(st.integers(0, 40), st.sampled_from([7, 7, 7, 7, 8]), st.integers(0, 10 * MS))
+
+
+@given(st.lists(ARRIVALS, min_size=1, max_size=60))
+def test_numbered_stream_counts_as_the_model_does(arrivals: list[tuple[int, int, int]]) -> None:
+    model, feed = Model(), list[tuple[bytes, int]]()
+    for time_ns, (number, run, delay) in enumerate(arrivals):
+        feed.append((numbered(run, number, time_ns * MS), time_ns * MS + delay))
+        model.add_numbered(*feed[-1])
+    (stream,) = fed_at(feed).look()
+    assert (stream.lost, stream.duplicates, stream.reordered, stream.restarts) == model.counts()
+    assert stream.jitter_us == pytest.approx((model.jitter or 0) / 1000)
+
+
+@given(
+    st.integers(0, 65535),
+    st.lists(st.tuples(st.sampled_from([1, 1, 1, 2, 3, -1, -5, 0, 5000]), ARRIVALS), max_size=60),
+)
+def test_rtp_stream_counts_as_the_model_does(
+    first: int, steps: list[tuple[int, tuple[int, int, int]]]
+) -> None:
+    payloads = [rtp(first), rtp(first + 1, stamp=90)]
+    number = first + 1
+    for at, (step, (_, source, _)) in enumerate(steps):
+        number += step
+        payloads.append(rtp(number, stamp=90 * (at + 2), source=source))
+    delays = [0, 0, *(delay for _, (_, _, delay) in steps)]
+    feed = [(payload, at * MS + delays[at]) for at, payload in enumerate(payloads)]
+    model = Model()
+    for one in feed:
+        model.add_rtp(*one)
+    (stream,) = fed_at(feed).look()
+    assert (stream.lost, stream.duplicates, stream.reordered, stream.restarts) == model.counts()
+    assert stream.jitter_us == pytest.approx((model.jitter or 0) / 1000)
+
+
+def test_stream_says_where_it_comes_from_and_when() -> None:
+    stream = fed([b"x", b"yz"])
+    assert (stream.group, stream.port, stream.sender, stream.sender_port) == ("239.1.2.3", 5000, *SENDER)
+    assert (stream.ttl, stream.dscp, stream.interface) == (7, None, None)
+    assert (stream.received, stream.bytes, stream.first_ns, stream.last_ns) == (2, 3, 0, MS)
+
+
+def test_burst_is_the_most_within_its_time() -> None:
+    (stream,) = fed_at((bytes(100), at * MS) for at in [0, 50, 51, 52, 53, 54, 51 + BURST_MS, 90]).look()
+    assert (stream.burst_packets, stream.burst_bytes) == (5, 500)
+    assert stream.burst_buffer == 5 * 768 // 2
 
 
 def test_rtp_in_sequence_is_recognized_and_clean() -> None:
@@ -120,7 +175,7 @@ def test_rtp_jitter_of_a_steady_stream_is_zero_and_unknown_clocks_have_none() ->
 def test_payload_without_numbers_stays_unknown(payloads: list[bytes]) -> None:
     stream = fed(payloads)
     assert counts(stream) == ("unknown", 20, None, None, None, 0)
-    assert stream.gaps == []
+    assert stream.jitter_us is None
 
 
 def test_mpegts_continuity_counts_lost_packets_of_each_pid() -> None:

@@ -10,14 +10,13 @@ from ..sync import interfaces
 from .streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import Literal
 
     from .._core import Batch
     from ..sync import Receiver
     from ..types import ReceiverStats
-    from .sequences import Gap
-    from .streams import Key, Stream
+    from .streams import Gap, Stream
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,25 +81,29 @@ class Measurement:
         """Return the measurement of each stream so far."""
         local = {address for one in interfaces() for address in one.addresses}
         return [
-            _result(key, stream, owned, local)
-            for receiver, streams in self._streams.items()
-            for (key, stream), owned in zip(
-                streams.streams.items(), _owners(streams.streams, receiver.stats()), strict=True
+            _result(
+                stream,
+                kernel,
+                program,
+                gaps=streams.gaps(number),
+                delay=_delay(streams, number, stream, local),
             )
+            for receiver, streams in self._streams.items()
+            for number, (stream, kernel, program) in enumerate(with_drops(streams.look(), receiver.stats()))
         ]
 
 
-def _owners(streams: Mapping[Key, Stream], stats: ReceiverStats) -> list[tuple[int, int]]:
-    """Return for each stream of a receiver how many of its datagrams the kernel and the program dropped.
+def with_drops(streams: list[Stream], stats: ReceiverStats) -> list[tuple[Stream, int, int]]:
+    """Return each stream of a receiver, and how many of its datagrams the kernel and the program dropped.
 
     The counters are those of the receiver. Several streams share them in proportion to their losses, or to what was
     received of them if no loss is visible.
     """
-    weights = [stream.lost or 0 for stream in streams.values()]
+    weights = [stream.lost or 0 for stream in streams]
     if not any(weights):
-        weights = [stream.received for stream in streams.values()]
+        weights = [stream.received for stream in streams]
     kernel = share(stats.kernel_drops or 0, weights)
-    return list(zip(kernel, share(stats.ring_drops, weights), strict=True))
+    return list(zip(streams, kernel, share(stats.ring_drops, weights), strict=True))
 
 
 def share(count: int, weights: list[int]) -> list[int]:
@@ -114,15 +117,14 @@ def share(count: int, weights: list[int]) -> list[int]:
     return shares
 
 
-def _result(key: Key, stream: Stream, owned: tuple[int, int], local: set[str]) -> Result:
-    kernel, program = owned
+def _result(stream: Stream, kernel: int, program: int, *, gaps: list[Gap], delay: Delay | None) -> Result:
     network = max(0, (stream.lost or 0) - kernel - program)
     seconds = (stream.last_ns - stream.first_ns) / 1e9
     return Result(
-        sender=key.sender,
-        sender_port=key.sender_port,
-        group=key.group,
-        port=key.port,
+        sender=stream.sender,
+        sender_port=stream.sender_port,
+        group=stream.group,
+        port=stream.port,
         kind=stream.kind,
         received=stream.received,
         lost=network + kernel + program,
@@ -131,24 +133,20 @@ def _result(key: Key, stream: Stream, owned: tuple[int, int], local: set[str]) -
         lost_program=program,
         duplicates=stream.duplicates or 0,
         reordered=stream.reordered or 0,
-        gaps=tuple(stream.gaps),
+        gaps=tuple(gaps),
         restarts=stream.restarts,
         rate_pps=(stream.received - 1) / seconds if seconds > 0 else 0.0,
         jitter_us=stream.jitter_us,
-        delay=_delay(stream, shares_clock=key.sender.partition("%")[0] in local),
+        delay=delay,
     )
 
 
-def _delay(stream: Stream, *, shares_clock: bool) -> Delay | None:
-    delays = stream.delays
-    if not len(delays):
+def _delay(streams: Streams, number: int, stream: Stream, local: set[str]) -> Delay | None:
+    found = streams.delays(number, (50, 99, 99.9))
+    if found is None or stream.delays_ns is None:
         return None
-    offset = stream.delay_base_ns if shares_clock else -delays.lowest
-    p50, p99, p999 = (max(0, delays.percentile(one) + offset) / 1000 for one in (50, 99, 99.9))
-    return Delay(
-        p50=p50,
-        p99=p99,
-        p999=p999,
-        max=max(0, delays.highest + offset) / 1000,
-        meaning="absolute" if shares_clock else "above-minimum",
-    )
+    shares_clock = stream.sender.partition("%")[0] in local
+    first, lowest, highest = stream.delays_ns
+    offset = first if shares_clock else -lowest
+    p50, p99, p999, most = (max(0, one + offset) / 1000 for one in (*found, highest))
+    return Delay(p50, p99, p999, most, meaning="absolute" if shares_clock else "above-minimum")

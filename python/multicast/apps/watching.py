@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from .measuring import share
+from .measuring import with_drops
 from .streams import Streams
 
 if TYPE_CHECKING:
@@ -30,30 +30,53 @@ class Row:
 
     group: str | None
     port: int
-    sender: str | None
-    """Address of the sender; None if the group has no stream."""
-    sender_port: int | None
     interface: str | None
     state: State
     """WAITING for the first datagram, RECEIVING, or STALLED for more than `STALLED_AFTER` seconds."""
-    packets_per_s: float
+    sender: str | None = None
+    """Address of the sender; None if the group has no stream."""
+    sender_port: int | None = None
+    packets_per_s: float = 0.0
     """Datagrams per second since the last look."""
-    bits_per_s: float
+    bits_per_s: float = 0.0
     """Bits of payload per second since the last look."""
-    received: int
+    received: int = 0
     """Datagrams received."""
-    lost: int | None
+    lost: int | None = None
     """Numbers missing in the stream; None if it has no numbers."""
-    lost_here: int
-    """Datagrams that this machine dropped."""
-    duplicates: int | None
-    reordered: int | None
-    jitter_us: float | None
+    lost_network: int | None = None
+    """The part of `lost` that did not reach this machine."""
+    lost_kernel: int = 0
+    """Datagrams that the kernel of this machine dropped because the receive buffer was full."""
+    lost_program: int = 0
+    """Datagrams that this program dropped because it was too slow."""
+    duplicates: int | None = None
+    reordered: int | None = None
+    restarts: int = 0
+    """How often the sender has started again. The numbers between are not lost."""
+    jitter_us: float | None = None
     """Interarrival jitter (RFC 3550) in microseconds."""
-    ttl: int | None
+    ttl: int | None = None
     """Hops that the datagrams have left."""
-    kind: str
+    dscp: int | None = None
+    """Class of traffic of the datagrams; None if the system does not say."""
+    kind: str = "unknown"
     """"rtp", "mpegts", "numbered" or "unknown"."""
+    last_ns: int | None = None
+    """When the last datagram arrived, in nanoseconds since 1970; None if the group has no stream."""
+    silent_s: float | None = None
+    """Seconds since the last datagram arrived; None if the group has no stream."""
+    burst_packets: int = 0
+    """The most datagrams that arrived within 10 milliseconds."""
+    burst_bytes: int = 0
+    """Their payload, in bytes."""
+    burst_buffer: int = 0
+    """The receive buffer to request for this burst to fit, in bytes; computed for Linux."""
+
+    @property
+    def lost_here(self) -> int:
+        """Datagrams that this machine dropped."""
+        return self.lost_kernel + self.lost_program
 
 
 class Watch:
@@ -76,57 +99,49 @@ class Watch:
         return [row for receiver in self._streams for row in self._rows_of(receiver, seconds)]
 
     def _rows_of(self, receiver: Receiver, seconds: float) -> Iterator[Row]:
-        streams, stats, now_ns = self._streams[receiver].streams, receiver.stats(), time.time_ns()
-        weights = [stream.lost or 0 for stream in streams.values()]
-        if not any(weights):
-            weights = [stream.received for stream in streams.values()]
-        dropped = share((stats.kernel_drops or 0) + stats.ring_drops, weights)
-        for (key, stream), lost_here in zip(streams.items(), dropped, strict=True):
-            before = self._seen.get((receiver, key), (0, 0))
-            self._seen[receiver, key] = stream.received, stream.bytes
-            yield _row(key, stream, before, seconds, now_ns=now_ns, lost_here=lost_here)
-        heard = {key.group for key in streams}
+        now_ns = time.time_ns()
+        heard: set[str | None] = set()
+        for stream, kernel, program in with_drops(self._streams[receiver].look(), receiver.stats()):
+            heard.add(stream.group)
+            before = self._seen.get((receiver, stream.key), (0, 0))
+            self._seen[receiver, stream.key] = stream.received, stream.bytes
+            packets, size = stream.received - before[0], stream.bytes - before[1]
+            yield _row(
+                stream, packets / seconds, size * 8 / seconds, kernel=kernel, program=program, now_ns=now_ns
+            )
         for joined in receiver.groups:
             if joined.group not in heard:
-                yield Row(
-                    group=joined.group,
-                    port=receiver.port,
-                    sender=None,
-                    sender_port=None,
-                    interface=joined.interface,
-                    state="WAITING",
-                    packets_per_s=0.0,
-                    bits_per_s=0.0,
-                    received=0,
-                    lost=None,
-                    lost_here=0,
-                    duplicates=None,
-                    reordered=None,
-                    jitter_us=None,
-                    ttl=None,
-                    kind="unknown",
-                )
+                yield Row(joined.group, receiver.port, joined.interface, "WAITING")
 
 
 def _row(
-    key: Key, stream: Stream, before: tuple[int, int], seconds: float, *, now_ns: int, lost_here: int
+    stream: Stream, packets_per_s: float, bits_per_s: float, *, kernel: int, program: int, now_ns: int
 ) -> Row:
-    silent = (now_ns - stream.last_ns) / 1e9
+    silent = max(0, now_ns - stream.last_ns) / 1e9
     return Row(
-        group=key.group,
-        port=key.port,
-        sender=key.sender,
-        sender_port=key.sender_port,
+        group=stream.group,
+        port=stream.port,
         interface=stream.interface,
         state="STALLED" if silent > STALLED_AFTER else "RECEIVING",
-        packets_per_s=(stream.received - before[0]) / seconds,
-        bits_per_s=(stream.bytes - before[1]) * 8 / seconds,
+        sender=stream.sender,
+        sender_port=stream.sender_port,
+        packets_per_s=packets_per_s,
+        bits_per_s=bits_per_s,
         received=stream.received,
         lost=stream.lost,
-        lost_here=lost_here,
+        lost_network=None if stream.lost is None else max(0, stream.lost - kernel - program),
+        lost_kernel=kernel,
+        lost_program=program,
         duplicates=stream.duplicates,
         reordered=stream.reordered,
+        restarts=stream.restarts,
         jitter_us=stream.jitter_us,
         ttl=stream.ttl,
+        dscp=stream.dscp,
         kind=stream.kind,
+        last_ns=stream.last_ns,
+        silent_s=silent,
+        burst_packets=stream.burst_packets,
+        burst_bytes=stream.burst_bytes,
+        burst_buffer=stream.burst_buffer,
     )

@@ -25,6 +25,7 @@ mod receiving;
 mod recorder;
 mod sender;
 mod sending;
+mod streams;
 mod wait;
 mod watch;
 
@@ -55,6 +56,8 @@ mod _core {
     use super::recorder::Recorder;
     #[pymodule_export]
     use super::sender::Sender;
+    #[pymodule_export]
+    use super::streams::_Streams;
     #[pymodule_export]
     use super::watch::_InterfaceWatch;
 

@@ -12,6 +12,35 @@ from tests.cli.running import GROUP, OTHER, run, start
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
+FIELDS = [
+    "type",
+    "group",
+    "port",
+    "sender",
+    "sender_port",
+    "interface",
+    "state",
+    "packets_per_s",
+    "bits_per_s",
+    "received",
+    "lost",
+    "lost_network",
+    "lost_here",
+    "lost_kernel",
+    "lost_program",
+    "duplicates",
+    "reordered",
+    "restarts",
+    "jitter_us",
+    "ttl",
+    "dscp",
+    "kind",
+    "last_ns",
+    "burst_packets",
+    "burst_bytes",
+    "burst_buffer",
+]
+
 
 def test_json_has_a_record_for_each_stream_and_each_silent_group(free_port: int) -> None:
     words = ["top", f"{GROUP}:{free_port}%lo", f"{OTHER}:{free_port}%lo", "--json", "-n", "0.3"]
@@ -26,30 +55,21 @@ def test_json_has_a_record_for_each_stream_and_each_silent_group(free_port: int)
         program.interrupt()
         assert program.finish() == 130
     stream = found[GROUP]
-    assert list(stream) == [
-        "type",
-        "group",
-        "port",
-        "sender",
-        "sender_port",
-        "interface",
-        "state",
-        "packets_per_s",
-        "bits_per_s",
-        "received",
-        "lost",
-        "lost_here",
-        "duplicates",
-        "reordered",
-        "jitter_us",
-        "ttl",
-        "kind",
-    ]
+    assert list(stream) == FIELDS
     assert (stream["type"], stream["state"], stream["interface"]) == ("stream", "RECEIVING", "lo")
     assert (stream["lost"], stream["lost_here"], stream["duplicates"], stream["reordered"]) == (1, 0, 1, 1)
-    assert (stream["ttl"], stream["kind"]) == (5, "numbered")
+    assert (stream["lost_network"], stream["lost_kernel"], stream["lost_program"], stream["restarts"]) == (
+        1,
+        0,
+        0,
+        0,
+    )
+    assert (stream["ttl"], stream["dscp"], stream["kind"]) == (5, None, "numbered")
+    assert (stream["burst_packets"], stream["burst_bytes"], stream["burst_buffer"]) == (5, 500, 5 * 768 // 2)
+    assert 0 <= time.time_ns() - stream["last_ns"] < 60e9
     assert stream["bits_per_s"] == pytest.approx(stream["packets_per_s"] * 800, rel=0.01)
     silent = found[OTHER]
+    assert silent["last_ns"] is None
     assert (silent["state"], silent["sender"], silent["received"], silent["lost"]) == (
         "WAITING",
         None,

@@ -152,12 +152,21 @@ def _record(row: Row) -> dict[str, object]:
         "bits_per_s": round(row.bits_per_s, 3),
         "received": row.received,
         "lost": row.lost,
+        "lost_network": row.lost_network,
         "lost_here": row.lost_here,
+        "lost_kernel": row.lost_kernel,
+        "lost_program": row.lost_program,
         "duplicates": row.duplicates,
         "reordered": row.reordered,
+        "restarts": row.restarts,
         "jitter_us": None if row.jitter_us is None else round(row.jitter_us, 3),
         "ttl": row.ttl,
+        "dscp": row.dscp,
         "kind": row.kind,
+        "last_ns": row.last_ns,
+        "burst_packets": row.burst_packets,
+        "burst_bytes": row.burst_bytes,
+        "burst_buffer": row.burst_buffer,
     }
 
 

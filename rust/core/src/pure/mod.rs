@@ -20,3 +20,4 @@ pub mod packet;
 pub mod pcapng;
 pub mod proc_net;
 pub mod senders;
+pub mod streams;

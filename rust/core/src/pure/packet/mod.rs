@@ -7,4 +7,4 @@ pub mod fragments;
 pub mod ip;
 
 #[cfg(test)]
-mod samples;
+pub(in crate::pure) mod samples;

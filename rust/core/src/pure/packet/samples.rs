@@ -3,7 +3,7 @@
 use super::envelope::Envelope;
 
 /// The same numbers on every run.
-pub(super) struct Noise(u64);
+pub(in crate::pure) struct Noise(u64);
 
 impl Default for Noise {
     fn default() -> Self {
@@ -13,7 +13,7 @@ impl Default for Noise {
 
 impl Noise {
     /// A number below `limit`, which is at least 1.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::pure) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }

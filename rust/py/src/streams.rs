@@ -1,0 +1,190 @@
+//! `multicast._core._Streams`: the statistics of streams, for `multicast.apps.streams`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use multicast_core::pure::streams::burst::Amount;
+use multicast_core::pure::streams::sequence::Counts;
+use multicast_core::pure::streams::stream::{Arrival, Kind, Stream};
+use multicast_core::pure::streams::table::{Key, Streams};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::batch::Batch;
+use crate::convert;
+use crate::datagram::Datagram;
+use crate::interner::Interner;
+
+/// A gap: the first and the last missing number, and when the datagrams around it arrived.
+type Gap = (u64, u64, i64, i64);
+
+/// The statistics of streams.
+#[pyclass(frozen, module = "multicast._core")]
+#[derive(Default)]
+pub(crate) struct _Streams {
+    table: Mutex<Streams>,
+    interner: Interner,
+}
+
+impl _Streams {
+    /// No Python code runs while the lock is held. A thread that panicked leaves counters that are still right.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what `read` makes of a stream.
+    fn with<T>(&self, number: usize, read: impl FnOnce(&Stream) -> T) -> PyResult<T> {
+        let table = self.lock();
+        let stream = table.get(number).ok_or_else(|| {
+            PyIndexError::new_err(format!("number must be below {}, got {number}", table.iter().len()))
+        })?;
+        Ok(read(stream))
+    }
+}
+
+#[pymethods]
+impl _Streams {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Account for the datagrams of a batch, which were sent to `port`.
+    ///
+    /// Args:
+    ///     batch: the batch.
+    ///     port: the port of its receiver.
+    ///     now_ns: the time of datagrams of which the system does not say when they arrived.
+    fn add(&self, py: Python<'_>, batch: &Batch, port: u16, now_ns: i64) {
+        py.detach(|| {
+            let mut table = self.lock();
+            for datagram in batch.core().iter() {
+                let origin = datagram.origin;
+                let arrival = Arrival {
+                    time_ns: origin.timestamp_ns.unwrap_or(now_ns),
+                    interface: origin.interface,
+                    ttl: origin.ttl,
+                    dscp: None,
+                };
+                table.add(&Key { sender: origin.sender, group: origin.group, port }, datagram.data, arrival);
+            }
+        });
+    }
+
+    /// Account for one datagram, as `add` does for a batch.
+    fn add_datagram(&self, py: Python<'_>, datagram: &Datagram, port: u16, now_ns: i64) -> PyResult<()> {
+        let (sender, interface) = convert::origin(py, datagram)?;
+        let group = match &datagram.group {
+            Some(group) => Some(group.bind(py).to_str()?.parse()?),
+            None => None,
+        };
+        let time_ns = datagram.timestamp_ns.unwrap_or(now_ns);
+        let arrival = Arrival { time_ns, interface, ttl: datagram.ttl, dscp: None };
+        let payload = datagram.data.bind(py).as_bytes();
+        self.lock().add(&Key { sender, group, port }, payload, arrival);
+        Ok(())
+    }
+
+    /// Return the fields of `multicast.apps.streams.Stream` for each stream, in the order in which they began.
+    fn look<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let found: Vec<_> = {
+            let table = self.lock();
+            table.iter().map(|(key, stream)| (*key, stream.last, Figures::of(stream))).collect()
+        };
+        found.into_iter().map(|(key, last, figures)| self.fields(py, &key, last, &figures)).collect()
+    }
+
+    /// Return the gaps of a stream, in order.
+    fn gaps(&self, number: usize) -> PyResult<Vec<Gap>> {
+        self.with(number, |stream| stream.gaps().map(|gap| (gap.first, gap.last, gap.since_ns, gap.until_ns)).collect())
+    }
+
+    /// Return percentiles of the delays of a stream, less that of the first datagram, in nanoseconds; None if it has
+    /// none.
+    fn delays(&self, number: usize, percents: Vec<f64>) -> PyResult<Option<Vec<i64>>> {
+        self.with(number, |stream| {
+            let (delays, _) = stream.delays()?;
+            percents.into_iter().map(|percent| delays.percentile(percent)).collect()
+        })
+    }
+
+    /// Datagrams of so many streams that they are not listed.
+    #[getter]
+    fn unlisted(&self) -> u64 {
+        self.lock().unlisted()
+    }
+}
+
+/// The figures of a stream at one time.
+struct Figures {
+    kind: Kind,
+    received: u64,
+    bytes: u64,
+    first_ns: i64,
+    counts: Option<Counts>,
+    jitter_ns: Option<f64>,
+    burst: Amount,
+    delay: Option<(i64, i64, i64)>,
+}
+
+impl Figures {
+    fn of(stream: &Stream) -> Self {
+        let delay = stream.delays().and_then(|(delays, base)| {
+            let (lowest, highest) = delays.range()?;
+            Some((base, lowest, highest))
+        });
+        Self {
+            kind: stream.kind(),
+            received: stream.received,
+            bytes: stream.bytes,
+            first_ns: stream.first_ns,
+            counts: stream.counts(),
+            jitter_ns: stream.jitter_ns(),
+            burst: stream.burst(),
+            delay,
+        }
+    }
+}
+
+impl _Streams {
+    fn fields<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Key,
+        last: Arrival,
+        figures: &Figures,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let kind = match figures.kind {
+            Kind::Unknown => "unknown",
+            Kind::Rtp => "rtp",
+            Kind::MpegTs => "mpegts",
+            Kind::Numbered => "numbered",
+        };
+        let (host, sender_port): (String, u16) = self.interner.sender(py, &key.sender)?.extract(py)?;
+        let dict = PyDict::new(py);
+        dict.set_item("group", key.group.map(|group| group.to_string()))?;
+        dict.set_item("port", key.port)?;
+        dict.set_item("sender", host)?;
+        dict.set_item("sender_port", sender_port)?;
+        dict.set_item("interface", self.interner.interface(py, last.interface))?;
+        dict.set_item("ttl", last.ttl)?;
+        dict.set_item("dscp", last.dscp)?;
+        dict.set_item("kind", kind)?;
+        dict.set_item("received", figures.received)?;
+        dict.set_item("bytes", figures.bytes)?;
+        dict.set_item("first_ns", figures.first_ns)?;
+        dict.set_item("last_ns", last.time_ns)?;
+        dict.set_item("lost", figures.counts.map(|counts| counts.lost))?;
+        dict.set_item("duplicates", figures.counts.map(|counts| counts.duplicates))?;
+        // The counters of transport streams say nothing about the order.
+        let reordered = figures.counts.filter(|_| figures.kind != Kind::MpegTs).map(|counts| counts.reordered);
+        dict.set_item("reordered", reordered)?;
+        dict.set_item("restarts", figures.counts.map_or(0, |counts| counts.restarts))?;
+        dict.set_item("jitter_us", figures.jitter_ns.map(|jitter| jitter / 1000.0))?;
+        dict.set_item("burst_packets", figures.burst.packets)?;
+        dict.set_item("burst_bytes", figures.burst.bytes)?;
+        dict.set_item("burst_memory", figures.burst.memory)?;
+        dict.set_item("delays_ns", figures.delay)?;
+        Ok(dict)
+    }
+}

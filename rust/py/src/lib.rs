@@ -16,6 +16,7 @@ mod descriptor;
 mod endpoint;
 mod errors;
 mod exit;
+mod fields;
 mod interner;
 mod log;
 mod memberships;

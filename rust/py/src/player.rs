@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::to_python;
+use crate::fields::set_fields;
 use crate::sender::Sender;
 
 /// How long one call sends before it returns, so that Python can look at signals and at whether to stop.
@@ -107,15 +108,7 @@ impl Player {
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.lock().core.stats());
         let dict = PyDict::new(py);
-        dict.set_item("packets", stats.packets)?;
-        dict.set_item("sent", stats.sent)?;
-        dict.set_item("bytes_sent", stats.bytes_sent)?;
-        dict.set_item("other", stats.other)?;
-        dict.set_item("filtered", stats.filtered)?;
-        dict.set_item("cut", stats.cut)?;
-        dict.set_item("incomplete", stats.incomplete)?;
-        dict.set_item("loops", stats.loops)?;
-        dict.set_item("is_file_cut", stats.is_file_cut)?;
+        set_fields!(dict, stats, packets, sent, bytes_sent, other, filtered, cut, incomplete, loops, is_file_cut);
         Ok(dict)
     }
 }

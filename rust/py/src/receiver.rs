@@ -17,6 +17,7 @@ use crate::convert::{self, GroupArgument, group_spec};
 use crate::datagram::Datagram;
 use crate::descriptor;
 use crate::errors::{ClosedError, to_python};
+use crate::fields::set_fields;
 use crate::memberships::Memberships;
 use crate::receiving::OpenReceiver;
 use crate::wait::{self, Deadline};
@@ -273,20 +274,24 @@ impl Receiver {
         let (stats, ring) = py.detach(|| opened.backend.stats()).map_err(to_python)?;
         opened.log_events(py)?;
         let dict = PyDict::new(py);
-        dict.set_item("received", stats.received)?;
-        dict.set_item("bytes_received", stats.bytes_received)?;
-        dict.set_item("kernel_drops", stats.kernel_drops)?;
-        dict.set_item("truncated", stats.truncated)?;
-        dict.set_item("filtered", stats.filtered)?;
-        dict.set_item("invalid", stats.invalid)?;
-        dict.set_item("unassembled", stats.unassembled)?;
-        dict.set_item("recv_buffer_requested", stats.recv_buffer_requested)?;
-        dict.set_item("recv_buffer_actual", stats.recv_buffer_actual)?;
-        dict.set_item("sockets", stats.sockets)?;
+        set_fields!(
+            dict,
+            stats,
+            received,
+            bytes_received,
+            kernel_drops,
+            truncated,
+            filtered,
+            invalid,
+            unassembled,
+            recv_buffer_requested,
+            recv_buffer_actual,
+            sockets,
+            rejoins,
+            interface_events
+        );
         dict.set_item("ring_drops", ring.drops)?;
         dict.set_item("ring_high_water", ring.high_water)?;
-        dict.set_item("rejoins", stats.rejoins)?;
-        dict.set_item("interface_events", stats.interface_events)?;
         dict.set_item("outage_seconds", stats.outage.as_secs_f64())?;
         Ok(dict)
     }

@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 
 use crate::batch::Batch;
 use crate::errors::to_python;
+use crate::fields::set_fields;
 use crate::wait;
 
 /// Writes batches into pcapng files. `multicast.capture.Recorder` is the class for users.
@@ -96,12 +97,7 @@ impl Recorder {
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.lock().stats());
         let dict = PyDict::new(py);
-        dict.set_item("written", stats.written)?;
-        dict.set_item("payload_bytes", stats.payload_bytes)?;
-        dict.set_item("file_bytes", stats.file_bytes)?;
-        dict.set_item("files", stats.files)?;
-        dict.set_item("over_rate", stats.over_rate)?;
-        dict.set_item("unwritten", stats.unwritten)?;
+        set_fields!(dict, stats, written, payload_bytes, file_bytes, files, over_rate, unwritten);
         Ok(dict)
     }
 }

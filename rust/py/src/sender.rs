@@ -17,6 +17,7 @@ use crate::convert::{self, interface};
 use crate::datagram::Datagram;
 use crate::descriptor;
 use crate::errors::to_python;
+use crate::fields::set_fields;
 use crate::receiver::{Receiver, until_closed};
 use crate::sending::OpenSender;
 use crate::wait::{self, Deadline};
@@ -182,9 +183,7 @@ impl Sender {
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.opened()?.core.stats();
         let dict = PyDict::new(py);
-        dict.set_item("sent", stats.sent)?;
-        dict.set_item("bytes_sent", stats.bytes_sent)?;
-        dict.set_item("coalesced", stats.coalesced)?;
+        set_fields!(dict, stats, sent, bytes_sent, coalesced);
         Ok(dict)
     }
 

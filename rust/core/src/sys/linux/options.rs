@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use socket2::{Domain, SockAddr, Socket};
 
 use crate::sys::Wanted;
-use crate::sys::unix::set_option;
+use crate::sys::unix::{report_ttl, set_option};
 
 /// `getsockopt(SOL_SOCKET, SO_MEMINFO)`, since Linux 4.12: memory figures and the drop counter (sock_diag(7)).
 const SO_MEMINFO: c_int = 55;
@@ -21,11 +21,7 @@ pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) 
     // On a kernel before 4.20, the receiver's own filter does this work for IPv6.
     let filters = receive_all_groups(socket, domain, !wanted.strict)? && wanted.strict;
     if wanted.ttl {
-        if domain == Domain::IPV4 {
-            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
-        } else {
-            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
-        }
+        report_ttl(socket, domain)?;
     }
     if wanted.timestamps {
         set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;

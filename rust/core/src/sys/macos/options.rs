@@ -7,7 +7,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::pure::links::Links;
 use crate::sys::Wanted;
-use crate::sys::unix::{interface_request, set_option};
+use crate::sys::unix::{interface_request, report_ttl, set_option};
 
 /// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
 const SIOCGIFMTU: c_ulong = 0xc020_6933;
@@ -16,11 +16,7 @@ const SIOCGIFMTU: c_ulong = 0xc020_6933;
 /// is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     if wanted.ttl {
-        if domain == Domain::IPV4 {
-            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
-        } else {
-            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
-        }
+        report_ttl(socket, domain)?;
     }
     if wanted.timestamps {
         set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1)?;

@@ -6,7 +6,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use socket2::Socket;
+use socket2::{Domain, Socket};
 
 /// Sets one socket option of plain-data type.
 pub(crate) fn set_option<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
@@ -24,6 +24,15 @@ pub(crate) fn option<T: Copy + Default>(socket: &Socket, level: c_int, name: c_i
     // integer, for which any bytes are valid.
     let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut size) };
     if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes the kernel report the remaining hops of each datagram.
+pub(crate) fn report_ttl(socket: &Socket, domain: Domain) -> io::Result<()> {
+    if domain == Domain::IPV4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
+    }
 }
 
 /// The option with the class of traffic: its upper six bits are the DSCP (RFC 2474), the lower two the kernel's.

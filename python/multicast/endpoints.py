@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_GROUPS = 65536
 """The most groups that one endpoint may stand for."""
 
+_IPV4_LINK_SCOPE = ipaddress.IPv4Network("224.0.0.0/24")
+
 ADDRESS_TYPES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 _GROUP_TYPES = (*ADDRESS_TYPES, ipaddress.IPv4Network, ipaddress.IPv6Network)
 
@@ -184,6 +186,16 @@ def parse_address(text: str) -> Address:
         ValueError: It is not an address.
     """
     return ipaddress.ip_address(text.partition("%")[0])
+
+
+def is_link_scope(group: str) -> bool:
+    """Return whether no router forwards a group: 224.0.0.0/24, ff01::/16 and ff02::/16 with their flags.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    address = parse_address(group)
+    return address in _IPV4_LINK_SCOPE if address.version == 4 else address.packed[1] & 0x0F <= 2
 
 
 def _address(text: str, group: str) -> Address:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multicast.endpoints import Endpoint, from_argument, merge, parse_address
+from multicast.endpoints import Endpoint, from_argument, is_link_scope, merge, parse_address
 
 READ = {
     "239.1.2.3": Endpoint("239.1.2.3"),
@@ -174,3 +174,18 @@ def test_merge_many_sources_takes_linear_time() -> None:
     (merged,) = merge(endpoints)
     assert time.process_time() - start < 0.3
     assert len(merged.sources) == 8000
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("224.0.0.251", True),
+        ("224.0.1.1", False),
+        ("ff02::fb", True),
+        ("ff01::1", True),
+        ("ff05::1", False),
+        ("ff12::1%eth0", True),
+    ],
+)
+def test_group_of_link_scope_is_recognized(group: str, expected: bool) -> None:
+    assert is_link_scope(group) is expected

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from multicast.relay import Route, read_config
 from multicast.relay.envelope import Account, Carried, Opened, pack, unpack
 from multicast.relay.memory import WINDOW, Memory
-from multicast.relay.places import is_link_scope, parse
+from multicast.relay.places import parse_destination, parse_source
 
 X = Carried(b"x", "239.1.2.3", 5000, ("10.0.0.1", 7), 3, 9)
 
@@ -111,25 +111,17 @@ def test_memory_knows_an_envelope_of_what_was_heard_from_the_same_sender_only() 
     ],
 )
 def test_place_is_written_as_it_was_read(text: str) -> None:
-    assert str(parse(text, is_source=True)) == text
+    assert str(parse_source(text)) == text
 
 
 def test_place_never_shows_a_password() -> None:
-    assert str(parse("nats://me:secret@hub/feeds", is_source=True)) == "nats://hub/feeds"
+    assert str(parse_source("nats://me:secret@hub/feeds")) == "nats://hub/feeds"
 
 
 def test_original_is_a_destination_only() -> None:
-    assert str(parse("original%eth0", is_source=False)) == "original%eth0"
+    assert str(parse_destination("original%eth0")) == "original%eth0"
     with pytest.raises(ValueError, match="original"):
-        parse("original%eth0", is_source=True)
-
-
-@pytest.mark.parametrize(
-    ("group", "expected"),
-    [("224.0.0.251", True), ("224.0.1.1", False), ("ff02::fb", True), ("ff01::1", True), ("ff05::1", False)],
-)
-def test_link_scope_is_known_by_the_group(group: str, expected: bool) -> None:
-    assert is_link_scope(group) is expected
+        parse_source("original%eth0")
 
 
 def test_config_has_routes_and_options_of_nats(tmp_path: Path) -> None:

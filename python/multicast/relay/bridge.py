@@ -11,7 +11,16 @@ from .. import _arguments, endpoints
 from .legs import GroupInput, GroupOutput, Input, Output, UdpInput, UdpOutput
 from .memory import Memory
 from .nats_legs import Connection, NatsInput, NatsOutput
-from .places import GroupPlace, NatsPlace, Place, UdpPlace, is_link_scope, parse
+from .places import (
+    Destination,
+    GroupPlace,
+    NatsPlace,
+    OriginalPlace,
+    Source,
+    UdpPlace,
+    parse_destination,
+    parse_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -96,8 +105,8 @@ class LegStats:
 
 @dataclass(slots=True)
 class _Leg:
-    source: Place
-    to: Place
+    source: Source
+    to: Destination
     input: Input
     output: Output
     connections: list[Connection] = field(default_factory=list[Connection])
@@ -203,16 +212,16 @@ class Relay:
                 self._legs.append(_Leg(source, place, found, output, connections))
         return inputs
 
-    def _input(self, place: Place) -> Input:
+    def _input(self, place: Source) -> Input:
         if isinstance(place, GroupPlace):
             return GroupInput(place, self._memory, self._is_own)
         if isinstance(place, UdpPlace):
             return UdpInput(place, self._memory, self._own)
         return NatsInput(place, self._connection(place.server), self._memory, self._own)
 
-    def _output(self, route: Route, place: Place) -> Output:
+    def _output(self, route: Route, place: Destination) -> Output:
         output: Output
-        if isinstance(place, GroupPlace):
+        if isinstance(place, (GroupPlace, OriginalPlace)):
             output = GroupOutput(place, route.buffer, route.ttl, self._memory, link_scope=route.link_scope)
         elif isinstance(place, UdpPlace):
             output = UdpOutput(place, route.buffer)
@@ -261,18 +270,18 @@ def _fan_out(outputs: list[Output]) -> Any:
     return deliver
 
 
-def _places(route: Route) -> tuple[Place, list[Place]]:
+def _places(route: Route) -> tuple[Source, list[Destination]]:
     """Return the source and the destinations of a route, which are checked."""
     _arguments.whole_number("ttl", route.ttl, 1, 255)
     _arguments.whole_number("buffer", route.buffer, 1, _MAX_BUFFER)
-    source = parse(route.source, is_source=True)
-    targets = [parse(text, is_source=False) for text in route.to]
+    source = parse_source(route.source)
+    targets = [parse_destination(text) for text in route.to]
     if not targets:
         raise ValueError(f"the route from {source} needs at least one destination")
     for place in (source, *targets):
-        if isinstance(place, GroupPlace) and place.endpoint is not None and not route.link_scope:
+        if isinstance(place, GroupPlace) and not route.link_scope:
             for one in endpoints.expand(place.endpoint):
-                if is_link_scope(one.group):
+                if endpoints.is_link_scope(one.group):
                     raise ValueError(
                         f"{one.group} must not be relayed, because it belongs to one link (allow it with link_scope)"
                     )

@@ -13,14 +13,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import aio
+from ..endpoints import is_link_scope
 from .envelope import OVERHEAD, Account, Carried, pack, unpack
-from .places import is_link_scope
+from .places import GroupPlace, OriginalPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .memory import Memory
-    from .places import GroupPlace, UdpPlace
+    from .places import UdpPlace
 
     Deliver = Callable[[list[Carried]], None]
 
@@ -109,7 +110,6 @@ class GroupInput(_SocketInput):
     """The datagrams of a group."""
 
     def __init__(self, place: GroupPlace, memory: Memory, is_own: Callable[[tuple[str, int]], bool]) -> None:
-        assert place.endpoint is not None
         super().__init__(aio.Receiver(place.endpoint, ring=RING, gro=False))
         self._memory = memory
         self._is_own = is_own
@@ -243,12 +243,20 @@ class GroupOutput(Output):
     Datagrams are sent with a TTL of ``ttl``, or of one hop less than they had left, but not less than 1.
     """
 
-    def __init__(self, place: GroupPlace, buffer: int, ttl: int, memory: Memory, *, link_scope: bool) -> None:
+    def __init__(
+        self,
+        place: GroupPlace | OriginalPlace,
+        buffer: int,
+        ttl: int,
+        memory: Memory,
+        *,
+        link_scope: bool,
+    ) -> None:
         super().__init__(buffer)
         self._place, self._ttl, self._memory, self._link_scope = place, ttl, memory, link_scope
         self._senders: dict[tuple[str, int, int], aio.Sender] = {}
         self.ports: set[int] = set()
-        if place.endpoint is not None:
+        if isinstance(place, GroupPlace):
             # An error in the endpoint is found at once.
             self._sender(place.endpoint.group, place.endpoint.port or 0, ttl)
 
@@ -262,7 +270,7 @@ class GroupOutput(Output):
 
     def _target(self, one: Carried) -> Carried:
         """Return a datagram with the group and port that it is sent to."""
-        if self._place.endpoint is None:
+        if isinstance(self._place, OriginalPlace):
             return one
         return one._replace(group=self._place.endpoint.group, port=self._place.endpoint.port or one.port)
 

@@ -12,24 +12,36 @@ from ..endpoints import Endpoint, expand
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-ORIGINAL = "original"
-"""The word for the group and port that a datagram had when it was received first."""
-
+_ORIGINAL = "original"
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPlace:
-    """A group, with its port and perhaps an interface; without a group, the one that each datagram had."""
+    """A group, with its port and perhaps an interface."""
 
-    endpoint: Endpoint | None
-    interface: str | None = None
+    endpoint: Endpoint
+
+    @property
+    def interface(self) -> str | None:
+        """The interface; None if the endpoint names none."""
+        return self.endpoint.interface
 
     def __str__(self) -> str:
         """Return the text that it was read from, or an equal one."""
-        if self.endpoint is not None:
-            return str(self.endpoint)
-        return ORIGINAL if self.interface is None else f"{ORIGINAL}%{self.interface}"
+        return str(self.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalPlace:
+    """The group and port that each datagram had when it was received first."""
+
+    interface: str | None
+    """The interface to send by; None lets the system's routes decide."""
+
+    def __str__(self) -> str:
+        """Return the text that it was read from, or an equal one."""
+        return _ORIGINAL if self.interface is None else f"{_ORIGINAL}%{self.interface}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +69,38 @@ class NatsPlace:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{self.subject}"
 
 
-Place: TypeAlias = GroupPlace | UdpPlace | NatsPlace
+Source: TypeAlias = GroupPlace | UdpPlace | NatsPlace
+Destination: TypeAlias = Source | OriginalPlace
 
 
-def parse(text: str, *, is_source: bool) -> Place:
-    """Return the place that ``text`` names.
+def parse_source(text: str) -> Source:
+    """Return the place that a relay receives from.
 
     Args:
-        text: an endpoint such as ``239.1.2.3:5000%eth0``, ``udp://host:port`` or ``nats://host:port/subject``; where a
-            relay sends to, also ``original`` or ``original%eth0``.
-        is_source: whether the relay receives there.
+        text: an endpoint such as ``239.1.2.3:5000%eth0``, ``udp://host:port`` or ``nats://host:port/subject``.
 
     Raises:
         ValueError: It is none of these.
     """
+    return _parse(text, is_source=True)
+
+
+def parse_destination(text: str) -> Destination:
+    """Return the place that a relay sends to.
+
+    Args:
+        text: as for `parse_source`, with one group and one subject; or ``original`` or ``original%eth0``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    word, percent, interface = text.partition("%")
+    if word == _ORIGINAL and bool(percent) == bool(interface):
+        return OriginalPlace(interface or None)
+    return _parse(text, is_source=False)
+
+
+def _parse(text: str, *, is_source: bool) -> Source:
     scheme, colon, _ = text.partition("://")
     if colon and scheme == "udp":
         return _udp(text)
@@ -78,18 +108,7 @@ def parse(text: str, *, is_source: bool) -> Place:
         return _nats(text, is_source=is_source)
     if colon:
         raise ValueError(f"a place must be a group, udp:// or nats://, got {text!r}")
-    word, percent, interface = text.partition("%")
-    if word == ORIGINAL and not is_source and bool(percent) == bool(interface):
-        return GroupPlace(None, interface or None)
     return _group(text, is_source=is_source)
-
-
-def is_link_scope(group: str) -> bool:
-    """Return whether routers never forward this group: 224.0.0.0/24, and IPv6 groups of the interface or the link."""
-    address = ipaddress.ip_address(group)
-    if isinstance(address, ipaddress.IPv4Address):
-        return address in ipaddress.IPv4Network("224.0.0.0/24")
-    return address.packed[1] & 0x0F in (1, 2)
 
 
 def _group(text: str, *, is_source: bool) -> GroupPlace:
@@ -100,8 +119,8 @@ def _group(text: str, *, is_source: bool) -> GroupPlace:
     if not endpoint.port:
         raise ValueError(f"{text!r} needs a port from 1 to 65535, as in {endpoint.group}:5000")
     if not is_source and (len(groups) > 1 or endpoint.sources):
-        raise ValueError(f"a relay sends to one group, without sources, or to '{ORIGINAL}', got {text!r}")
-    return GroupPlace(endpoint, endpoint.interface)
+        raise ValueError(f"a relay sends to one group, without sources, or to '{_ORIGINAL}', got {text!r}")
+    return GroupPlace(endpoint)
 
 
 def _udp(text: str) -> UdpPlace:

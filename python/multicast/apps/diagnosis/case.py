@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...endpoints import is_link_scope
 from ..groups import one_group
 from ..links import links
 from ..routes import interface_for
@@ -13,8 +13,6 @@ from ..routes import interface_for
 if TYPE_CHECKING:
     from ...endpoints import Endpoint
     from ..links import Link
-
-_LINK_SCOPE = ipaddress.ip_network("224.0.0.0/24")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,8 @@ class Case:
 
     @property
     def is_link_scope(self) -> bool:
-        """Whether no router forwards the group: 224.0.0.0/24, ff01::/16 and ff02::/16 with their flags."""
-        group = ipaddress.ip_address(self.endpoint.group)
-        return group in _LINK_SCOPE if group.version == 4 else group.packed[1] & 0x0F <= 2
+        """Whether no router forwards the group."""
+        return is_link_scope(self.endpoint.group)
 
     @property
     def interface(self) -> str:

@@ -105,8 +105,7 @@ class _ListeningServer(McastServer):
     def __init__(self, *args: Any, on_dropped: Callable[[Dropped], object], **options: Any) -> None:
         super().__init__(*args, **options)
         self.texts: list[str] = []
-        assert self._receiver is not None  # it was bound
-        self._drops = DropWatch(self._receiver.stats, on_dropped)
+        self._drops = DropWatch(self._bound_receiver().stats, on_dropped)
 
     def listen(self) -> None:
         """Serve until STOP or an error, print all messages that were handled, and report what was dropped."""

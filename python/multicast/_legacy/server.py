@@ -158,11 +158,19 @@ class McastServer(socketserver.UDPServer):
 
     def _take(self) -> None:
         """Take the datagrams that are available, at least one."""
+        sock = self.socket
+        batch = self._bound_receiver().recv_batch(_BATCH, 0)
+        self._taken.extend([((datagram.data, sock), datagram.sender) for datagram in batch])
+
+    def _bound_receiver(self) -> Receiver:
+        """Return the receiver of a server that is bound.
+
+        Raises:
+            OSError: The server is not bound.
+        """
         if self._receiver is None:
             raise OSError(errno.EINVAL, "cannot receive: the server is not bound (call server_bind)")
-        sock = self.socket
-        batch = self._receiver.recv_batch(_BATCH, 0)
-        self._taken.extend([((datagram.data, sock), datagram.sender) for datagram in batch])
+        return self._receiver
 
     def _handle_request_noblock(self) -> bool:
         """Handle one datagram if there is one, and return whether there was.

@@ -40,6 +40,7 @@ LAYERS = [
         "_legacy.service",
         "_legacy.drops",
         "_legacy.tool",
+        "aio.closing",
         "aio.select_thread",
     },
     {"sync", "skt", "aio.watch", "watching", "_legacy.join_options", "_legacy.options"},

@@ -11,16 +11,16 @@ import asyncio
 import contextlib
 import functools
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
 
 from .. import sync
+from .closing import AsyncClosing
 from .readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
-    from typing_extensions import ParamSpec, Self
+    from typing_extensions import ParamSpec
 
     P = ParamSpec("P")
 
@@ -52,7 +52,7 @@ def with_signature_of_classmethod(
     return functools.wraps(function, assigned=(), updated=())
 
 
-class AsyncEndpoint(Generic[Core]):
+class AsyncEndpoint(AsyncClosing, Generic[Core]):
     """The base class of the asynchronous receiver and sender."""
 
     _core: Core
@@ -99,27 +99,6 @@ class AsyncEndpoint(Generic[Core]):
 
     def _stop_watching(self) -> None:
         self._ready.close()
-
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
-    def __enter__(self) -> NoReturn:
-        """Refuse a ``with`` block.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError(f"use 'async with' for multicast.aio.{type(self).__name__}, not 'with'")
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing: Python looks for this method before it calls the other."""
 
     def __repr__(self) -> str:
         """Return what it wraps."""

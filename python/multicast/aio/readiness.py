@@ -24,11 +24,11 @@ class Readiness:
     but `loop_elsewhere` belong to that loop's thread.
 
     Args:
-        descriptor: returns the descriptor to watch.
+        descriptor: returns the descriptor to watch; None if there is none, so that only time and `wake` end a wait.
         writing: wait until they can be written instead of read.
     """
 
-    def __init__(self, descriptor: Callable[[], int], *, writing: bool) -> None:
+    def __init__(self, descriptor: Callable[[], int | None], *, writing: bool) -> None:
         self.waiting: deque[asyncio.Future[None]] = deque()
         """The waiting tasks, in their order. Always this object, so that a look at it is cheap."""
         self._resting: set[asyncio.Future[None]] = set()
@@ -136,7 +136,9 @@ class Readiness:
 
     def _watch_descriptor(self) -> None:
         if self._watch is not None and not self._watch.active:
-            self._watch.start(self._descriptor(), self._on_ready)
+            descriptor = self._descriptor()
+            if descriptor is not None:
+                self._watch.start(descriptor, self._on_ready)
 
     def _release(self) -> None:
         if self._watch is not None:

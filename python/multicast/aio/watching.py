@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from .. import _arguments, _core, watching
 from ..exceptions import ClosedError
-from .endpoint import deadline_after
+from .closing import AsyncClosing
+from .endpoint import FOREVER, deadline_after
 from .readiness import Readiness
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from ..types import InterfaceEvent
@@ -22,7 +21,7 @@ _PERIOD = 1.0
 """Seconds between two looks where the system does not report changes."""
 
 
-class InterfaceWatch:
+class InterfaceWatch(AsyncClosing):
     """Wait for changes of the interfaces and routes of this machine, in an event loop.
 
     ::
@@ -49,8 +48,8 @@ class InterfaceWatch:
         self._timeout = _arguments.timeout(timeout)
         self._events: deque[InterfaceEvent] = deque()
         self._core = _core._InterfaceWatch()
-        self._is_reported = self._core.fileno() is not None
-        self._ready = Readiness(self._descriptor, writing=False)
+        self._period = _PERIOD if self._core.fileno() is None else FOREVER
+        self._ready = Readiness(self._core.fileno, writing=False)
 
     async def wait(self, timeout: float | None = None) -> InterfaceEvent:
         """Return the next event.
@@ -75,10 +74,7 @@ class InterfaceWatch:
             remaining = deadline - monotonic()
             if remaining <= 0:
                 raise TimeoutError(f"no interface has changed within {timeout:g} s")
-            if self._is_reported:
-                await self._ready.wait(remaining, again=again)
-            else:
-                await self._ready.rest(min(remaining, _PERIOD))
+            await self._ready.wait(min(remaining, self._period), again=again)
             again = True
 
     @property
@@ -93,16 +89,6 @@ class InterfaceWatch:
         self._core.close()
         self._events.clear()
 
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
     def __aiter__(self) -> Self:
         """Return itself."""
         return self
@@ -113,11 +99,6 @@ class InterfaceWatch:
             return await self.wait(self._timeout)
         except ClosedError:
             raise StopAsyncIteration from None
-
-    def _descriptor(self) -> int:
-        descriptor = self._core.fileno()
-        assert descriptor is not None
-        return descriptor
 
 
 def watch_interfaces(*, timeout: float | None = None) -> InterfaceWatch:

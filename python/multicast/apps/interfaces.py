@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 
 from .. import _core
 from ..sync import interfaces
+from ..types import Interface
 from .routes import interface_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from ..types import Interface
 
 _PROC_NET = Path("/proc/net")
 # Groups that nobody uses, of the widest scope: which way do they leave?
@@ -29,25 +28,9 @@ _PROBES = {"IPv4": "239.255.255.255", "IPv6": "ff0e::1"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class InterfaceReport:
+class InterfaceReport(Interface):
     """One network interface, as `survey` found it."""
 
-    name: str
-    """The system's name for it."""
-    index: int
-    """Its index, from 1."""
-    addresses: tuple[str, ...]
-    """Its IPv4 and IPv6 addresses."""
-    mtu: int | None
-    """The largest packet it carries, in bytes; None if it has no limit."""
-    is_up: bool
-    """Whether it is switched on."""
-    is_multicast: bool
-    """Whether the system says that it can do multicast."""
-    is_loopback: bool
-    """Whether it is the loopback interface."""
-    unusable_reason: str | None
-    """Why no group can be joined on it; None if it is usable."""
     limitation: str | None
     """A part of multicast that does not work on a usable interface, and the remedy; None if everything works."""
     groups: tuple[str, ...] | None
@@ -82,14 +65,7 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
     defaults = {version: interface_for(group) for version, group in _PROBES.items()}
     return [
         InterfaceReport(
-            name=one.name,
-            index=one.index,
-            addresses=one.addresses,
-            mtu=one.mtu,
-            is_up=one.is_up,
-            is_multicast=one.is_multicast,
-            is_loopback=one.is_loopback,
-            unusable_reason=one.unusable_reason,
+            **dataclasses.asdict(one),
             limitation=None if one.unusable_reason else _limitation(one),
             groups=None if groups is None else tuple(groups.get(one.index, ())),
             default_for=tuple(version for version, index in defaults.items() if index == one.index),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ..sync import interfaces
+from ..types import Interface
 from . import netlink
 
 # rtnetlink(7), linux/if_link.h and linux/if.h: message types, attributes and flags.
@@ -18,23 +19,9 @@ _IFLA_INFO_KIND = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One interface."""
+class Link(Interface):
+    """One interface, with what Linux knows besides."""
 
-    name: str
-    """The system's name for it."""
-    index: int
-    """Its index, from 1."""
-    addresses: tuple[str, ...]
-    """Its IPv4 and IPv6 addresses."""
-    is_up: bool
-    """Whether it is switched on."""
-    is_multicast: bool
-    """Whether the system marks it as capable of multicast."""
-    is_loopback: bool
-    """Whether it is the loopback interface."""
-    mtu: int | None
-    """The largest packet that it carries, in bytes; None if there is no limit."""
     has_carrier: bool
     """Whether its link works (a cable is plugged in); True if it is down or the system does not say."""
     kind: str
@@ -55,13 +42,7 @@ def links() -> list[Link]:
         info = netlink.attributes(attributes.get(_IFLA_LINKINFO, b""))
         found.append(
             Link(
-                name=one.name,
-                index=one.index,
-                addresses=one.addresses,
-                is_up=one.is_up,
-                is_multicast=one.is_multicast,
-                is_loopback=one.is_loopback,
-                mtu=one.mtu,
+                **asdict(one),
                 has_carrier=not one.is_up or attributes.get(_IFLA_CARRIER, b"\x01") != b"\x00",
                 kind=info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(),
                 is_half_outside=_IFLA_LINK_NETNSID in attributes,

@@ -80,24 +80,17 @@ def _igmp_version(case: Case) -> Finding | None:
     if version is None or version >= 3:
         return None
     proof: dict[str, object] = {"interface": name, "igmp_version": version}
+    fix = f"set the IGMP querier of the network to version 3 (a router or switch near {name})"
+    reason = "because a querier of that version was heard"
     for scope in (name, "all"):
         forced = proc.setting(f"ipv4/conf/{scope}/force_igmp_version")
         if forced:
             key = f"net.ipv4.conf.{scope}.force_igmp_version"
-            return Finding(
-                "igmp-version",
-                "likely",
-                {**proof, key: forced},
-                f"sysctl -w {key}=0",
-                f"{name} speaks IGMPv{version}, which cannot name sources: the setting {key} forces it to",
-            )
-    return Finding(
-        "igmp-version",
-        "likely",
-        proof,
-        f"set the IGMP querier of the network to version 3 (a router or switch near {name})",
-        f"{name} speaks IGMPv{version}, which cannot name sources, because a querier of that version was heard",
-    )
+            proof[key] = forced
+            fix, reason = f"sysctl -w {key}=0", f"because the setting {key} forces it to"
+            break
+    text = f"{name} speaks IGMPv{version}, which cannot name sources, {reason}"
+    return Finding("igmp-version", "likely", proof, fix, text)
 
 
 def _duplicate_address(case: Case) -> Finding | None:

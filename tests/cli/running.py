@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from tests.support.programs import Program, environment
@@ -33,6 +33,16 @@ def run(
         timeout=30,
         **settings,
     )
+
+
+def assert_usage_error(command: str, words: Sequence[str], message: str) -> None:
+    """Check that a command with these words ends with its usage and one sentence, which contains ``message``."""
+    done = run(command, *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    usage, sentence = done.stderr.decode().split(f"multicast {command}: error: ")
+    assert usage.startswith(f"usage: multicast {command} ")
+    assert message in sentence
+    assert sentence.endswith(f"(see 'multicast {command} --help')\n")
 
 
 def start(*words: str) -> Program:

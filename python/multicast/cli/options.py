@@ -12,6 +12,7 @@ from . import parser as grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 
@@ -37,13 +38,7 @@ def add_endpoints(parser: argparse.ArgumentParser, verb: str, *, several: bool =
 
 def add_where(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
     """Add ``-i`` and ``-p``, for what endpoints do not name."""
-    parser.add_argument(
-        "-i",
-        "--interface",
-        type=argument_types.interface if several else argument_types.one_interface,
-        help="use this interface, given by name, index or address, unless the endpoint names one "
-        "(default: the system's choice)",
-    )
+    add_interface(parser, several=several)
     parser.add_argument(
         "-p",
         "--port",
@@ -52,47 +47,78 @@ def add_where(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
     )
 
 
+def add_interface(
+    parser: argparse.ArgumentParser, *, several: bool = False, has_endpoint: bool = True
+) -> None:
+    """Add ``-i``.
+
+    Args:
+        parser: the parser of the command.
+        several: whether ``all`` is accepted.
+        has_endpoint: whether the command has an endpoint, which can name the interface as well.
+    """
+    unless = ", unless the endpoint names one" if has_endpoint else ""
+    parser.add_argument(
+        "-i",
+        "--interface",
+        type=argument_types.interface if several else argument_types.one_interface,
+        help=f"use this interface, given by name, index or address{unless} (default: the system's choice)",
+    )
+
+
+def add_seconds(
+    parser: argparse.ArgumentParser,
+    *names: str,
+    help: str,  # noqa: A002 - named as argparse names it
+    default: float | None = None,
+    check: Callable[[str], float] = argument_types.seconds,
+) -> None:
+    """Add an option for a number of seconds, and its default to the help if there is one."""
+    described = help if default is None else f"{help} (default: {default:g})"
+    parser.add_argument(*names, metavar="SECONDS", type=check, default=default, help=described)
+
+
+def add_duration(parser: argparse.ArgumentParser) -> None:
+    """Add ``-d``, which ends a command."""
+    add_seconds(parser, "-d", "--duration", help="end after this time (default: no limit)")
+
+
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add ``-c``, ``-t`` and ``-d``, which end a command that receives."""
     parser.add_argument(
         "-c", "--count", type=argument_types.count, help="end after this many datagrams (default: no limit)"
     )
-    parser.add_argument(
-        "-t",
-        "--timeout",
-        type=argument_types.seconds,
-        metavar="SECONDS",
-        help="end after this time without a datagram (default: no limit)",
-    )
-    parser.add_argument(
-        "-d",
-        "--duration",
-        type=argument_types.seconds,
-        metavar="SECONDS",
-        help="end after this time (default: no limit)",
-    )
+    add_seconds(parser, "-t", "--timeout", help="end after this time without a datagram (default: no limit)")
+    add_duration(parser)
 
 
-def add_conditions(parser: argparse.ArgumentParser) -> None:
-    """Add ``--expect`` and ``--max-loss``, which decide the exit code, and ``--recv-buffer``."""
-    parser.add_argument(
-        "--expect",
-        metavar="N",
-        type=argument_types.count,
-        help="fail unless this many datagrams were received",
-    )
-    parser.add_argument(
-        "--max-loss",
-        metavar="PERCENT",
-        type=argument_types.percent,
-        help="fail if more than this share was lost: of --expect, or otherwise of what is known to have been sent",
-    )
+def add_recv_buffer(parser: argparse.ArgumentParser) -> None:
+    """Add ``--recv-buffer``."""
     parser.add_argument(
         "--recv-buffer",
         metavar="BYTES",
         type=argument_types.buffer,
         help="request this receive buffer from the system (default: 8 MiB)",
     )
+
+
+def add_expect(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--expect``, which decides the exit code, for what the command counts."""
+    parser.add_argument(
+        "--expect", metavar="N", type=argument_types.count, help=f"fail unless this many {what}"
+    )
+
+
+def add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Add ``--expect`` and ``--max-loss``, which decide the exit code, and ``--recv-buffer``."""
+    add_expect(parser, "datagrams were received")
+    parser.add_argument(
+        "--max-loss",
+        metavar="PERCENT",
+        type=argument_types.percent,
+        help="fail if more than this share was lost: of --expect, or otherwise of what is known to have been sent",
+    )
+    add_recv_buffer(parser)
 
 
 def conditions_hold(args: argparse.Namespace, received: int, lost: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from multicast import Sender
-from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
+from tests.cli.running import GROUP, MULTICAST, OTHER, assert_usage_error, run, start
 from tests.support.programs import Program
 from tests.support.waiting import until
 
@@ -248,12 +248,7 @@ def test_closed_pipe_ends_quietly(free_port: int) -> None:
     ids=str,
 )
 def test_usage_error_is_one_sentence_after_the_usage(words: list[str], message: str) -> None:
-    done = run("listen", *words)
-    assert (done.returncode, done.stdout) == (2, b"")
-    usage, sentence = done.stderr.decode().split("multicast listen: error: ")
-    assert usage.startswith("usage: multicast listen ")
-    assert message in sentence
-    assert sentence.endswith("(see 'multicast listen --help')\n")
+    assert_usage_error("listen", words, message)
 
 
 def test_missing_interface_is_an_error_with_a_hint() -> None:

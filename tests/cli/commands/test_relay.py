@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from multicast import Receiver, Sender
-from tests.cli.running import GROUP, OTHER, run, start
+from tests.cli.running import GROUP, OTHER, assert_usage_error, run, start
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -71,6 +71,4 @@ def test_relay_never_prints_a_password(free_port: int) -> None:
     ],
 )
 def test_relay_with_wrong_words_is_a_usage_error(words: list[str], message: str) -> None:
-    done = run("relay", *words)
-    assert done.returncode == 2
-    assert message in done.stderr.decode()
+    assert_usage_error("relay", words, message)

@@ -12,7 +12,7 @@ import pytest
 
 from multicast import Receiver
 from multicast.apps.numbered import HEADER, MAGIC
-from tests.cli.running import GROUP, MULTICAST, run, start
+from tests.cli.running import GROUP, MULTICAST, assert_usage_error, run, start
 from tests.support.programs import environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -176,11 +176,7 @@ def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
     ids=str,
 )
 def test_usage_error_is_one_sentence_after_the_usage(words: list[str], message: str) -> None:
-    done = run("send", *words)
-    assert (done.returncode, done.stdout) == (2, b"")
-    usage, sentence = done.stderr.decode().split("multicast send: error: ")
-    assert usage.startswith("usage: multicast send ")
-    assert message in sentence
+    assert_usage_error("send", words, message)
 
 
 def test_missing_file_is_named() -> None:

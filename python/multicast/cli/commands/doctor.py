@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..._common import argument_types
 from ...apps import diagnosis as app
 from .. import options
 from ..errors import NOT_HELD
@@ -25,15 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run it as root to prove more. Without --serve on the other end, no datagram is sent."
     )
     options.add_endpoints(parser, "find out why nothing arrives for", several=False)
-    parser.add_argument(
+    options.add_seconds(
+        parser,
         "-d",
         "--duration",
-        type=argument_types.seconds,
         default=3.0,
-        metavar="SECONDS",
-        help="listen for this time, and again on all interfaces if nothing arrives (default: 3)",
+        help="listen for this time, and again on all interfaces if nothing arrives",
     )
-
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(
         "--peer", metavar="HOST", help="let this host send, which runs doctor --serve, and compare both ends"

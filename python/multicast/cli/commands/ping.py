@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..._common import argument_types
 from ...apps import ping as app
 from ...apps.ping.message import PORT
+from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
 from ..signals import handled
 from ..words import number
@@ -34,38 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs ping --answer, or the source alone, which may run ssmpingd "
         f"(default port: {PORT})",
     )
-    parser.add_argument(
-        "-i",
-        "--interface",
-        type=argument_types.one_interface,
-        help="use this interface, given by name, index or address, unless the endpoint names one "
-        "(default: the system's choice)",
-    )
+    options.add_interface(parser)
     parser.add_argument("--answer", action="store_true", help="answer requests, of asmping and ssmping too")
     parser.add_argument(
         "-c", "--count", type=argument_types.count, help="send this many requests (default: until Ctrl-C)"
     )
-    parser.add_argument(
-        "--interval",
-        type=argument_types.seconds,
-        default=1.0,
-        metavar="SECONDS",
-        help="send a request this often (default: 1)",
-    )
-    parser.add_argument(
+    options.add_seconds(parser, "--interval", default=1.0, help="wait this long between requests")
+    options.add_seconds(
+        parser,
         "-t",
         "--timeout",
-        type=argument_types.seconds,
         default=1.0,
-        metavar="SECONDS",
-        help="wait this long for replies after the last request (default: 1)",
+        help="wait this long for replies after the last request",
     )
-    parser.add_argument(
-        "--expect",
-        metavar="N",
-        type=argument_types.count,
-        help="fail unless this many hosts answered by multicast",
-    )
+    options.add_expect(parser, "hosts answered by multicast")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from ...capture.recording import RecorderStats
     from ..output import Output
 
+_SIZES = {
+    "--max-size": "end before all files together are larger than this (default: no limit)",
+    "--max-rate": "leave out, and count, what exceeds this many bytes of file a second (default: no limit)",
+    "--rotate-size": "begin another file before this one is larger than this (default: one file)",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``record``."""
@@ -32,22 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--comment", default="", help="a comment for the file (default: none)")
-    parser.add_argument(
-        "--max-size",
-        metavar="BYTES",
-        type=argument_types.file_size,
-        help="end before all files together are larger than this (default: no limit)",
-    )
-    parser.add_argument(
-        "--rotate-size",
-        metavar="BYTES",
-        type=argument_types.file_size,
-        help="begin another file before this one is larger than this (default: one file)",
-    )
-    parser.add_argument(
+    for name, purpose in _SIZES.items():
+        parser.add_argument(name, metavar="BYTES", type=argument_types.file_size, help=purpose)
+    options.add_seconds(
+        parser,
         "--rotate-time",
-        metavar="SECONDS",
-        type=argument_types.factor,
+        check=argument_types.factor,
         help="begin another file after this time (default: one file)",
     )
     parser.add_argument(
@@ -56,18 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=argument_types.count,
         help="with rotation, keep only this many of the newest files (default: all)",
     )
-    parser.add_argument(
-        "--max-rate",
-        metavar="BYTES",
-        type=argument_types.file_size,
-        help="leave out, and count, what exceeds this many bytes of file a second (default: no limit)",
-    )
-    parser.add_argument(
-        "--recv-buffer",
-        metavar="BYTES",
-        type=argument_types.buffer,
-        help="request this receive buffer from the system (default: 8 MiB)",
-    )
+    options.add_recv_buffer(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

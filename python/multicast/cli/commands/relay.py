@@ -59,19 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8 * 1024 * 1024,
         help="hold this many bytes for each destination that is slow or away (default: 8 MiB)",
     )
-    parser.add_argument(
-        "--stats",
-        metavar="SECONDS",
-        type=argument_types.seconds,
-        help="report the counters of each leg at this interval (default: at the end)",
+    options.add_seconds(
+        parser, "--stats", help="report the counters of each leg at this interval (default: at the end)"
     )
-    parser.add_argument(
-        "-d",
-        "--duration",
-        metavar="SECONDS",
-        type=argument_types.seconds,
-        help="end after this time (default: no limit)",
-    )
+    options.add_duration(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

@@ -34,12 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and 130 after Ctrl-C."
     )
     parser.add_argument("file", metavar="FILE", help="a pcap or pcapng file")
-    parser.add_argument(
-        "-i",
-        "--interface",
-        type=argument_types.one_interface,
-        help="send by this interface, given by name, index or address (default: the system's choice)",
-    )
+    options.add_interface(parser, has_endpoint=False)
     parser.add_argument("--ttl", type=argument_types.ttl, default=1, help="time to live, 1-255 (default: 1)")
     timing = parser.add_mutually_exclusive_group()
     timing.add_argument(

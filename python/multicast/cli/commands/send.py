@@ -71,13 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send the words this many times, or so many numbered or pattern datagrams "
         "(default: 1; numbered and patterns: no limit)",
     )
-    parser.add_argument(
-        "-d",
-        "--duration",
-        type=argument_types.seconds,
-        metavar="SECONDS",
-        help="end after this time (default: no limit)",
-    )
+    options.add_duration(parser)
     _add_pace(parser)
     _add_header(parser)
 

@@ -58,30 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_endpoints(parser, "watch")
     parser.add_argument("--once", action="store_true", help="watch for one interval, print the table and end")
-    parser.add_argument(
+    options.add_seconds(
+        parser,
         "-n",
         "--interval",
-        type=argument_types.interval,
-        metavar="SECONDS",
+        check=argument_types.interval,
         default=1.0,
-        help="refresh the table after this time (default: %(default)g)",
+        help="refresh the table after this time",
     )
-    parser.add_argument(
-        "-d",
-        "--duration",
-        type=argument_types.seconds,
-        metavar="SECONDS",
-        help="end after this time (default: no limit)",
-    )
+    options.add_duration(parser)
     parser.add_argument(
         "--sort", choices=tuple(_ORDERS), default="group", help="the order of the rows (default: %(default)s)"
     )
-    parser.add_argument(
-        "--recv-buffer",
-        metavar="BYTES",
-        type=argument_types.buffer,
-        help="request this receive buffer from the system (default: 8 MiB)",
-    )
+    options.add_recv_buffer(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

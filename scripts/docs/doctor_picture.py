@@ -6,14 +6,11 @@
 what it printed.
 """
 
-import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
-from xml.sax.saxutils import escape
 
-from scripts.docs.terminal_picture import CHARACTER, PATIENCE, STYLE, environment, on, window
+from scripts.docs.terminal_picture import CHARACTER, PATIENCE, document, draw, environment, on, window
 
 GROUP, PORT, OTHER = "239.1.2.3", 5000, 5001
 DOCTOR = f"multicast doctor {GROUP}:{PORT} -v"
@@ -50,27 +47,8 @@ def picture(lines: list[str]) -> str:
     """Return the picture of the terminal, as SVG."""
     width = int(28 + CHARACTER * max(map(len, lines)))
     drawn, height = window("the host that receives nothing", lines, 0, width)
-    body = "\n  ".join(drawn)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 1}" width="{width}" '
-        f'height="{height + 1}" role="img" aria-labelledby="t d">\n'
-        '  <title id="t">A diagnosis that finds the wrong port</title>\n'
-        f'  <desc id="d">{escape("; ".join(lines))}</desc>\n'
-        f"  <style>{STYLE}  </style>\n  {body}\n</svg>\n"
-    )
-
-
-def main() -> int:
-    """Run the diagnosis and draw it; return the exit code."""
-    parser = argparse.ArgumentParser(description="Draw the terminal of a diagnosis.")
-    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="the file to write")
-    file = parser.parse_args().file
-    if int(os.environ.get("MULTICAST_HOSTS", "0")) < 2:
-        print("run it with: bash scripts/dev/netns.sh --hosts 2", file=sys.stderr)
-        return 1
-    file.write_text(picture(diagnosis()), encoding="utf-8")
-    return 0
+    return document("A diagnosis that finds the wrong port", lines, drawn, (width, height + 1))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(draw("Draw the terminal of a diagnosis.", PICTURE, lambda: picture(diagnosis())))

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from xml.sax.saxutils import escape
@@ -26,7 +27,7 @@ PATIENCE = 15.0
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "_static" / "terminal.svg"
 
 WIDTH, LINE, CHARACTER = 530, 21, 8.43
-STYLE = """
+_STYLE = """
     .window { fill: #1c2128; stroke: #444c56; }
     .bar { fill: #2d333b; }
     .title { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: #adbac7; text-anchor: middle; }
@@ -122,28 +123,33 @@ def picture(heard: list[str], said: list[str]) -> str:
     """Return the picture of both terminals, as SVG."""
     upper, height = window("one host", heard, 0)
     lower, more = window("another host", said, height + 12)
-    total = height + 12 + more + 1
-    body = "\n  ".join([*upper, *lower])
-    title = "Two terminals: one listens, the other speaks"
+    size = WIDTH, height + 12 + more + 1
+    return document("Two terminals: one listens, the other speaks", [*heard, *said], [*upper, *lower], size)
+
+
+def document(title: str, lines: list[str], drawn: list[str], size: tuple[int, int]) -> str:
+    """Return elements as an SVG document of this width and height, which says what the terminals show."""
+    width, height = size
+    body = "\n  ".join(drawn)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}" width="{WIDTH}" height="{total}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-labelledby="t d">\n  <title id="t">{title}</title>\n'
-        f'  <desc id="d">{escape("; ".join([*heard, *said]))}</desc>\n'
-        f"  <style>{STYLE}  </style>\n  {body}\n</svg>\n"
+        f'  <desc id="d">{escape("; ".join(lines))}</desc>\n'
+        f"  <style>{_STYLE}  </style>\n  {body}\n</svg>\n"
     )
 
 
-def main() -> int:
-    """Run the exchange and draw it; return the exit code."""
-    parser = argparse.ArgumentParser(description="Draw the terminals of a listener and of a sender.")
-    parser.add_argument("file", nargs="?", type=Path, default=PICTURE, help="the file to write")
+def draw(description: str, default: Path, make: Callable[[], str]) -> int:
+    """Write the picture that ``make`` returns to the file that the command line names; return the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("file", nargs="?", type=Path, default=default, help="the file to write")
     file = parser.parse_args().file
     if int(os.environ.get("MULTICAST_HOSTS", "0")) < 2:
         print("run it with: bash scripts/dev/netns.sh --hosts 2", file=sys.stderr)
         return 1
-    file.write_text(picture(*exchange()), encoding="utf-8")
+    file.write_text(make(), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(draw("Draw the terminals of a listener and of a sender.", PICTURE, lambda: picture(*exchange())))

@@ -13,6 +13,7 @@ from tests.chaos.consumers import Consumer
 from tests.chaos.model import FaultError, Ledger, Membership, Model
 from tests.chaos.network import Network
 from tests.chaos.steps import accepted_source
+from tests.support.background import running
 
 HEALING_SECONDS = float(os.environ.get("CHAOS_HEALING_SECONDS", "2.0"))
 """Within this time a membership settles after its interface works again."""
@@ -41,10 +42,9 @@ class World:
     @contextlib.contextmanager
     def traffic(self) -> Generator[None, None, None]:
         """Send to all settled memberships during the block: they must not lose anything by what happens there."""
-        ended = threading.Event()
         dice = random.Random(len(self.trace))
 
-        def send() -> None:
+        def send(ended: threading.Event) -> None:
             while not ended.wait(0.001):
                 with self.model.lock:
                     targets = [target for target in self.targets() if target[1].settled]
@@ -55,13 +55,8 @@ class World:
                             ledger.port, membership.group, membership.interface, accepted_source(membership)
                         )
 
-        thread = threading.Thread(target=send, name="traffic")
-        thread.start()
-        try:
+        with running(send):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def targets(self) -> list[tuple[Ledger, Membership]]:
         """Return all memberships whose interface works."""

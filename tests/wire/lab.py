@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from multicast.sync import Sender
+from tests.support.background import running
 from tests.support.hosts import Machine
 from tests.wire.places import on
 
@@ -40,6 +41,10 @@ class Lab:
     near: LabHost
     far: LabHost
     switch: LabHost
+
+    def route(self) -> None:
+        """Put the hosts on different networks, with the switch between them as a router of unicast."""
+        self.sh(_ROUTE)
 
     def sh(self, commands: str) -> None:
         """Run shell commands that know ``$near``, ``$far`` and ``$switch``, and ``on $near COMMAND``."""
@@ -86,6 +91,18 @@ done
 """
 
 
+# The near host keeps eth1, and the far one eth0.
+_ROUTE = """
+ip -n $near link del eth0
+ip -n $far link del eth1
+ip -n $switch addr add 10.78.1.254/24 dev br1
+ip -n $switch addr add 10.78.0.254/24 dev br0
+on $switch sysctl -qw net.ipv4.ip_forward=1
+ip -n $near route replace default via 10.78.1.254
+ip -n $far route add 10.78.1.0/24 via 10.78.0.254
+"""
+
+
 @contextmanager
 def feed(
     host: Machine,
@@ -100,9 +117,8 @@ def feed(
     burst: int = 1,
 ) -> Generator[None, None, None]:
     """Send datagrams from a host during the block, ``burst`` of them every ``period`` seconds."""
-    over = threading.Event()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         messages = [bytes(size)] * burst
         with on(host), Sender(group, port, interface=interface, ttl=ttl, loopback=loopback, gso=False) as tx:
             while not over.wait(period):
@@ -113,10 +129,5 @@ def feed(
                     if error.errno not in {errno.EPERM, errno.ENETUNREACH}:
                         raise
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with running(run):
         yield
-    finally:
-        over.set()
-        thread.join()

@@ -298,15 +298,7 @@ def test_doctor_private_network_of_a_container_is_named_and_mended(
     net: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The near host is a container: its only way out is the switch, which routes unicast and no multicast."""
-    net.sh("""
-        ip -n $near link del eth0
-        ip -n $far link del eth1
-        ip -n $switch addr add 10.78.1.254/24 dev br1
-        ip -n $switch addr add 10.78.0.254/24 dev br0
-        on $switch sysctl -qw net.ipv4.ip_forward=1
-        ip -n $near route replace default via 10.78.1.254
-        ip -n $far route add 10.78.1.0/24 via 10.78.0.254
-    """)
+    net.route()
     monkeypatch.setattr(proc, "CONTAINER_MARKERS", (str(MARKER),))
     with sending(net, {}):
         finding = only(examine(net, f"{GROUP}:{PORT}%eth1"), "container")

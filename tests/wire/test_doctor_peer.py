@@ -9,6 +9,7 @@ import pytest
 
 from multicast.apps.diagnosis import Diagnosis, Finding, diagnose, diagnose_with_peer, proc
 from multicast.apps.diagnosis.peer import Server
+from tests.support.background import running
 from tests.wire.lab import Lab, feed, lab
 from tests.wire.places import on
 
@@ -18,15 +19,6 @@ GROUP, PORT = "239.7.8.9", 50_792
 FAR = "10.78.0.2"
 LISTEN = 0.5
 
-ROUTED = """
-ip -n $near link del eth0
-ip -n $far link del eth1
-ip -n $switch addr add 10.78.1.254/24 dev br1
-ip -n $switch addr add 10.78.0.254/24 dev br0
-on $switch sysctl -qw net.ipv4.ip_forward=1
-ip -n $near route replace default via 10.78.1.254
-ip -n $far route add 10.78.1.0/24 via 10.78.0.254
-"""
 # The far host's groups go from br0 to br1 (linux/mroute.h: struct vifctl, struct mfcctl). The router forwards what has
 # a TTL above 1.
 ROUTER = """
@@ -55,28 +47,22 @@ def net() -> Iterator[Lab]:
 @contextlib.contextmanager
 def serving(net: Lab) -> Generator[None, None, None]:
     """Run the other end on the far host during the block."""
-    over = threading.Event()
     with on(net.far):
         server = Server()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         with on(net.far), server:
             for _ in server.served(over.is_set):
                 pass
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with running(run):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextlib.contextmanager
 def router(net: Lab, *groups: str) -> Generator[None, None, None]:
     """Let the switch be a router between the two hosts, which forwards these groups."""
-    net.sh(ROUTED)
+    net.route()
     with net.switch.popen(sys.executable, "-c", ROUTER, FAR, *groups) as process:
         try:
             assert process.stdout is not None

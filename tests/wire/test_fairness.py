@@ -16,6 +16,7 @@ import pytest
 
 from multicast import aio
 from multicast.sync import Receiver, Sender
+from tests.support.background import running
 from tests.wire.exchange import PATIENCE
 
 pytestmark = [pytest.mark.alone, pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -113,20 +114,14 @@ def test_fairness_async_batches_beside_a_flood_contain_the_quiet_group(case: Cas
 @contextmanager
 def flood(case: Case, port: int) -> Generator[None, None, None]:
     """Send to the busy group all the time, far faster than the consumers here receive."""
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         with Sender(case.busy, port, interface="lo", gso=False) as busy:
             while not stop.wait(0.002):
                 busy.send_many([b"flood"] * 20)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with running(send):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_fairness_slow_consumer_beside_a_flood_hears_the_quiet_group_in_full_and_in_time(case: Case) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from multicast.sync import Receiver, Sender
+from tests.support.background import running
 from tests.support.waiting import until
 from tests.wire.exchange import LOOPBACK, PATIENCE
 from tests.wire.faults import looked
@@ -55,19 +56,13 @@ def interface() -> Iterator[str]:
 @contextmanager
 def reader(rx: Receiver) -> Generator[None, None, None]:
     """Receive in another thread, which repairs the memberships too."""
-    stop = threading.Event()
 
-    def read() -> None:
+    def read(stop: threading.Event) -> None:
         while not stop.is_set():
             with_timeout(rx)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
+    with running(read):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def with_timeout(rx: Receiver) -> None:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import pytest
 
 from multicast.sync import Receiver
+from tests.support.background import running
 from tests.wire.exchange import PATIENCE
 from tests.wire.faults import no_new_descriptors
 
@@ -48,24 +49,18 @@ def sender(group: str, port: int) -> Generator[subprocess.Popen[str], None, None
 @contextmanager
 def routes_that_come_and_go() -> Generator[None, None, None]:
     """Add and remove routes that concern no group, again and again."""
-    ended = threading.Event()
     commands = "".join(
         f"route {verb} unreachable 198.18.{n // 250}.{n % 250}/32\n"
         for verb in ("add", "del")
         for n in range(ROUTES)
     )
 
-    def change() -> None:
+    def change(ended: threading.Event) -> None:
         while not ended.is_set():
             subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
 
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
+    with running(change):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager

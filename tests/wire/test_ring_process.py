@@ -12,6 +12,7 @@ import pytest
 
 from multicast.exceptions import UnsupportedError
 from multicast.sync import Receiver, Sender
+from tests.support.background import running
 from tests.wire.counters import settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more
 from tests.wire.test_fork import in_child
@@ -35,19 +36,13 @@ CALLS: dict[str, Callable[[Receiver], object]] = {
 @contextmanager
 def flood(tx: Sender) -> Generator[None, None, None]:
     """Keep the thread of the ring busy, so that a fork can happen at any point of it."""
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         while not stop.is_set():
             tx.send_many([bytes(100)] * 100)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with running(send):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from multicast.sync import Receiver
+from tests.support.background import running
 from tests.support.programs import Program, argv_for
 from tests.wire.exchange import LOOPBACK, PATIENCE, until_in_poll
 
@@ -60,22 +61,18 @@ def test_recv_datagram_ends_the_wait(timeout: float | None) -> None:
 
 def test_recv_filtered_datagrams_do_not_extend_the_wait() -> None:
     # Unicast to the port wakes the receiver repeatedly and is then filtered.
-    stop = threading.Event()
     with Receiver(["239.9.8.7", "239.9.8.8"], 0, interface=LOOPBACK.interface) as rx:
 
-        def disturb() -> None:
+        def disturb(stop: threading.Event) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
                 while not stop.wait(0.002):
                     plain.sendto(b"x", (LOOPBACK.interface, rx.port))
 
-        disturber = threading.Thread(target=disturb)
-        disturber.start()
-        started = time.monotonic()
-        with pytest.raises(TimeoutError):
-            rx.recv(timeout=0.3)
-        waited = time.monotonic() - started
-        stop.set()
-        disturber.join()
+        with running(disturb):
+            started = time.monotonic()
+            with pytest.raises(TimeoutError):
+                rx.recv(timeout=0.3)
+            waited = time.monotonic() - started
         assert 0.3 <= waited < 0.8
         assert rx.stats().filtered > 0
 
@@ -97,21 +94,15 @@ def handled(handler: Callable[..., object]) -> Generator[None, None, None]:
 def signals(count: int, apart: float) -> Generator[None, None, None]:
     """Send this thread ``count`` signals, one every ``apart`` seconds."""
     me = threading.get_ident()
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         for _ in range(count):
             if stop.wait(apart):
                 return
             signal.pthread_kill(me, signal.SIGUSR1)
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
+    with running(send):
         yield
-    finally:
-        stop.set()
-        sender.join()
 
 
 @pytest.mark.platform("linux", "darwin")

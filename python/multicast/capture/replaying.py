@@ -69,7 +69,8 @@ class Player(Closing):
 
     The file may be from this package, Wireshark, tcpdump or another program: Ethernet, Linux cooked, raw IP or loopback
     captures, with VLAN tags and IP fragments. Datagrams to groups are sent to their group and port, from an address of
-    this machine; the core keeps the time. Gaps of less than 0.2 ms are kept by looking at the clock, which uses a core.
+    this machine; the core keeps the time. It sleeps until 0.06 ms before each datagram, then looks at the clock until
+    it is due, so shorter gaps use a whole processor core.
 
     Args:
         path: The file.

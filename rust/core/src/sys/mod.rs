@@ -12,12 +12,14 @@
 //! * `rtnetlink`: [`Monitor`] reports that links, addresses or routes changed;
 //! * `network`: [`Network`] lists the interfaces and looks routes up, in the network namespace where it was opened;
 //!   `ioctl` does what it can of that if a sandbox forbids netlink;
+//! * `timers`: [`ExactTimers`] makes the timers of a thread exact;
 //! * `waker`: [`Waker`], which another thread sets to end a wait;
 //! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
 //!   signal arrives or the time is over.
 //!
 //! Files beside the folders serve several platforms: `unix/`; `buffer.rs` (socket buffers); `source.rs` (source-specific calls); `process.rs` (signals and
-//! forks); `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
+//! forks); `exact_timers.rs`, `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what
+//! a system lacks.
 //!
 //! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
 
@@ -43,6 +45,8 @@ use windows as platform;
 
 mod buffer;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod exact_timers;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod packetless;
 mod polling;
 mod process;
@@ -56,6 +60,8 @@ mod unix;
 mod unmonitored;
 
 pub(crate) use buffer::{request_receive_buffer, request_send_buffer};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use exact_timers::ExactTimers;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use packetless::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring};
 pub(crate) use platform::*;

@@ -9,6 +9,7 @@ mod packet_ring;
 mod recv;
 mod rtnetlink;
 mod send;
+mod timers;
 mod waker;
 
 pub(crate) use super::unix::{
@@ -30,4 +31,5 @@ pub(crate) use packet_ring::{PacketBlocks, filter_packets, new_packet_drops, ope
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use rtnetlink::Monitor;
 pub(crate) use send::SendQueue;
+pub(crate) use timers::ExactTimers;
 pub(crate) use waker::Waker;

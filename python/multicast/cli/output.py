@@ -200,28 +200,25 @@ def terminal_columns() -> int:
 
     It is ``shutil.get_terminal_size`` without the import of ``shutil``, which argparse would pay for each option.
     """
-    # ValueError: it is no number, or has more digits than Python converts.
-    with contextlib.suppress(ValueError):
-        columns = int(os.environ.get("COLUMNS", ""))
-        if columns > 0:
-            return columns
-    if sys.__stdout__ is not None:
-        # ValueError: standard output is closed. OSError: it is not a terminal.
-        with contextlib.suppress(ValueError, OSError):
-            return os.get_terminal_size(sys.__stdout__.fileno()).columns or _DEFAULT_COLUMNS
-    return _DEFAULT_COLUMNS
+    return _terminal_size("COLUMNS", 0, _DEFAULT_COLUMNS)
 
 
 def terminal_lines() -> int:
     """Return the height of the terminal, from ``LINES`` or the system; 24 if standard output is not a terminal."""
-    lines = os.environ.get("LINES", "")
-    if lines.isdecimal() and len(lines) <= 5 and int(lines) > 0:
-        return int(lines)
+    return _terminal_size("LINES", 1, _DEFAULT_LINES)
+
+
+def _terminal_size(variable: str, axis: int, default: int) -> int:
+    # ValueError: it is no number, or has more digits than Python converts.
+    with contextlib.suppress(ValueError):
+        size = int(os.environ.get(variable, ""))
+        if size > 0:
+            return size
     if sys.__stdout__ is not None:
-        # As in `terminal_columns`.
+        # ValueError: standard output is closed. OSError: it is not a terminal.
         with contextlib.suppress(ValueError, OSError):
-            return os.get_terminal_size(sys.__stdout__.fileno()).lines or _DEFAULT_LINES
-    return _DEFAULT_LINES
+            return os.get_terminal_size(sys.__stdout__.fileno())[axis] or default
+    return default
 
 
 def standard_output() -> TextIO:

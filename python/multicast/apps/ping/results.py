@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     Kind: TypeAlias = Literal["unicast", "multicast"]
 
-KINDS: tuple[Kind, Kind] = ("unicast", "multicast")
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -4,7 +4,7 @@
 //!
 //! * [`capture`]: files of datagrams: recording and replaying;
 //! * [`net`]: [`net::Receiver`] and [`net::Sender`], safe sockets over `socket2` and `sys`;
-//! * `sys`: the only unsafe code, one folder or file per platform behind one contract;
+//! * `sys`: the only unsafe code of this crate, one folder or file per platform behind one contract;
 //! * [`pure`]: addresses, control messages, batching arithmetic; no system calls, no clock.
 //!
 //! [`Error`] and the table of error codes lie between `pure` and `sys`. Nothing here depends on Python: the bindings are

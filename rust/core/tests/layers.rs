@@ -1,5 +1,6 @@
 //! The layers of the crate, read from its sources: no module imports a layer above its own, `pure` imports nothing but
-//! itself, and the modules of each layer that is listed as acyclic have no import cycle.
+//! itself, and the modules of each layer that is listed as acyclic have no import cycle. Unsafe code is in `sys`, and in
+//! the two modules of the bindings that are listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,6 +12,8 @@ const LAYERS: [&str; 6] = ["pure", "errno", "error", "sys", "net", "capture"];
 const CLOSED: [&str; 2] = ["pure", "errno"];
 /// The layers whose modules must have no import cycle. The platforms in `sys` share the items of their parents.
 const ACYCLIC: [&str; 5] = ["pure", "errno", "error", "net", "capture"];
+/// The modules of the bindings with unsafe code: pyo3 declares the buffer protocol unsafe, and has no `Py_AtExit`.
+const UNSAFE_BINDINGS: [&str; 2] = ["column", "exit"];
 
 /// The imports of every module: module path, then the paths of the modules that it names.
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -220,9 +223,24 @@ fn violations(imports: &Imports) -> Vec<String> {
 }
 
 fn sources() -> BTreeMap<String, String> {
+    sources_of("src")
+}
+
+/// The sources of a folder, which is named from that of this crate.
+fn sources_of(folder: &str) -> BTreeMap<String, String> {
     let mut sources = BTreeMap::new();
-    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut sources);
+    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), "", &mut sources);
     sources
+}
+
+/// The modules that contain unsafe code, or permit it.
+fn unsafe_modules(sources: &BTreeMap<String, String>) -> Vec<&str> {
+    let is_unsafe = |source: &str| {
+        let code = code_of(source);
+        let mut words = code.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        words.any(|word| word == "unsafe") || code.contains("allow(unsafe_code)")
+    };
+    sources.iter().filter(|(_, source)| is_unsafe(source)).map(|(module, _)| &**module).collect()
 }
 
 /// The sources with one more line at the start of a module.
@@ -245,6 +263,17 @@ fn sources_of_the_crate_respect_the_layers() {
 }
 
 #[test]
+fn unsafe_code_is_in_sys_and_in_two_modules_of_the_bindings() {
+    let sources = sources();
+    let found = unsafe_modules(&sources);
+    let (below, outside): (Vec<&str>, Vec<&str>) = found.into_iter().partition(|module| module.starts_with("sys::"));
+    // The root permits it for `sys`.
+    assert_eq!(outside, ["crate"]);
+    assert!(below.contains(&"sys::unix::wait"), "{below:?}");
+    assert_eq!(unsafe_modules(&sources_of("../py/src")), UNSAFE_BINDINGS);
+}
+
+#[test]
 fn upward_imports_are_found() {
     for (module, line) in [
         ("pure::filter", "use crate::error::Error;"),
@@ -252,6 +281,7 @@ fn upward_imports_are_found() {
         ("pure::pace", "use crate::{Error, Result};"),
         ("error", "use crate::sys::Monitor;"),
         ("sys", "use crate::net::Receiver;"),
+        ("sys::unix::wait", "use crate::net::Wake;"),
         ("net::config", "use crate::Error;"),
         ("pure::cmsg", "fn f() { crate::sys::generation(); }"),
         ("pure::cmsg", "mod inner { use super::super::super::error::Error; }"),

@@ -63,9 +63,9 @@ mod sources;
 mod stats;
 mod storage;
 mod surroundings;
-mod wake;
 mod watch;
 
+pub use crate::pure::wake::Wake;
 pub use batch::Batch;
 pub use config::{
     Engine, GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig, SenderOptions,
@@ -79,7 +79,6 @@ pub use ring::{RingReceiver, close_rings};
 pub use sender::Sender;
 pub use socket::duplicate;
 pub use stats::{ReceiverStats, RingStats, SenderStats};
-pub use wake::Wake;
 pub use watch::InterfaceWatch;
 
 pub use crate::pure::changes::Change as InterfaceChange;

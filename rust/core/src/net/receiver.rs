@@ -20,10 +20,10 @@ use super::gauges::Gauges;
 use super::journal::Journal;
 use super::socket_set::{CurrentTable, SocketTable};
 use super::stats::ReceiverStats;
-use super::wake::Wake;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, check_group};
 use crate::pure::filter::Membership;
+use crate::pure::wake::Wake;
 use crate::sys;
 
 /// A caller that never waits, because there is always something to receive, reads the monitor after this many fetches.
@@ -299,7 +299,7 @@ impl Receiver {
         let (wake, changed) =
             sys::wait_receiving(&table.sockets, table.set.as_deref(), &table.monitor, &table.waker, limit)
                 .map_err(|e| self.cannot_wait(e))?;
-        if changed && wake == sys::Wake::Ready {
+        if changed && wake == Some(Wake::Ready) {
             self.attend();
         }
         // If the limit was shorter than the timeout, there is something to do here.
@@ -324,14 +324,9 @@ impl Receiver {
         self.woken(wake, Some(limit) != timeout)
     }
 
-    pub(super) fn woken(&self, wake: sys::Wake, is_early: bool) -> Result<Wake> {
-        match wake {
-            sys::Wake::Ready => Ok(Wake::Ready),
-            sys::Wake::Interrupted => Ok(Wake::Interrupted),
-            sys::Wake::TimedOut if is_early => Ok(Wake::Ready),
-            sys::Wake::TimedOut => Ok(Wake::TimedOut),
-            sys::Wake::Woken => Err(self.closed()),
-        }
+    pub(super) fn woken(&self, wake: Option<Wake>, is_early: bool) -> Result<Wake> {
+        let wake = wake.ok_or_else(|| self.closed())?;
+        Ok(if is_early { wake.or_ready() } else { wake })
     }
 
     fn cannot_receive(&self, e: io::Error) -> Error {

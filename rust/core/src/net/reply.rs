@@ -9,9 +9,9 @@ use super::receiver::Receiver;
 use super::sender::check_size;
 use super::socket::GroupSocket;
 use super::socket_set::SocketTable;
-use super::wake::Wake;
 use crate::errno;
 use crate::error::{Error, Result};
+use crate::pure::wake::Wake;
 use crate::sys;
 
 impl Receiver {

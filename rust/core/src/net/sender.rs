@@ -1,7 +1,7 @@
 //! The sender: one socket, one group, one message or many.
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
@@ -17,10 +17,10 @@ use super::receiver::Receiver;
 use super::send_options::{self, bind, bind_if_unbound, local_address, prepare};
 use super::socket::GroupSocket;
 use super::stats::SenderStats;
-use super::wake::Wake;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, max_payload};
 use crate::pure::pace::Pace;
+use crate::pure::wake::Wake;
 use crate::sys::{self, SendQueue, Waker};
 
 /// Sends datagrams to one group.
@@ -228,23 +228,17 @@ impl Sender {
         if self.is_congested() {
             return self.doze(&open, timeout.map_or(CONGESTED_PAUSE, |timeout| CONGESTED_PAUSE.min(timeout)));
         }
-        match sys::wait_writable(&open.socket, &open.waker, timeout) {
-            Ok(sys::Wake::Ready) => Ok(Wake::Ready),
-            Ok(sys::Wake::Interrupted) => Ok(Wake::Interrupted),
-            Ok(sys::Wake::TimedOut) => Ok(Wake::TimedOut),
-            Ok(sys::Wake::Woken) => Err(self.closed()),
-            Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
-        }
+        self.woken(sys::wait_writable(&open.socket, &open.waker, timeout))
     }
 
     /// Sleep for this time, unless the sender is closed.
     fn doze(&self, open: &Open, time: Duration) -> Result<Wake> {
         let nothing: [Arc<GroupSocket>; 0] = [];
-        match sys::wait_readable(&nothing, &open.waker, Some(time)) {
-            Ok(sys::Wake::Woken) => Err(self.closed()),
-            Ok(_) => Ok(Wake::TimedOut),
-            Err(e) => Err(Error::system(format!("wait to send to {}", self.label), e)),
-        }
+        self.woken(sys::wait_readable(&nothing, &open.waker, Some(time))).map(|_| Wake::TimedOut)
+    }
+
+    fn woken(&self, wake: io::Result<Option<Wake>>) -> Result<Wake> {
+        wake.map_err(|e| Error::system(format!("wait to send to {}", self.label), e))?.ok_or_else(|| self.closed())
     }
 
     fn is_congested(&self) -> bool {

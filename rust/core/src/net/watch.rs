@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::fork::ForkSafeMutex;
 use super::socket::GroupSocket;
-use super::wake::Wake;
 use crate::error::{Error, Result};
 use crate::pure::changes::{Change, changes};
 use crate::pure::links::Links;
 use crate::pure::netlink::NetlinkEvent;
+use crate::pure::wake::Wake;
 use crate::sys::{self, Monitor, Network, Waker};
 
 /// Reports changes of the interfaces of the network namespace where it was opened.
@@ -85,14 +85,9 @@ impl InterfaceWatch {
         let no_sockets: [Arc<GroupSocket>; 0] = [];
         let (wake, _) = sys::wait_receiving(&no_sockets, None, monitor, waker, limit)
             .map_err(|e| Error::system("wait for changes of the interfaces", e))?;
-        match wake {
-            sys::Wake::Ready => Ok(Wake::Ready),
-            sys::Wake::Interrupted => Ok(Wake::Interrupted),
-            // If the limit was shorter than the timeout, it is time to look.
-            sys::Wake::TimedOut if limit != timeout => Ok(Wake::Ready),
-            sys::Wake::TimedOut => Ok(Wake::TimedOut),
-            sys::Wake::Woken => Err(closed()),
-        }
+        let wake = wake.ok_or_else(closed)?;
+        // If the limit was shorter than the timeout, it is time to look.
+        Ok(if limit == timeout { wake } else { wake.or_ready() })
     }
 
     /// The descriptor that is readable when something changed; `None` if the system reports nothing, so that

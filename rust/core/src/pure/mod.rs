@@ -21,3 +21,4 @@ pub mod pcapng;
 pub mod proc_net;
 pub mod senders;
 pub mod streams;
+pub mod wake;

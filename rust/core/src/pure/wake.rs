@@ -10,3 +10,11 @@ pub enum Wake {
     /// The time ran out.
     TimedOut,
 }
+
+impl Wake {
+    /// Ready after a wait that was shorter than its caller wanted, because something is due then.
+    #[must_use]
+    pub fn or_ready(self) -> Self {
+        if self == Self::TimedOut { Self::Ready } else { self }
+    }
+}

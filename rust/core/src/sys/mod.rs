@@ -1,4 +1,4 @@
-//! The differences between platforms, behind one contract; the only unsafe code of the project.
+//! The differences between platforms, behind one contract; the only unsafe code of this crate.
 //!
 //! Each platform has a folder, with one file for each idea:
 //!
@@ -15,7 +15,7 @@
 //! * `timers`: [`ExactTimers`] makes the timers of a thread exact;
 //! * `waker`: [`Waker`], which another thread sets to end a wait;
 //! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
-//!   signal arrives or the time is over.
+//!   signal arrives or the time is over. They return `None` if the waker is set.
 //!
 //! Files beside the folders serve several platforms: `unix/`; `buffer.rs` (socket buffers); `source.rs` (source-specific calls); `process.rs` (signals and
 //! forks); `exact_timers.rs`, `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what
@@ -68,20 +68,6 @@ pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 pub(crate) use send_by::send_by;
 pub(crate) use source::{SourceCall, source_call};
-
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wake {
-    /// A socket is ready, or has an error to report.
-    Ready,
-    /// The waker was set.
-    Woken,
-    /// A signal arrived: the caller lets its owner handle it, then waits on.
-    #[cfg_attr(windows, expect(dead_code, reason = "no signal interrupts a wait on Windows"))]
-    Interrupted,
-    /// The time is over.
-    TimedOut,
-}
 
 /// The result of one send.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::net::config::RingConfig;
 use crate::net::datagram::DatagramRef;
 use crate::net::receiver::Receiver;
 use crate::net::stats::{ReceiverStats, RingStats};
-use crate::net::wake::Wake;
+use crate::pure::wake::Wake;
 
 /// A [`Receiver`] with a ring and the thread that fills it.
 ///

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::net::batch::Batch;
 use crate::net::config::RingConfig;
 use crate::net::datagram::DatagramRef;
-use crate::net::wake::Wake;
+use crate::pure::wake::Wake;
 
 /// Datagrams that are taken out together to be returned singly. A ring holds this many more than its capacity.
 const HAND_SIZE: usize = 64;

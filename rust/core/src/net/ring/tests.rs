@@ -9,7 +9,7 @@ use super::samples::{Random, batch};
 use super::shared_queue::SharedQueue;
 use crate::error::{Error, Result};
 use crate::net::config::{RingConfig, RingPolicy};
-use crate::net::wake::Wake;
+use crate::pure::wake::Wake;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use crate::sys::{Monitor, ReadySet, Wake, Waker};
+use crate::pure::wake::Wake;
+use crate::sys::{Monitor, ReadySet, Waker};
 
 /// Waits until one of the sockets is readable.
 pub(crate) fn wait_readable(
     sockets: &[Arc<impl AsRef<Socket>>],
     waker: &Waker,
     timeout: Option<Duration>,
-) -> io::Result<Wake> {
+) -> io::Result<Option<Wake>> {
     let mut entries = poll_entries(sockets, libc::POLLIN);
     entries.push(entry(waker.as_raw_fd(), libc::POLLIN));
     wait(&mut entries, timeout)
 }
 
 /// Waits until the socket accepts more to send.
-pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Duration>) -> io::Result<Wake> {
+pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     let mut entries = [entry(socket.as_raw_fd(), libc::POLLOUT), entry(waker.as_raw_fd(), libc::POLLIN)];
     wait(&mut entries, timeout)
 }
@@ -35,7 +36,7 @@ pub(crate) fn wait_receiving(
     monitor: &Monitor,
     waker: &Waker,
     timeout: Option<Duration>,
-) -> io::Result<(Wake, bool)> {
+) -> io::Result<(Option<Wake>, bool)> {
     let mut entries = match set {
         Some(set) => vec![entry(set.raw(), libc::POLLIN)],
         None => poll_entries(sockets, libc::POLLIN),
@@ -56,13 +57,13 @@ fn entry(fd: RawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
-/// Waits for any of the entries. The last one is the waker's, which takes precedence: a flood must not hide a close.
-fn wait(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<Wake> {
+/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a close.
+fn wait(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     match poll(entries, timeout) {
-        Ok(0) => Ok(Wake::TimedOut),
-        Ok(_) if entries.last().is_some_and(|waker| waker.revents != 0) => Ok(Wake::Woken),
-        Ok(_) => Ok(Wake::Ready),
-        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(Wake::Interrupted),
+        Ok(0) => Ok(Some(Wake::TimedOut)),
+        Ok(_) if entries.last().is_some_and(|waker| waker.revents != 0) => Ok(None),
+        Ok(_) => Ok(Some(Wake::Ready)),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(Some(Wake::Interrupted)),
         Err(e) => Err(e),
     }
 }

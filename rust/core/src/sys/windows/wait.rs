@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::Socket;
 use windows_sys::Win32::Networking::WinSock as ws;
 
-use crate::sys::Wake;
+use crate::pure::wake::Wake;
 use crate::sys::unmonitored::Monitor;
 
 /// Ends every wait that watches it. Once set, it stays set: a loopback socket, connected to itself, with a datagram
@@ -42,14 +42,14 @@ pub(crate) fn wait_readable(
     sockets: &[Arc<impl AsRef<Socket>>],
     waker: &Waker,
     timeout: Option<Duration>,
-) -> io::Result<Wake> {
+) -> io::Result<Option<Wake>> {
     let mut entries = poll_entries(sockets, ws::POLLRDNORM);
     entries.push(entry(waker.socket.as_raw_socket(), ws::POLLRDNORM));
     wait(&mut entries, timeout)
 }
 
 /// Waits until the socket accepts more to send.
-pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Duration>) -> io::Result<Wake> {
+pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     let mut entries =
         [entry(socket.as_raw_socket(), ws::POLLWRNORM), entry(waker.socket.as_raw_socket(), ws::POLLRDNORM)];
     wait(&mut entries, timeout)
@@ -62,7 +62,7 @@ pub(crate) fn wait_receiving(
     _: &Monitor,
     waker: &Waker,
     timeout: Option<Duration>,
-) -> io::Result<(Wake, bool)> {
+) -> io::Result<(Option<Wake>, bool)> {
     Ok((wait_readable(sockets, waker, timeout)?, false))
 }
 
@@ -102,12 +102,12 @@ fn entry(socket: RawSocket, events: i16) -> ws::WSAPOLLFD {
     ws::WSAPOLLFD { fd: socket as ws::SOCKET, events, revents: 0 }
 }
 
-/// Waits for any of the entries. The last one is the waker's, which takes precedence: a flood must not hide a close.
-fn wait(entries: &mut [ws::WSAPOLLFD], timeout: Option<Duration>) -> io::Result<Wake> {
+/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a close.
+fn wait(entries: &mut [ws::WSAPOLLFD], timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     match poll(entries, timeout)? {
-        0 => Ok(Wake::TimedOut),
-        _ if entries.last().is_some_and(|waker| waker.revents != 0) => Ok(Wake::Woken),
-        _ => Ok(Wake::Ready),
+        0 => Ok(Some(Wake::TimedOut)),
+        _ if entries.last().is_some_and(|waker| waker.revents != 0) => Ok(None),
+        _ => Ok(Some(Wake::Ready)),
     }
 }
 

@@ -44,6 +44,7 @@ class Output:
         quiet: as given.
         verbose: as given.
         is_terminal: whether standard output is a terminal.
+        colored: whether to write colors.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Output:
         self._encode: Callable[[object], str] | None = None
         out = sys.stdout
         self.is_terminal = out is not None and not out.closed and out.isatty()
-        self._colored = color == "always" or (
+        self.colored = color == "always" or (
             color == "auto"
             and self.is_terminal
             and not os.environ.get("NO_COLOR")
@@ -84,6 +85,14 @@ class Output:
             OSError: Standard output cannot be written.
         """
         _write_bytes(standard_output(), data)
+
+    def frame(self, text: str) -> None:
+        """Write text for a terminal, with the control characters in it, and no line feed.
+
+        Raises:
+            OSError: Standard output cannot be written.
+        """
+        self._write(text)
 
     @staticmethod
     def takes_utf8(data: bytes) -> bool:
@@ -136,7 +145,7 @@ class Output:
         return text.translate({code: shown for code, shown in _CONTROLS.items() if chr(code) not in keep})
 
     def _bold(self, text: str) -> str:
-        return f"{_BOLD}{text}{_RESET}" if self._colored else text
+        return f"{_BOLD}{text}{_RESET}" if self.colored else text
 
     @staticmethod
     def _write(text: str) -> None:

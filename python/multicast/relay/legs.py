@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import socket
@@ -172,17 +173,18 @@ class Output:
 
     def __init__(self, buffer: int) -> None:
         self.sent = self.dropped = self.failed = self.too_long = 0
+        self._accepted = 0
         self._most = buffer
         self._bytes = 0
         self._waiting: deque[Carried] = deque()
         self._ready = asyncio.Event()
         self._complained = -10.0
-        self._is_finishing = False
+        self._is_finishing = self._is_over = False
 
     @property
     def buffered(self) -> int:
-        """Datagrams that wait to be sent."""
-        return len(self._waiting)
+        """Datagrams that wait to be sent, with those that are being sent."""
+        return self._accepted - self.sent - self.failed - self.too_long
 
     def put(self, several: list[Carried]) -> None:
         """Take datagrams to send. Those that find the buffer full are dropped and counted."""
@@ -192,13 +194,16 @@ class Output:
                 self.dropped += 1
             else:
                 self._bytes += size
+                self._accepted += 1
                 self._waiting.append(one)
         if self._waiting:
             self._ready.set()
 
     async def run(self) -> None:
-        """Send what is put, until `finish` was called and nothing waits."""
-        while self._waiting or not self._is_finishing:
+        """Send what is put, until `finish` was called and nothing waits, or `give_up` was called."""
+        # Other relays count from the first number that they see.
+        await self.repeat_number()
+        while not self._is_over and (self._waiting or not self._is_finishing):
             if not self._waiting:
                 self._ready.clear()
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -206,6 +211,7 @@ class Output:
             if self._waiting:
                 await self.send_some()
             else:
+                # At the end as well, after the last datagram.
                 await self.repeat_number()
 
     def finish(self) -> None:
@@ -213,26 +219,37 @@ class Output:
         self._is_finishing = True
         self._ready.set()
 
+    def give_up(self) -> None:
+        """Let `run` end when it sends the next time. A cancellation is not enough, because nats-py ignores some."""
+        self._is_over = True
+
     async def send_some(self) -> None:
         """Send some of what waits; there is at least one datagram."""
         raise NotImplementedError
 
     async def repeat_number(self) -> None:
-        """Say that nothing was sent, if the output numbers what it sends."""
+        """Send the latest number, if the output numbers what it sends: the other end notices what is missing."""
 
     def close(self) -> None:
         """Close the sockets."""
 
-    def take(self, most: int) -> list[Carried]:
-        """Take some of what waits."""
-        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-        self._bytes -= sum(len(one.data) + OVERHEAD for one in taken)
+    def take(self, most: int, size: float = math.inf) -> list[Carried]:
+        """Take some of what waits: at most this many datagrams and bytes, but at least one datagram."""
+        taken: list[Carried] = []
+        total = 0
+        while self._waiting and len(taken) < most:
+            needed = len(self._waiting[0].data) + OVERHEAD
+            if taken and total + needed > size:
+                break
+            total += needed
+            taken.append(self._waiting.popleft())
+        self._bytes -= total
         return taken
 
     def complain(self, error: BaseException, count: int) -> None:
         """Count datagrams that were not sent, and log the reason, at most every 5 seconds."""
         self.failed += count
-        if monotonic() >= self._complained + 5.0:
+        if count and monotonic() >= self._complained + 5.0:
             self._complained = monotonic()
             _logger.warning("The relay did not send %d datagrams: %s", count, error)
 
@@ -290,11 +307,24 @@ class GroupOutput(Output):
         if key is None or not payloads:
             return
         try:
-            await self._sender(*key).send_many(payloads)
+            sender = self._sender(*key)
         except (OSError, ValueError) as error:
             self.complain(error, len(payloads))
-        else:
-            self.sent += len(payloads)
+            return
+        done = 0
+        while done < len(payloads):
+            before = sender.stats().sent
+            try:
+                await sender.send_many(payloads[done:])
+            except (OSError, ValueError) as error:
+                # The datagram that the system refused is left out; those after it may still be sent.
+                self.complain(error, 1)
+                done += 1
+            finally:
+                # Also if this is cancelled while it waits.
+                sent = sender.stats().sent - before
+                self.sent += sent
+                done += sent
 
     def _sender(self, group: str, port: int, ttl: int) -> aio.Sender:
         found = self._senders.get((group, port, ttl))
@@ -323,6 +353,8 @@ class UdpOutput(Output):
         super().__init__(buffer)
         self.number = secrets.randbits(64)
         self._sequence = 0
+        # The datagrams in the envelope that was sent last.
+        self._last_counts = 0
         family, kind, protocol, address = _resolve(place)
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
@@ -334,26 +366,32 @@ class UdpOutput(Output):
             if len(one.data) + OVERHEAD > _MAX_DATAGRAM:
                 self.too_long += 1
                 continue
-            self._sequence += 1
-            if await self._send(pack(one, self.number, self._sequence)):
+            # A number that was not sent is used again, so that the other relay does not miss it.
+            if await self._send(pack(one, self.number, self._sequence + 1)):
+                self._sequence += 1
                 self.sent += 1
 
     async def repeat_number(self) -> None:
         """Send the latest number, so that the other relay notices what is missing."""
-        if self._sequence:
-            await self._send(pack(None, self.number, self._sequence), counts=0)
+        await self._send(pack(None, self.number, self._sequence), counts=0)
 
     async def _send(self, envelope: bytes, counts: int = 1) -> bool:
+        """Send an envelope that counts as this many datagrams. Return whether the system took it."""
         while True:
             try:
                 self._socket.send(envelope)
             except BlockingIOError:
                 await asyncio.sleep(0.001)
+            except ConnectionRefusedError as error:
+                # Nobody listens there, which the envelope before has found out. This one was not sent yet.
+                self.sent -= self._last_counts
+                self.complain(error, self._last_counts)
+                self._last_counts = 0
             except OSError as error:
-                # Nobody listens there, which an earlier datagram has found out, or there is no way.
                 self.complain(error, counts)
                 return False
             else:
+                self._last_counts = counts
                 return True
 
     def close(self) -> None:

@@ -8,13 +8,14 @@ import importlib
 import logging
 import secrets
 import struct
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .envelope import OVERHEAD, pack
 from .legs import BATCH, Input, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from .legs import Deliver
     from .memory import Memory
@@ -25,6 +26,9 @@ _logger = logging.getLogger("multicast")
 _LENGTH = struct.Struct("!I")
 _MAX_BUNDLE = 64 * 1024
 _PENDING_BYTES = 64 * 1024 * 1024
+_PAUSE = 1.0
+_CLOSE_SECONDS = 2.0
+_SECONDS_BETWEEN_LOGS = 5.0
 
 
 class Connection:
@@ -40,48 +44,90 @@ class Connection:
 
     def __init__(self, server: str, options: Mapping[str, Any]) -> None:
         try:
-            nats = importlib.import_module("nats")
+            self._nats = importlib.import_module("nats")
         except ImportError as error:
             raise ImportError("a relay over NATS needs nats-py: pip install 'multicast[relay]'") from error
         self._server = server
         self._options = options
-        self.client: Any = nats.NATS()
-        self.own: set[int] = set()
-        self.opened = asyncio.Event()
+        self._subscriptions: list[tuple[str, Callable[[Any], Coroutine[Any, Any, None]]]] = []
+        self._logged: dict[str, float] = {}
+        self._is_closing = False
+        self.client: Any = self._nats.NATS()
 
     @property
     def is_connected(self) -> bool:
         """Whether the server can be reached now."""
         return bool(self.client.is_connected)
 
-    async def open(self) -> None:
-        """Connect, and try again until it succeeds."""
-        await self.client.connect(
-            **{
-                "max_reconnect_attempts": -1,
-                "reconnect_time_wait": 1,
-                "no_echo": True,
-                "error_cb": self._note_error,
-                "disconnected_cb": self._note_loss,
-                "reconnected_cb": self._note_return,
-                **self._options,
-                "servers": [self._server],
-            }
-        )
-        self.opened.set()
+    def subscribe(self, subject: str, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Let `run` subscribe: ``take`` is called with each message."""
+        self._subscriptions.append((subject, take))
+
+    async def run(self) -> None:
+        """Connect and subscribe, and again whenever nats-py gives up, until this is cancelled."""
+        while True:
+            closed = asyncio.Event()
+            await self._open(closed)
+            await closed.wait()
+            # The server has refused something that is no reason to give up for long, such as one connection too many.
+            await asyncio.sleep(_PAUSE)
+            self.client = self._nats.NATS()
 
     async def close(self) -> None:
         """Send what is in the buffers, and close."""
+        self._is_closing = True
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._flush_and_close(), _CLOSE_SECONDS)
+        # Bytes that the server does not take would keep the socket open. nats-py has no call that drops them.
+        writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+            # The event loop closes the socket in its next round.
+            await asyncio.sleep(0)
+
+    async def _flush_and_close(self) -> None:
         if self.is_connected:
             with contextlib.suppress(asyncio.TimeoutError):
                 await self.client.flush(timeout=1)
         await self.client.close()
 
+    async def _open(self, closed: asyncio.Event) -> None:
+        """Connect, and try again until it succeeds."""
+
+        async def note_end() -> None:
+            closed.set()
+
+        await self.client.connect(
+            **{
+                "max_reconnect_attempts": -1,
+                "reconnect_time_wait": 1,
+                # A network that carries nothing is noticed after 15 seconds. The defaults of nats-py need six minutes.
+                "ping_interval": 5,
+                "max_outstanding_pings": 2,
+                "no_echo": True,
+                "error_cb": self._note_error,
+                "disconnected_cb": self._note_loss,
+                "reconnected_cb": self._note_return,
+                **self._options,
+                "closed_cb": note_end,
+                "servers": [self._server],
+            }
+        )
+        for subject, take in self._subscriptions:
+            await self.client.subscribe(
+                subject, cb=take, pending_msgs_limit=-1, pending_bytes_limit=_PENDING_BYTES
+            )
+
     async def _note_error(self, error: Exception) -> None:
-        _logger.warning("NATS: %s", str(error) or type(error).__name__)
+        # A slow consumer is reported for each message, and a server that is away at each attempt.
+        text = str(error) or type(error).__name__
+        if monotonic() >= self._logged.get(text, -_SECONDS_BETWEEN_LOGS) + _SECONDS_BETWEEN_LOGS:
+            self._logged[text] = monotonic()
+            _logger.warning("NATS: %s", text)
 
     async def _note_loss(self) -> None:
-        _logger.warning("NATS: the connection is lost")
+        if not self._is_closing:
+            _logger.warning("NATS: the connection is lost")
 
     async def _note_return(self) -> None:
         _logger.warning("NATS: connected again")
@@ -100,10 +146,7 @@ class NatsInput(Input):
         async def take(message: Any) -> None:
             deliver(self.open_envelopes(_split(message.data), self._own, self._memory))
 
-        await self._connection.opened.wait()
-        await self._connection.client.subscribe(
-            self._place.subject, cb=take, pending_msgs_limit=-1, pending_bytes_limit=_PENDING_BYTES
-        )
+        self._connection.subscribe(self._place.subject, take)
         await asyncio.Event().wait()
 
 
@@ -117,42 +160,39 @@ class NatsOutput(Output):
         self._place, self._connection = place, connection
 
     async def send_some(self) -> None:
-        """Send some of what waits, unless the server cannot be reached."""
-        client = self._connection.client
+        """Send a message of what waits, unless the server cannot be reached."""
         if not self._connection.is_connected:
             await asyncio.sleep(0.05)
             return
-        most = min(client.max_payload, 1 << 20)
+        if not self._sequence:
+            # Before the first datagram, so that its loss is noticed.
+            await self.repeat_number()
+        most = self._connection.client.max_payload
         parts: list[bytes] = []
-        size = 0
-        for one in self.take(BATCH):
-            needed = len(one.data) + OVERHEAD + _LENGTH.size
-            if needed > most:
+        for one in self.take(BATCH, min(most, _MAX_BUNDLE) - BATCH * _LENGTH.size):
+            if len(one.data) + OVERHEAD + _LENGTH.size > most:
                 self.too_long += 1
                 continue
-            if parts and size + needed > min(most, _MAX_BUNDLE):
-                await self._publish(parts)
-                parts, size = [], 0
-            self._sequence += 1
-            envelope = pack(one, self.number, self._sequence)
+            envelope = pack(one, self.number, self._sequence + len(parts) // 2 + 1)
             parts += (_LENGTH.pack(len(envelope)), envelope)
-            size += needed
         if parts:
-            await self._publish(parts)
+            await self._publish(parts, len(parts) // 2)
 
     async def repeat_number(self) -> None:
         """Send the latest number, so that other relays notice what is missing."""
-        if self._sequence and self._connection.is_connected:
+        if self._connection.is_connected:
             envelope = pack(None, self.number, self._sequence)
-            await self._publish([_LENGTH.pack(len(envelope)), envelope], counts=0)
+            await self._publish([_LENGTH.pack(len(envelope)), envelope], 0)
 
-    async def _publish(self, parts: list[bytes], counts: int | None = None) -> None:
-        count = len(parts) // 2 if counts is None else counts
+    async def _publish(self, parts: list[bytes], count: int) -> None:
+        """Publish a message with this many datagrams."""
         try:
             await self._connection.client.publish(self._place.subject, b"".join(parts))
         except Exception as error:  # noqa: BLE001 - nats-py raises many classes, which have only Exception in common
+            # Their numbers are used again, so that the other relay does not miss them.
             self.complain(error, count)
         else:
+            self._sequence += count
             self.sent += count
 
 

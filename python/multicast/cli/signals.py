@@ -73,6 +73,16 @@ class Signals:
         wanted, self._wants_summary = self._wants_summary, False
         return wanted
 
+    def reporting(self, report: Callable[[], None]) -> Callable[[], bool]:
+        """Return `has_ended` for a loop that calls it often: it first calls ``report`` if SIGUSR1 has arrived."""
+
+        def has_ended() -> bool:
+            if self.take_summary_request():
+                report()
+            return self.has_ended()
+
+        return has_ended
+
     def exit_code(self, otherwise: int) -> int:
         """Return the code that shells report for the signal that ended the command, or ``otherwise``."""
         return otherwise if self.ended_by is None else exit_code(self.ended_by)

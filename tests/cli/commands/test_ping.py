@@ -104,13 +104,33 @@ def test_ping_ends_by_ctrl_c_with_its_results(net: Lab, responder: Program) -> N
         assert "10.78.0.2: multicast " in program.out.splitlines()[-1]
 
 
+def test_ping_sigusr1_without_any_reply_prints_an_interim_summary(net: Lab) -> None:
+    with Program(net.near.command(*MULTICAST, "ping", "--json", HERE)) as program:
+        program.until_joined(GROUP)
+        program.interrupt(signal.SIGUSR1)
+        interim = json.loads(program.line())
+        assert (interim["type"], interim["hosts"]) == ("interim", 0)
+        program.interrupt()
+        assert program.finish() == 130
+        assert json.loads(program.out.splitlines()[-1])["type"] == "summary"
+
+
+def test_ping_answer_sigusr1_prints_an_interim_summary(net: Lab) -> None:
+    with Program(net.near.command(*MULTICAST, "ping", "--json", "--answer", HERE)) as program:
+        program.until_joined(GROUP)
+        program.interrupt(signal.SIGUSR1)
+        assert json.loads(program.line()) == {"type": "interim", "answered": 0}
+        program.interrupt()
+        assert program.finish() == 130
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         ([], 2, "the following arguments are required: ENDPOINT"),
         (["10.0.0.1"], 2, "must be a multicast address"),
         (["10.0.0.1,10.0.0.2@232.1.2.3"], 65, "source must be one address"),
-        (["--interval", "0", "239.1.2.3"], 65, "interval must be above 0, got 0"),
+        (["--interval", "0", "239.1.2.3"], 2, "argument --interval: must be a number above 0, got '0'"),
         (["239.1.2.0/24"], 65, "group must be one multicast address, got '239.1.2.0/24'"),
     ],
     ids=["no-endpoint", "no-group", "several-sources", "no-interval", "several-groups"],

@@ -133,6 +133,24 @@ def test_signal_ends_it_with_the_report(
     assert tx.err.startswith("sent ")
 
 
+def test_sigusr1_prints_an_interim_summary_and_sending_continues(free_port: int) -> None:
+    with (
+        Receiver(GROUP, free_port, interface="lo") as rx,
+        start("send", f"{GROUP}:{free_port}%lo", "--numbered", "--json") as tx,
+    ):
+        rx.recv(timeout=15)
+        tx.interrupt(signal.SIGUSR1)
+        interim = json.loads(tx.line())
+        assert interim["type"] == "interim"
+        while HEADER.unpack_from(rx.recv(timeout=5).data)[2] < interim["sent"]:
+            pass
+        tx.interrupt()
+        assert tx.finish(timeout=5) == 130
+        summary = json.loads(tx.out.splitlines()[-1])
+        assert summary["type"] == "summary"
+        assert summary["sent"] > interim["sent"]
+
+
 def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
     with (
         Receiver(GROUP, free_port, interface="lo") as rx,

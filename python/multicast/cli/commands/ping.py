@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--count", type=argument_types.count, help="send this many requests (default: until Ctrl-C)"
     )
-    options.add_seconds(parser, "--interval", default=1.0, help="wait this long between requests")
+    options.add_seconds(
+        parser, "--interval", check=argument_types.factor, default=1.0, help="wait this long between requests"
+    )
     options.add_seconds(
         parser,
         "-t",
@@ -63,9 +65,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
     answered = 0
+
+    def report(kind: str) -> None:
+        if out.json:
+            out.record(kind, {"answered": answered})
+        out.remark(f"{number(answered, 'request')} answered")
+
     with app.Responder(endpoint) as responder:
         out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
-        for one in responder.answers(signals.has_ended):
+        for one in responder.answers(signals.reporting(lambda: report("interim"))):
             answered += 1
             if out.json:
                 out.record(
@@ -80,9 +88,7 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
                 )
             if args.count is not None and answered >= args.count:
                 break
-    if out.json:
-        out.record("summary", {"answered": answered})
-    out.remark(f"{number(answered, 'request')} answered")
+    report("summary")
     return signals.exit_code(0)
 
 
@@ -91,16 +97,17 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
         replies = ping.replies(
-            args.count, interval=args.interval, wait=args.timeout, is_over=signals.has_ended
+            args.count,
+            interval=args.interval,
+            wait=args.timeout,
+            is_over=signals.reporting(lambda: _summarize(ping, "interim", out)),
         )
         for reply in replies:
             if out.json:
                 out.record("reply", _reply_record(reply))
             elif not out.quiet:
                 out.line(_reply_line(reply))
-            if signals.take_summary_request():
-                _summarize(ping, out)
-        _summarize(ping, out)
+        _summarize(ping, "summary", out)
     if args.expect is not None:
         heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
         return signals.exit_code(0 if heard >= args.expect else NOT_HELD)
@@ -126,8 +133,8 @@ def _reply_line(reply: app.Reply) -> str:
     )
 
 
-def _summarize(ping: app.Ping, out: Output) -> None:
-    """Write the result of each host, and a summary."""
+def _summarize(ping: app.Ping, record: str, out: Output) -> None:
+    """Write the result of each host, and a summary or an interim one."""
     hosts = sorted(ping.hosts.values(), key=lambda one: one.host)
     if out.json:
         out.records(
@@ -141,7 +148,7 @@ def _summarize(ping: app.Ping, out: Output) -> None:
                 for one in hosts
             ],
         )
-        out.record("summary", {"sent": ping.sent, "hosts": len(hosts)})
+        out.record(record, {"sent": ping.sent, "hosts": len(hosts)})
     else:
         for one in hosts:
             for kind, result in (("unicast", one.unicast), ("multicast", one.multicast)):

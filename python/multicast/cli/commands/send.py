@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ...endpoints import Endpoint
     from ...types import SenderStats
     from ..output import Output
-    from ..signals import Signals
 
 _STANDARD_INPUT = "-"
 _DEFAULT_RATE = 1000.0
@@ -135,6 +134,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     begun = time.monotonic()
     paced = not _generates(args)
     file_size = _size_of_file(args.file)
+
+    def report(kind: str) -> None:
+        _report(args, out, endpoint, tx.stats(), kind=kind, duration=time.monotonic() - begun)
+
     with (
         handled() as signals,
         Sender(
@@ -151,13 +154,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
             with Progress(
                 out, lambda: _progress(args, file_size, tx.stats(), time.monotonic() - begun)
             ) as progress:
-                _send(tx, args, signals, progress)
+                _send(tx, args, signals.reporting(lambda: report("interim")), progress)
         except (OSError, SystemExit):
             # The first datagram was refused: the error says enough.
             if tx.stats().sent:
-                _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
+                report("summary")
             raise
-        _report(args, out, endpoint, tx.stats(), time.monotonic() - begun)
+        report("summary")
         return signals.exit_code(0)
 
 
@@ -181,13 +184,13 @@ def _check(args: argparse.Namespace) -> None:
         options.usage_error(args, "argument -c/--count: needs words, --numbered or --pattern")
 
 
-def _send(tx: Sender, args: argparse.Namespace, signals: Signals, progress: Progress) -> None:
+def _send(tx: Sender, args: argparse.Namespace, is_stopped: Callable[[], bool], progress: Progress) -> None:
     """Send everything, or what can be sent until the duration or a signal ends it."""
     until = float("inf") if args.duration is None else time.monotonic() + args.duration
 
     def has_ended() -> bool:
         progress.tick()
-        return signals.has_ended() or time.monotonic() >= until
+        return is_stopped() or time.monotonic() >= until
 
     size = args.size or _MCAST_DEFAULT_BUFFER_SIZE
     if _generates(args):
@@ -262,7 +265,13 @@ def _pieces_of_input(size: int, has_ended: Callable[[], bool]) -> Iterator[bytes
 
 
 def _report(
-    args: argparse.Namespace, out: Output, endpoint: Endpoint, stats: SenderStats, duration: float
+    args: argparse.Namespace,
+    out: Output,
+    endpoint: Endpoint,
+    stats: SenderStats,
+    *,
+    kind: str,
+    duration: float,
 ) -> None:
     from ...apps.routes import interface_name_for  # noqa: PLC0415 - needed after sending only
 
@@ -277,7 +286,7 @@ def _report(
             "ttl": args.ttl,
             "duration_s": round(duration, 6),
         }
-        out.record("summary", fields)
+        out.record(kind, fields)
         return
     out.remark(
         f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}, to "

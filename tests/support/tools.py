@@ -1,4 +1,4 @@
-"""Find the programs that tests use: socat, tcpdump, tshark, strace, iperf, multicat, ip."""
+"""Find the programs that tests use: socat, tcpdump, tshark, strace, iperf, multicat, ffmpeg, ip."""
 
 import shutil
 

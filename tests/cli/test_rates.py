@@ -1,0 +1,105 @@
+"""High rates for a second: every datagram is in the output or counted as dropped."""
+
+import json
+import re
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from multicast import Sender
+from tests.cli.running import GROUP, MULTICAST
+from tests.support import joined, waiting
+from tests.support.programs import environment
+
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux"), pytest.mark.alone]
+
+
+def flood(port: int, message: bytes, rate: int) -> int:
+    """Send for a second, and return the number of datagrams."""
+    with Sender(GROUP, port, interface="lo", rate=rate) as tx:
+        tx.send_many([message] * rate)
+        return tx.stats().sent
+
+
+@contextmanager
+def running(*words: str, out: "IO[bytes] | int") -> "Generator[subprocess.Popen[bytes]]":
+    """Run a listener with its output in ``out`` during the block, which begins when it has joined the group."""
+    with subprocess.Popen(
+        [*MULTICAST, *words], env=environment(), stdout=out, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            joined.until_joined(GROUP, pid=process.pid)
+            yield process
+        finally:
+            process.kill()
+
+
+def count(pattern: str, text: str) -> list[int]:
+    found = re.search(pattern, text)
+    assert found, text
+    return [int(number.replace(",", "")) for number in found.groups()]
+
+
+def test_raw_gigabit_to_a_pipe_is_whole_or_counted(free_port: int) -> None:
+    size = 1316
+    with (
+        running("listen", f"{GROUP}:{free_port}%lo", "--raw", "-t", "2", out=subprocess.PIPE) as listener,
+        subprocess.Popen(["wc", "-c"], stdin=listener.stdout, stdout=subprocess.PIPE) as reader,
+    ):
+        sent = flood(free_port, bytes(size), 95_000)
+        assert listener.stderr is not None
+        summary = listener.stderr.read().decode()
+        taken = int(reader.communicate(timeout=30)[0])
+    received, written, dropped = count(
+        r"received ([\d,]+) datagrams, ([\d,]+) bytes, dropped ([\d,]+) here", summary
+    )
+    assert taken == written == received * size
+    assert received + dropped == sent
+
+
+@pytest.mark.parametrize("words", [[], ["-v"], ["--json"]], ids=["text", "verbose", "json"])
+def test_lines_to_a_file_are_whole_or_counted(words: list[str], free_port: int, tmp_path: Path) -> None:
+    message = b"a line of 60 bytes ".ljust(59, b".") + b"\n"
+    file = tmp_path / "lines"
+    with (
+        file.open("wb") as out,
+        running("listen", f"{GROUP}:{free_port}%lo", *words, "-t", "2", out=out) as listener,
+    ):
+        sent = flood(free_port, message, 100_000)
+        err = listener.communicate(timeout=50)[1].decode()
+    lines = file.read_bytes().splitlines(keepends=True)
+    if words == ["--json"]:
+        summary = json.loads(lines.pop())
+        dropped = summary["kernel_drops"] + summary["ring_drops"]
+    else:
+        (dropped,) = count(r"dropped ([\d,]+) here in", err)
+    assert len(lines) + dropped == sent
+    assert all(line.endswith(b"\n") and message[:-1] in line for line in lines)
+
+
+def test_messages_of_hear_are_printed_or_counted(free_port: int, tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    where = ["--port", str(free_port), "--iface", "127.0.0.1", "--group", GROUP]
+    stops = 0
+    with (
+        file.open("wb") as out,
+        running("--daemon", "--use-std", "HEAR", *where, "--no-reply", out=out) as listener,
+    ):
+        sent = flood(free_port, b"a message of 30 bytes".ljust(30, b"."), 100_000)
+
+        def is_stopped() -> bool:
+            nonlocal stops
+            # It may be dropped like any other.
+            stops += flood(free_port, b"STOP", 1)
+            return listener.poll() is not None
+
+        waiting.until(is_stopped, "the end of the listener", timeout=40)
+        err = listener.communicate()[1].decode()
+    *messages, last = file.read_bytes().splitlines()
+    assert last == b"STOP"
+    dropped = count(r"dropped ([\d,]+) of", err)[0] if err else 0
+    assert 0 <= dropped - (sent - len(messages)) < stops

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .._arguments import Engine
     from .._core import Batch
     from ..endpoints import Endpoint
     from ..types import Membership
@@ -58,6 +59,10 @@ class Totals:
     """Datagrams of groups, interfaces or senders that were not joined."""
     truncated: int
     """Datagrams received without their end."""
+    invalid: int
+    """Datagrams with a wrong header or checksum, which the packet engine left out."""
+    unassembled: int
+    """Datagrams of which the packet engine did not get all fragments."""
     duration: float
     """Seconds since the start."""
 
@@ -78,6 +83,7 @@ class Listener:
         recv_buffer: the receive buffer to request, in bytes, as for `Receiver`.
         linger: seconds for which to gather datagrams after the first of a batch.
         apart: whether each group gets a receiver of its own, so that drops are counted for each group.
+        engine: how datagrams get here, as for `Receiver`.
 
     Raises:
         ValueError: An endpoint is invalid.
@@ -91,6 +97,7 @@ class Listener:
         recv_buffer: int | Literal["auto"] = "auto",
         linger: float = 0.0,
         apart: bool = False,
+        engine: Engine = "socket",
     ) -> None:
         together: dict[object, list[Endpoint]] = {}
         for endpoint in endpoints:
@@ -105,7 +112,9 @@ class Listener:
         self._selector: selectors.BaseSelector | None = None
         with contextlib.ExitStack() as opened:
             self.receivers = tuple(
-                opened.enter_context(Receiver(several, recv_buffer=recv_buffer, gro=False, ring=RING))
+                opened.enter_context(
+                    Receiver(several, recv_buffer=recv_buffer, gro=False, ring=RING, engine=engine)
+                )
                 for several in together.values()
             )
             if len(self.receivers) > 1:
@@ -139,6 +148,8 @@ class Listener:
             ring_drops=sum(one.ring_drops for one in stats),
             filtered=sum(one.filtered for one in stats),
             truncated=sum(one.truncated for one in stats),
+            invalid=sum(one.invalid for one in stats),
+            unassembled=sum(one.unassembled for one in stats),
             duration=time.monotonic() - self._begun,
         )
 

@@ -92,13 +92,20 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add_duration(parser)
 
 
-def add_recv_buffer(parser: argparse.ArgumentParser) -> None:
-    """Add ``--recv-buffer``."""
+def add_receiving(parser: argparse.ArgumentParser) -> None:
+    """Add ``--recv-buffer`` and ``--engine``, which say how to receive."""
     parser.add_argument(
         "--recv-buffer",
         metavar="BYTES",
         type=argument_types.buffer,
         help="request this receive buffer from the system (default: 8 MiB)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("socket", "packet", "auto"),
+        default="socket",
+        help="receive by UDP sockets; by a ring of packets, which costs less at high rates (Linux, with CAP_NET_RAW); "
+        "or by packets if that is permitted (default: %(default)s)",
     )
 
 
@@ -110,7 +117,7 @@ def add_expect(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_conditions(parser: argparse.ArgumentParser) -> None:
-    """Add ``--expect`` and ``--max-loss``, which decide the exit code, and ``--recv-buffer``."""
+    """Add ``--expect`` and ``--max-loss``, which decide the exit code, and how to receive."""
     add_expect(parser, "datagrams were received")
     parser.add_argument(
         "--max-loss",
@@ -118,7 +125,7 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
         type=argument_types.percent,
         help="fail if more than this share was lost: of --expect, or otherwise of what is known to have been sent",
     )
-    add_recv_buffer(parser)
+    add_receiving(parser)
 
 
 def conditions_hold(args: argparse.Namespace, received: int, lost: int) -> bool:

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import time
 
+from ..apps.listening import Listener
 from .errors import print_error
 from .words import address, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping
 
-    from ..apps.listening import Listener, Totals
+    from ..apps.listening import Totals
+    from ..endpoints import Endpoint
     from .output import Output
     from .signals import Signals
 
 _SECONDS_BETWEEN_WARNINGS = 1.0
+
+
+def open_listener(
+    args: argparse.Namespace, endpoints: list[Endpoint], *, linger: float = 0.0, apart: bool = False
+) -> Listener:
+    """Return a listener with the options of `options.add_receiving`; the other arguments are those of `Listener`.
+
+    Raises:
+        OSError: The system refused.
+    """
+    return Listener(
+        endpoints,
+        recv_buffer=args.recv_buffer or "auto",
+        linger=linger,
+        apart=apart,
+        engine=args.engine,
+    )
 
 
 class Report:
@@ -105,15 +125,25 @@ def summary_fields(totals: Totals) -> dict[str, object]:
         "ring_drops": totals.ring_drops,
         "filtered": totals.filtered,
         "truncated": totals.truncated,
+        "invalid": totals.invalid,
+        "unassembled": totals.unassembled,
         "duration_s": round(totals.duration, 6),
     }
 
 
+def left_out(totals: Totals) -> list[str]:
+    """Return in words which datagrams were left out for another reason than a full buffer."""
+    counted = (
+        ("filtered", totals.filtered),
+        ("truncated", totals.truncated),
+        ("invalid", totals.invalid),
+        ("not assembled from fragments", totals.unassembled),
+    )
+    return [f"{what} {count:,}" for what, count in counted if count]
+
+
 def _sentence(totals: Totals) -> str:
     parts = [f"received {number(totals.received, 'datagram')}, {number(totals.bytes, 'byte')}"]
-    if totals.filtered:
-        parts.append(f"filtered {totals.filtered:,}")
-    if totals.truncated:
-        parts.append(f"truncated {totals.truncated:,}")
+    parts += left_out(totals)
     parts.append(f"dropped {totals.dropped:,} here")
     return f"{', '.join(parts)} in {totals.duration:.1f} s"

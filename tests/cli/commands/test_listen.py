@@ -90,6 +90,8 @@ def test_json_has_every_field_and_a_summary(free_port: int) -> None:
         "ring_drops": 0,
         "filtered": 0,
         "truncated": 0,
+        "invalid": 0,
+        "unassembled": 0,
     }
 
 

@@ -71,6 +71,8 @@ def test_record_writes_every_datagram_and_a_summary(
         "kernel_drops": 0,
         "ring_drops": 0,
         "filtered": 0,
+        "invalid": 0,
+        "unassembled": 0,
         "duration_s": summary["duration_s"],
     }
     assert payloads_of(path) == payloads

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from ...apps.listening import Limits, Listener
+from ...apps.listening import Limits
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
-from ..receiving import Report
+from ..receiving import Report, open_listener
 from ..signals import handled
 from ..words import address
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     limits = Limits(args.count, args.timeout, args.duration)
     with (
         handled() as signals,
-        Listener(endpoints, recv_buffer=args.recv_buffer or "auto", linger=_LINGER) as listener,
+        open_listener(args, endpoints, linger=_LINGER) as listener,
     ):
         report = Report("listen", out, listener, signals)
         report.memberships()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from ..._common import argument_types
-from ...apps.listening import Limits, Listener
+from ...apps.listening import Limits
 from ...apps.measuring import Measurement
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
-from ..receiving import Report, summary_fields
+from ..receiving import Report, open_listener, summary_fields
 from ..signals import handled
 from ..words import address
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     limits = Limits(args.count, args.timeout, args.duration)
     with (
         handled() as signals,
-        Listener(endpoints, recv_buffer=args.recv_buffer or "auto", apart=True) as listener,
+        open_listener(args, endpoints, apart=True) as listener,
     ):
         measurement = Measurement(listener.receivers)
         report = Report("measure", out, listener, signals, fields=lambda: _fields(measurement))

@@ -7,7 +7,7 @@ from ...apps.listening import Limits, Listener
 from ...capture.recording import Recorder
 from .. import options
 from ..errors import NOTHING_RECEIVED
-from ..receiving import Report
+from ..receiving import Report, left_out, open_listener
 from ..signals import handled
 from ..words import number
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=argument_types.count,
         help="with rotation, keep only this many of the newest files (default: all)",
     )
-    options.add_recv_buffer(parser)
+    options.add_receiving(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         options.usage_error(args, "argument --max-files: needs --rotate-size or --rotate-time")
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
-    with handled() as signals, Listener(endpoints, recv_buffer=args.recv_buffer or "auto") as listener:
+    with handled() as signals, open_listener(args, endpoints) as listener:
         with Recorder(
             args.output,
             listener.receivers,
@@ -105,6 +105,8 @@ def _summary(stats: RecorderStats, listener: Listener, out: Output) -> int:
                 "kernel_drops": totals.kernel_drops,
                 "ring_drops": totals.ring_drops,
                 "filtered": totals.filtered,
+                "invalid": totals.invalid,
+                "unassembled": totals.unassembled,
                 "duration_s": round(totals.duration, 6),
             },
         )
@@ -115,6 +117,7 @@ def _summary(stats: RecorderStats, listener: Listener, out: Output) -> int:
             parts.append(f"left out {stats.over_rate:,} because of --max-rate")
         if left:
             parts.append(f"left out {left:,} after the limit of size")
+        parts += left_out(totals)
         parts.append(f"dropped {totals.dropped:,} here")
         out.remark(f"{', '.join(parts)} in {totals.duration:.1f} s")
     return totals.received

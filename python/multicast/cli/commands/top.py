@@ -6,12 +6,12 @@ import contextlib
 import time
 
 from ..._common import argument_types
-from ...apps.listening import Limits, Listener
+from ...apps.listening import Limits
 from ...apps.watching import Watch
 from .. import options
 from ..errors import NOTHING_RECEIVED
 from ..output import terminal_columns, terminal_lines
-from ..receiving import Report
+from ..receiving import Report, open_listener
 from ..signals import handled
 from ..streams_table import CELLS, ORDERS, columns_that_fit, in_order, widths_of
 
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sort", choices=tuple(ORDERS), default="group", help="the order of the rows (default: %(default)s)"
     )
-    options.add_recv_buffer(parser)
+    options.add_receiving(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     limits = Limits(duration=args.interval if args.once else args.duration)
     with (
         handled() as signals,
-        Listener(endpoints, recv_buffer=args.recv_buffer or "auto", linger=_LINGER) as listener,
+        open_listener(args, endpoints, linger=_LINGER) as listener,
     ):
         watch = Watch(listener)
         report = Report("top", out, listener, signals)

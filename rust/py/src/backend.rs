@@ -52,6 +52,9 @@ pub(crate) trait Backend: Send + Sync {
 
     fn stats(&self) -> Result<(ReceiverStats, RingStats)>;
 
+    /// As `stats`, but `None` if it would repair memberships.
+    fn stats_at_once(&self) -> Result<Option<(ReceiverStats, RingStats)>>;
+
     /// Returns the descriptor that is readable while there is something to take.
     fn descriptor(&self) -> Result<i64>;
 
@@ -120,6 +123,10 @@ impl Backend for Receiver {
         Ok((self.stats()?, RingStats::default()))
     }
 
+    fn stats_at_once(&self) -> Result<Option<(ReceiverStats, RingStats)>> {
+        Ok(self.stats_at_once()?.map(|stats| (stats, RingStats::default())))
+    }
+
     fn descriptor(&self) -> Result<i64> {
         match self.descriptor()? {
             Some(descriptor) => Ok(descriptor),
@@ -180,6 +187,10 @@ impl Backend for RingReceiver {
 
     fn stats(&self) -> Result<(ReceiverStats, RingStats)> {
         self.stats()
+    }
+
+    fn stats_at_once(&self) -> Result<Option<(ReceiverStats, RingStats)>> {
+        self.stats_at_once()
     }
 
     fn descriptor(&self) -> Result<i64> {

@@ -271,7 +271,11 @@ impl Receiver {
     /// Return the fields of `multicast.ReceiverStats`.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let opened = self.opened()?;
-        let (stats, ring) = py.detach(|| opened.backend.stats()).map_err(to_python)?;
+        // Usually a matter of microseconds: a thread that gives the GIL away may wait 5 ms for it.
+        let (stats, ring) = match opened.backend.stats_at_once().map_err(to_python)? {
+            Some(counters) => counters,
+            None => py.detach(|| opened.backend.stats()).map_err(to_python)?,
+        };
         opened.log_events(py)?;
         let dict = PyDict::new(py);
         set_fields!(

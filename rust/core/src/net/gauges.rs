@@ -10,7 +10,7 @@ use super::fork::ForkSafeMutex;
 use super::journal::Journal;
 use super::socket_set::SocketTable;
 use super::stats::{Counters, ReceiverStats, SocketFigures};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pure::filter::Membership;
 
 /// How often a thread that receives asks the kernel about drops at least, in milliseconds. The kernel counts them in 32
@@ -115,8 +115,11 @@ impl Gauges {
         Ok(())
     }
 
-    /// All counters, with what the kernel said at the last look.
-    pub(super) fn stats(&self, journal: &Journal) -> Result<ReceiverStats> {
+    /// All counters, with what the kernel says now, or said last if there is no table any more.
+    pub(super) fn stats(&self, table: Option<&SocketTable>, journal: &Journal) -> Result<ReceiverStats> {
+        if let Some(table) = table {
+            self.look_at_sockets(table).map_err(|e| Error::system("read the drop counter", e))?;
+        }
         let SocketFigures { kernel_drops, unassembled, recv_buffer, sockets } = *self.figures.lock_or_refuse()?;
         let counts = journal.counts()?;
         let mut stats = ReceiverStats {

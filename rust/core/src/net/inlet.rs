@@ -7,6 +7,7 @@ use socket2::Socket;
 
 use super::packet::socket::PacketSocket;
 use super::socket::GroupSocket;
+use super::stats::SocketFigures;
 
 /// A socket that a receiver reads and waits on.
 #[derive(Debug)]
@@ -37,27 +38,11 @@ impl Inlet {
         matches!(self, Self::Packet(_))
     }
 
-    /// The datagrams that the kernel dropped at this socket, if the system counts them.
-    pub(super) fn kernel_drops(&self) -> io::Result<Option<u64>> {
+    /// The figures that the kernel has of the socket.
+    pub(super) fn figures(&self) -> io::Result<SocketFigures> {
         match self {
-            Self::Udp(socket) => socket.kernel_drops(),
-            Self::Packet(socket) => socket.kernel_drops().map(Some),
-        }
-    }
-
-    /// The datagrams that could not be put together from their fragments here. The kernel does not report its own.
-    pub(super) fn unassembled(&self) -> io::Result<u64> {
-        match self {
-            Self::Udp(_) => Ok(0),
-            Self::Packet(socket) => socket.unassembled(),
-        }
-    }
-
-    /// The usable receive buffer in bytes.
-    pub(super) fn buffer(&self) -> io::Result<usize> {
-        match self {
-            Self::Udp(socket) => socket.buffer(),
-            Self::Packet(socket) => Ok(socket.bytes()),
+            Self::Udp(socket) => socket.figures(),
+            Self::Packet(socket) => socket.figures(),
         }
     }
 }

@@ -43,7 +43,7 @@ const REPAIR_TICK: Duration = Duration::from_millis(10);
 /// or `fetch` (datagrams; held for a few kernel calls), never both; then short locks of the parts.
 ///
 /// These never wait for `control` or `fetch`, so that a thread can call them while it holds a global lock: `port`,
-/// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats` and `is_closed`.
+/// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats_at_once` and `is_closed`.
 pub struct Receiver {
     port: u16,
     strict: bool,
@@ -342,16 +342,21 @@ impl Receiver {
 
     /// The counters. After closing they stay as they were.
     pub fn stats(&self) -> Result<ReceiverStats> {
-        if self.table.get()?.is_some() {
-            self.open_table()?;
-            if !self.gauges.is_read() {
-                self.attend();
-            }
+        if let Some(stats) = self.stats_at_once()? {
+            return Ok(stats);
         }
-        if let Some(table) = self.table.get()? {
-            self.gauges.look_at_sockets(&table).map_err(|e| Error::system("read the drop counter", e))?;
+        self.open_table()?;
+        self.attend();
+        self.gauges.stats(self.table.get()?.as_deref(), &self.journal)
+    }
+
+    /// As [`Receiver::stats`], but `None` if it would repair memberships, because no other thread does.
+    pub fn stats_at_once(&self) -> Result<Option<ReceiverStats>> {
+        let table = self.table.get()?;
+        if table.as_ref().is_some_and(|table| table.waker.is_inherited() || !self.gauges.is_read()) {
+            return Ok(None);
         }
-        self.gauges.stats(&self.journal)
+        self.gauges.stats(table.as_deref(), &self.journal).map(Some)
     }
 
     /// Call `use_it` with the first socket, for operations that this crate does not offer.

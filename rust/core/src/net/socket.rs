@@ -12,7 +12,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type}
 use super::binding::{domain_of, wildcard};
 use super::config::ReceiverConfig;
 use super::fork::ForkSafeMutex;
-use super::stats::DropTotal;
+use super::stats::{DropTotal, SocketFigures};
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::pure::address::needs_zone;
@@ -127,7 +127,8 @@ impl GroupSocket {
         }
         let is_bound = local.port() != 0;
         let bound = if is_bound { local.ip() } else { address };
-        let drops = sys::kernel_drops(&socket).map_err(failed)?.map_or_else(DropTotal::default, DropTotal::starting_at);
+        let memory = sys::socket_memory(&socket).map_err(failed)?;
+        let drops = memory.drops.map_or_else(DropTotal::default, DropTotal::starting_at);
         let mut adopted = Self::configured(config, socket, bound, zone)?;
         adopted.drops = ForkSafeMutex::new(drops)?;
         if !is_bound {
@@ -240,21 +241,19 @@ impl GroupSocket {
         self.full.store(full, Ordering::Relaxed);
     }
 
-    /// The usable receive buffer in bytes.
-    pub(super) fn buffer(&self) -> io::Result<usize> {
-        Ok(sys::usable_buffer(self.socket.recv_buffer_size()?))
-    }
-
     /// The bound port.
     pub(super) fn port(&self) -> io::Result<u16> {
         Ok(self.socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
     }
 
-    /// The datagrams that the kernel dropped at this socket, if the system counts them.
-    pub(super) fn kernel_drops(&self) -> io::Result<Option<u64>> {
-        let Some(now) = sys::kernel_drops(&self.socket)? else { return Ok(None) };
-        let mut drops = self.drops.lock().ok_or_else(held_at_fork)?;
-        Ok(Some(drops.update(now)))
+    /// The figures that the kernel has of the socket.
+    pub(super) fn figures(&self) -> io::Result<SocketFigures> {
+        let memory = sys::socket_memory(&self.socket)?;
+        let kernel_drops = match memory.drops {
+            Some(now) => Some(self.drops.lock().ok_or_else(held_at_fork)?.update(now)),
+            None => None,
+        };
+        Ok(SocketFigures { kernel_drops, unassembled: 0, recv_buffer: memory.recv_buffer, sockets: 1 })
     }
 
     /// The rules to apply to what is received.

@@ -41,13 +41,14 @@ impl SocketTable {
         let mut figures = SocketFigures { sockets, recv_buffer: usize::MAX, ..SocketFigures::default() };
         let has_packets = self.has_packets();
         for socket in &self.sockets {
-            if let Some(count) = socket.kernel_drops()? {
+            let of_one = socket.figures()?;
+            if let Some(count) = of_one.kernel_drops {
                 figures.kernel_drops = Some(figures.kernel_drops.unwrap_or(0) + count);
             }
-            figures.unassembled += socket.unassembled()?;
+            figures.unassembled += of_one.unassembled;
             // Beside packet sockets, a UDP socket receives only what this host sends.
             if socket.is_packet() == has_packets {
-                figures.recv_buffer = figures.recv_buffer.min(socket.buffer()?);
+                figures.recv_buffer = figures.recv_buffer.min(of_one.recv_buffer);
             }
         }
         Ok(figures)

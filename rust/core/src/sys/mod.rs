@@ -101,6 +101,15 @@ pub(crate) struct Wanted {
     pub(crate) coalesce: bool,
 }
 
+/// The memory of a socket, as the kernel reports it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketMemory {
+    /// The usable receive buffer in bytes.
+    pub(crate) recv_buffer: usize,
+    /// How many datagrams it has dropped since the socket was opened, if the system counts them. Wraps at 2^32.
+    pub(crate) drops: Option<u32>,
+}
+
 /// One received buffer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use socket2::Socket;
@@ -13,7 +14,7 @@ use crate::net::datagram::Origin;
 use crate::net::fork::ForkSafeMutex;
 use crate::net::packer::Packer;
 use crate::net::socket::held_at_fork;
-use crate::net::stats::Received;
+use crate::net::stats::{Received, SocketFigures};
 use crate::net::storage::Storage;
 use crate::pure::coalesce::split;
 use crate::pure::filter::{Filter, Membership};
@@ -48,6 +49,8 @@ pub(in crate::net) struct PacketSocket {
     bytes: usize,
     reader: ForkSafeMutex<Reader>,
     drops: ForkSafeMutex<u64>,
+    /// The datagrams that could not be put together, when the ring was last read.
+    unassembled: AtomicU64,
 }
 
 /// Where to put datagrams: the slots of a storage from `first` up to `end`, and until it has `rows` datagrams.
@@ -102,16 +105,12 @@ impl PacketSocket {
             bytes: blocks.bytes(),
             reader: ForkSafeMutex::new(Reader { blocks, cursor: None, delivery })?,
             drops: ForkSafeMutex::new(0)?,
+            unassembled: AtomicU64::new(0),
         })
     }
 
     pub(super) fn is_ipv4(&self) -> bool {
         self.is_ipv4
-    }
-
-    /// The size of the ring in bytes.
-    pub(in crate::net) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Deliver the datagrams of these memberships from now on, and no others. Those of memberships that stay are delivered
@@ -131,20 +130,23 @@ impl PacketSocket {
             .map_err(|e| Error::system("filter the packets of the joined groups", e))
     }
 
-    /// The packets that the kernel has dropped because the ring was full.
-    pub(in crate::net) fn kernel_drops(&self) -> io::Result<u64> {
+    /// The figures that the kernel has of the socket, and the datagrams that could not be put together from fragments.
+    pub(in crate::net) fn figures(&self) -> io::Result<SocketFigures> {
+        // A thread that reads the ring at this moment copies up to a batch.
+        if let Some(mut reader) = self.reader.lock_if_free() {
+            // The time that the kernel gives packets.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+            reader.delivery.reassembly.expire(now);
+            self.unassembled.store(reader.delivery.reassembly.lost(), Ordering::Relaxed);
+        }
         let mut drops = self.drops.lock().ok_or_else(held_at_fork)?;
         *drops += u64::from(sys::new_packet_drops(&self.socket)?);
-        Ok(*drops)
-    }
-
-    /// The datagrams that could not be put together from their fragments.
-    pub(in crate::net) fn unassembled(&self) -> io::Result<u64> {
-        // The time that the kernel gives packets.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
-        let reassembly = &mut self.reader.lock().ok_or_else(held_at_fork)?.delivery.reassembly;
-        reassembly.expire(now);
-        Ok(reassembly.lost())
+        Ok(SocketFigures {
+            kernel_drops: Some(*drops),
+            unassembled: self.unassembled.load(Ordering::Relaxed),
+            recv_buffer: self.bytes,
+            sockets: 1,
+        })
     }
 
     /// Copy datagrams from the ring into a storage. Returns the first free slot, and whether the ring has more.
@@ -158,6 +160,7 @@ impl PacketSocket {
         let mut packer = storage.packer(room.first, room.end)?;
         let result = reader.read(&mut packer, room.rows, new);
         let first_free = packer.finish();
+        self.unassembled.store(reader.delivery.reassembly.lost(), Ordering::Relaxed);
         Ok((first_free.max(room.first), result?))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::exit;
+use super::shared_queue::Totals;
 use super::worker::{RingShared, Worker};
 use crate::error::Result;
 use crate::net::batch::Batch;
@@ -79,15 +80,15 @@ impl RingReceiver {
     /// The counters. Datagrams that the ring dropped do not count as received, nor do those that the thread is putting
     /// in. After closing they stay as they were.
     pub fn stats(&self) -> Result<(ReceiverStats, RingStats)> {
-        let Worker { core, queue } = self.worker()?;
-        let totals = queue.totals();
-        let stats = ReceiverStats {
-            received: totals.kept.complete,
-            bytes_received: totals.kept.bytes,
-            truncated: totals.kept.truncated,
-            ..core.stats()?
-        };
-        Ok((stats, RingStats { drops: totals.dropped.datagrams(), high_water: totals.high_water }))
+        let worker = self.worker()?;
+        Ok(with_ring(&worker.queue.totals(), worker.core.stats()?))
+    }
+
+    /// As [`Receiver::stats_at_once`].
+    pub fn stats_at_once(&self) -> Result<Option<(ReceiverStats, RingStats)>> {
+        let worker = self.worker()?;
+        let totals = worker.queue.totals();
+        Ok(worker.core.stats_at_once()?.map(|stats| with_ring(&totals, stats)))
     }
 
     /// As [`Receiver::detach`]. Datagrams in the ring count as dropped.
@@ -112,4 +113,15 @@ impl RingReceiver {
     fn worker(&self) -> Result<&Worker> {
         self.shared.worker()
     }
+}
+
+/// The counters of a receiver whose datagrams go through a ring.
+fn with_ring(totals: &Totals, stats: ReceiverStats) -> (ReceiverStats, RingStats) {
+    let stats = ReceiverStats {
+        received: totals.kept.complete,
+        bytes_received: totals.kept.bytes,
+        truncated: totals.kept.truncated,
+        ..stats
+    };
+    (stats, RingStats { drops: totals.dropped.datagrams(), high_water: totals.high_water })
 }

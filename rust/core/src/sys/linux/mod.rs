@@ -24,7 +24,7 @@ pub(crate) use epoll::ReadySet;
 pub(crate) use ioctl::{interface_index_at, links_at};
 pub(crate) use network::{Network, interface_index, interface_name, tick};
 pub(crate) use options::{
-    bind_shared, exceed_buffer_limit, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
+    bind_shared, exceed_buffer_limit, prepare_receiver, receive_all_groups, socket_memory, stop_coalescing,
     tell_destination, usable_buffer,
 };
 pub(crate) use packet_ring::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring};

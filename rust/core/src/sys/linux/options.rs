@@ -7,12 +7,13 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, SockAddr, Socket};
 
-use crate::sys::Wanted;
 use crate::sys::unix::{report_ttl, set_option};
+use crate::sys::{SocketMemory, Wanted};
 
 /// `getsockopt(SOL_SOCKET, SO_MEMINFO)`, since Linux 4.12: memory figures and the drop counter (sock_diag(7)).
 const SO_MEMINFO: c_int = 55;
 const SK_MEMINFO_VARS: usize = 9;
+const SK_MEMINFO_RCVBUF: usize = 1;
 const SK_MEMINFO_DROPS: usize = 8;
 
 /// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. An unwanted option
@@ -100,19 +101,20 @@ pub(crate) fn usable_buffer(reported: usize) -> usize {
     reported / 2
 }
 
-/// Returns how many datagrams the kernel has dropped at this socket since it was opened. Wraps at 2^32.
-pub(crate) fn kernel_drops(socket: &Socket) -> io::Result<Option<u32>> {
+/// Asks about the memory of a socket, with a single call if the kernel can.
+pub(crate) fn socket_memory(socket: &Socket) -> io::Result<SocketMemory> {
     let mut figures = [0u32; SK_MEMINFO_VARS];
     let mut size = mem::size_of_val(&figures) as libc::socklen_t;
     // SAFETY: the pointer and size describe `figures`; getsockopt(2) writes at most `size` bytes to it.
     let result = unsafe {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_MEMINFO, figures.as_mut_ptr().cast(), &raw mut size)
     };
-    if result == 0 {
-        return Ok((size as usize == mem::size_of_val(&figures)).then_some(figures[SK_MEMINFO_DROPS]));
+    if result == 0 && size as usize == mem::size_of_val(&figures) {
+        let recv_buffer = usable_buffer(figures[SK_MEMINFO_RCVBUF] as usize);
+        return Ok(SocketMemory { recv_buffer, drops: Some(figures[SK_MEMINFO_DROPS]) });
     }
     match io::Error::last_os_error() {
-        e if e.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(None),
-        e => Err(e),
+        e if result != 0 && e.raw_os_error() != Some(libc::ENOPROTOOPT) => Err(e),
+        _ => Ok(SocketMemory { recv_buffer: usable_buffer(socket.recv_buffer_size()?), drops: None }),
     }
 }

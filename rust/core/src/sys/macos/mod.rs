@@ -20,7 +20,7 @@ pub(crate) use caps::{
 };
 pub(crate) use kqueue::ReadySet;
 pub(crate) use options::{
-    bind_shared, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver, receive_all_groups, stop_coalescing,
+    bind_shared, exceed_buffer_limit, fill_mtus, prepare_receiver, receive_all_groups, socket_memory, stop_coalescing,
     tell_destination, usable_buffer,
 };
 pub(crate) use recv::ReceiveQueue;

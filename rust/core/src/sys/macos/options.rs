@@ -6,8 +6,8 @@ use std::io;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::pure::links::Links;
-use crate::sys::Wanted;
 use crate::sys::unix::{interface_request, report_ttl, set_option};
+use crate::sys::{SocketMemory, Wanted};
 
 /// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
 const SIOCGIFMTU: c_ulong = 0xc020_6933;
@@ -71,9 +71,9 @@ pub(crate) fn usable_buffer(reported: usize) -> usize {
     reported
 }
 
-/// Returns `None`: these systems do not count drops per socket.
-pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
-    Ok(None)
+/// Asks about the memory of a socket. These systems do not count drops per socket.
+pub(crate) fn socket_memory(socket: &Socket) -> io::Result<SocketMemory> {
+    Ok(SocketMemory { recv_buffer: usable_buffer(socket.recv_buffer_size()?), drops: None })
 }
 
 /// Sets the MTU of each interface that still exists.

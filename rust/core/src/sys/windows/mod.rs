@@ -15,8 +15,8 @@ pub(crate) use caps::{
     SOURCE_LIMIT,
 };
 pub(crate) use options::{
-    bind_shared, claim_port, dscp, duplicate, exceed_buffer_limit, fill_mtus, kernel_drops, prepare_receiver,
-    receive_all_groups, set_dscp, set_option, set_send_interface_v4, stop_coalescing, tell_destination, usable_buffer,
+    bind_shared, claim_port, dscp, duplicate, exceed_buffer_limit, fill_mtus, prepare_receiver, receive_all_groups,
+    set_dscp, set_option, set_send_interface_v4, socket_memory, stop_coalescing, tell_destination, usable_buffer,
 };
 pub(crate) use pages::Pages;
 pub(crate) use recv::ReceiveQueue;

@@ -12,7 +12,7 @@ use windows_sys::Win32::NetworkManagement::IpHelper::{GetIfEntry2, MIB_IF_ROW2};
 use windows_sys::Win32::Networking::WinSock as ws;
 
 use crate::pure::links::Links;
-use crate::sys::Wanted;
+use crate::sys::{SocketMemory, Wanted};
 
 /// Sets one socket option of plain-data type.
 pub(crate) fn set_option<T: Copy>(socket: &Socket, level: i32, name: i32, value: T) -> io::Result<()> {
@@ -94,9 +94,9 @@ pub(crate) fn usable_buffer(reported: usize) -> usize {
     reported
 }
 
-/// Returns `None`: Windows does not count drops per socket.
-pub(crate) fn kernel_drops(_socket: &Socket) -> io::Result<Option<u32>> {
-    Ok(None)
+/// Asks about the memory of a socket. Windows does not count drops per socket.
+pub(crate) fn socket_memory(socket: &Socket) -> io::Result<SocketMemory> {
+    Ok(SocketMemory { recv_buffer: usable_buffer(socket.recv_buffer_size()?), drops: None })
 }
 
 /// Refuses: programs cannot mark their datagrams here (`IP_TOS` is ignored; qWAVE is for flows between two hosts).

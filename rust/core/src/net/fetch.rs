@@ -340,7 +340,9 @@ impl Fetch {
             }
         })?;
         self.counters.add(&new);
-        self.next_slot_counts[index] = (2 * count).clamp(MIN_SLOT_COUNT, SLOTS);
+        // A call that filled all its slots, of which there may have been few, says nothing against as many as before.
+        let least = if count == slots.1 { self.next_slot_counts[index] } else { MIN_SLOT_COUNT };
+        self.next_slot_counts[index] = (2 * count).clamp(least, SLOTS);
         Ok(count)
     }
 

@@ -125,7 +125,7 @@ test-python: build $(SUITE)
 	$(BIN)/python -m scripts.dev.run_tests $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: build
+chaos: build $(SUITE)
 	$(NETNS) --stock $(BIN)/python -m tests.chaos --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED)) \
 	  $(addprefix --runs ,$(CHAOS_RUNS)) $(CHAOS_ARGS)
 
@@ -206,7 +206,7 @@ bench: build $(SUITE)
 
 .PHONY: bench-docs
 bench-docs: $(CREATED)
-	$(BIN)/python -m bench.publish $(BENCH_RESULTS) docs/benchmarks.md
+	$(BIN)/python -m bench.publish $(BENCH_RESULTS) docs/benchmarks.md docs/costs.md
 	bench/build/plot/bin/python -m bench.plot $(BENCH_RESULTS) docs/benchmarks.svg
 	$(BIN)/python scripts/docs/speed_table.py $(BENCH_RESULTS)
 

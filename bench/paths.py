@@ -38,11 +38,23 @@ def floor() -> Path:
         subprocess.CalledProcessError: The compiler failed.
         FileNotFoundError: There is no `cc`.
     """
-    source, binary = ROOT / "bench" / "floor.c", BUILD / "floor"
+    return _compiled("floor.c", BUILD / "floor")
+
+
+def counter() -> Path:
+    """Return the library that counts calls, compiled as the floor is.
+
+    Raises:
+        subprocess.CalledProcessError: The compiler failed.
+        FileNotFoundError: There is no `cc`.
+    """
+    return _compiled("counter.c", BUILD / "counter.so", "-fPIC", "-shared")
+
+
+def _compiled(name: str, binary: Path, *options: str) -> Path:
+    source = ROOT / "bench" / name
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(binary), str(source)],
-            check=True,
-        )
+        command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", *options]
+        subprocess.run([*command, "-o", str(binary), str(source)], check=True)
     return binary

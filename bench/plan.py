@@ -24,6 +24,8 @@ class Plan:
     starts: int
     """programs started in each round"""
     memory: int
+    counted: int
+    """received, and sent, while system calls and allocations are counted"""
 
     @property
     def cores(self) -> tuple[int, int]:
@@ -34,10 +36,10 @@ class Plan:
 
 FULL = Plan(
     rounds=5, sizes=(100, 1316), drain=50_000, flood=200_000, sending=50_000, server=500_000, published=1_000,
-    latency=2_000, busy_ms=1_500, starts=5, memory=10_000_000,
+    latency=2_000, busy_ms=1_500, starts=5, memory=10_000_000, counted=6_400,
 )  # fmt: skip
 
 QUICK = Plan(
     rounds=1, sizes=(100, 1316), drain=2_000, flood=4_000, sending=2_000, server=5_000, published=40,
-    latency=100, busy_ms=100, starts=1, memory=200_000,
+    latency=100, busy_ms=100, starts=1, memory=200_000, counted=2_560,
 )  # fmt: skip

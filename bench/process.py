@@ -33,13 +33,26 @@ class Child:
         argv: The command.
         core: The processor to which the child is pinned; None allows all of them.
         patience: Seconds to wait for its first line, which reports that it is ready.
+        environment: Variables to set for it.
     """
 
-    def __init__(self, argv: list[str], core: int | None, patience: float = 20.0) -> None:
+    def __init__(
+        self,
+        argv: list[str],
+        core: int | None,
+        patience: float = 20.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.argv = argv
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0, cwd=ROOT
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            cwd=ROOT,
+            env=dict(os.environ) | dict(environment or {}),
         )
         # Both are pipes, as requested above.
         self._commands = cast("IO[bytes]", self._process.stdin)

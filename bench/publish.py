@@ -1,13 +1,15 @@
-"""Write the results of a run between the two markers of a page: `python -m bench.publish RESULTS.json PAGE.md`.
+"""Write the results of a run between the two markers of a page: `python -m bench.publish RESULTS.json PAGE.md ...`.
 
 `plot.py` draws the picture of the page.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from bench import cost_table
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 _READING = ("drain", "flood")
@@ -96,8 +98,12 @@ def _target(target: dict[str, Any]) -> str:
     return f"| {target['what']} | {target['against']} | {measured} | {must} | {target['verdict']} |"
 
 
-def publish(results: dict[str, Any], page: str) -> str:
-    """Return `page` with the sections of `results` between its markers.
+PAGES = {"benchmarks.md": sections, "costs.md": cost_table.sections}
+"""Each page and the function that makes its sections from the results."""
+
+
+def publish(parts: Iterable[str], page: str) -> str:
+    """Return `page` with `parts` between its markers.
 
     Raises:
         ValueError: A marker is missing, or the second one is before the first.
@@ -105,12 +111,17 @@ def publish(results: dict[str, Any], page: str) -> str:
     start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     if end < start:
         raise ValueError(f"{END!r} is before {BEGIN!r}")
-    return "\n\n".join([page[:start], *sections(results), page[end:]])
+    return "\n\n".join([page[:start], *parts, page[end:]])
+
+
+def main(results: Path, pages: Iterable[Path]) -> None:
+    """Write what each page shows of the results into it."""
+    found = json.loads(results.read_text())
+    for page in pages:
+        page.write_text(publish(PAGES[page.name](found), page.read_text()))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m bench.publish RESULTS.json PAGE.md")
-    target_page = Path(sys.argv[2])
-    found_results = json.loads(Path(sys.argv[1]).read_text())
-    target_page.write_text(publish(found_results, target_page.read_text()))
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m bench.publish RESULTS.json PAGE.md ...")
+    main(Path(sys.argv[1]), map(Path, sys.argv[2:]))

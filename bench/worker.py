@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import buffers
+from bench import buffers, counting
 from bench.guard import require_private_namespace
 from bench.stop import listen_for_stop
 
@@ -21,13 +21,13 @@ Commands = dict[str, Callable[..., Answer]]
 
 def timed(work: Callable[[], int]) -> Answer:
     """Run `work`, which returns a number of datagrams; return the number with the time of the whole process."""
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    before, wall, cpu = counting.counts(), time.perf_counter_ns(), time.process_time_ns()
     datagrams = work()
     return {
         "datagrams": datagrams,
         "cpu_ns": time.process_time_ns() - cpu,
         "wall_ns": time.perf_counter_ns() - wall,
-    }
+    } | counting.since(before)
 
 
 def percentiles(samples: list[int]) -> Answer:

@@ -3,6 +3,7 @@
 Rounds are interleaved: each round runs every contestant once, so that a disturbance of the machine affects all of them.
 """
 
+from bench.scenarios.counting import counting
 from bench.scenarios.gil_contention import gil_contention
 from bench.scenarios.lifetime import memory, starting
 from bench.scenarios.reading import drain, flood, groups, holding, latency, server
@@ -20,4 +21,5 @@ SCENARIOS: dict[str, Scenario] = {
     "groups": groups,
     "starting": starting,
     "memory": memory,
+    "counting": counting,
 }

@@ -28,7 +28,7 @@ def python(*arguments: str) -> str:
 @pytest.mark.private_net
 @pytest.mark.timeout(300)
 def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: Path) -> None:
-    results, page = tmp_path / "results.json", tmp_path / "page.md"
+    results, page, costs = (tmp_path / name for name in ("results.json", "benchmarks.md", "costs.md"))
     report = python("-m", "bench", "--quick", "--json", str(results))
     assert re.match(r"\d+ of \d+ measured targets reached", report)
     book = json.loads(results.read_text())
@@ -38,8 +38,9 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
     judged = [target for target in book["targets"] if target["verdict"] != "absent"]
     assert len(judged) > 40
     assert all(target["verdict"] in {"pass", "short"} for target in judged)
-    page.write_text("before <!-- results -->old<!-- end of results --> after")
-    python("-m", "bench.publish", str(results), str(page))
+    for path in (page, costs):
+        path.write_text("before <!-- results -->old<!-- end of results --> after")
+    python("-m", "bench.publish", str(results), str(page), str(costs))
     headings = re.findall(r"^### (.*)", page.read_text(), re.MULTILINE)
     assert headings == ["Receiving", "Sending", "Servers and groups", "Targets"]
     # Drain and flood are side by side: one line for each reader.
@@ -48,3 +49,11 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
         page.read_text(),
         re.MULTILINE,
     )
+    cells = next(
+        line.split("|") for line in costs.read_text().splitlines() if line.startswith("| for msg in rx |")
+    )
+    queued_calls, queued_objects, *_, single_calls, _objects = map(float, cells[2:-1])
+    # One call takes many datagrams, and each is two objects. A single one is waited for by a call of its own.
+    assert queued_calls < 0.1
+    assert 1.9 < queued_objects < 2.5
+    assert 1.9 < single_calls < 3

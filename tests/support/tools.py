@@ -1,4 +1,4 @@
-"""Find the programs that tests use: socat, tcpdump, tshark, strace, iperf, multicat, ffmpeg, ip."""
+"""Find the programs that tests use: socat, tcpdump, tshark, strace, iperf, multicat, ffmpeg, fish, ip."""
 
 import shutil
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -38,7 +39,21 @@ def test_bash_offers_every_command() -> None:
     assert set(COMMANDS) <= completions()
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_fish_offers_every_command_and_option(tool: Callable[[str], str]) -> None:
+    script = "source; complete -C 'multicast '; complete -C 'multicast listen --max'"
+    done = subprocess.run(
+        [tool("fish"), "--no-config", "-c", script],
+        input=run("completion", "fish").stdout,
+        env=environment(),
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    offered = {line.split("\t")[0] for line in done.stdout.decode().splitlines()}
+    assert offered >= {*COMMANDS, "--max-loss"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
 def test_every_shell_gets_the_options_of_a_command(shell: str) -> None:
     done = run("completion", shell)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ..apps.listening import Listener
+from ..endpoints import Endpoint
 from .errors import print_error
 from .words import address, number
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..apps.listening import Totals
-    from ..endpoints import Endpoint
     from .output import Output
     from .signals import Signals
 
@@ -89,7 +89,17 @@ class Report:
 
     def summary(self) -> Totals:
         """Write the final summary, and return what it says."""
-        return self._summary("summary")
+        totals = self._summary("summary")
+        self.advise(totals)
+        return totals
+
+    def advise(self, totals: Totals) -> None:
+        """If nothing was received, say on standard error how to find out why."""
+        joined = self._listener.memberships
+        if totals.received == 0 and joined:
+            one, port = joined[0]
+            endpoint = Endpoint(one.group, port, one.interface, one.sources)
+            self._out.remark(f"nothing arrived (find out why: multicast doctor {endpoint})")
 
     def stuck(self) -> None:
         """Close the listener and write the summary on standard error, because standard output takes no more."""

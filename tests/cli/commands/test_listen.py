@@ -152,7 +152,9 @@ def test_several_ports_are_received_at_once(free_port: int) -> None:
 def test_listening_in_vain_ends_with_70(words: list[str], free_port: int) -> None:
     done = run("listen", f"{GROUP}:{free_port}%lo", *words)
     assert (done.returncode, done.stdout) == (70, b"")
-    assert done.stderr.splitlines()[-1].startswith(b"received 0 datagrams, 0 bytes, dropped 0 here in 0.")
+    summary, advice = done.stderr.splitlines()[-2:]
+    assert summary.startswith(b"received 0 datagrams, 0 bytes, dropped 0 here in 0.")
+    assert advice.decode() == f"nothing arrived (find out why: multicast doctor {GROUP}:{free_port}%lo)"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``multicast measure``: figures compared with a known truth."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Generator
@@ -14,7 +15,7 @@ from multicast import Sender
 from multicast.apps.numbered import numbered
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
 from tests.support.hosts import Host
-from tests.support.programs import Program
+from tests.support.programs import Program, environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -140,6 +141,21 @@ def test_condition_decides_the_exit_code(words: list[str], code: int, free_port:
             for number in (0, 1, 3):
                 tx.send(numbered(1, number, time.time_ns()))
         assert program.finish() == code
+
+
+def test_terminal_gets_a_table_with_units(free_port: int) -> None:
+    words = " ".join([*MULTICAST, "measure", f"{GROUP}:{free_port}%lo", "-c", "3"])
+    with Program(
+        ["script", "-qec", words, "/dev/null"], env=environment(COLUMNS="200", NO_COLOR="1")
+    ) as program:
+        program.until_joined(GROUP)
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send_many([numbered(1, number, time.time_ns()) for number in (0, 1, 3)])
+        assert program.finish() == 0, program.err
+    _, head, row, _ = program.out.splitlines()
+    assert head.split("  ")[0] == "SENDER"
+    assert re.findall(r"RATE|JITTER|DELAY P50|DELAY P99|DELAY MAX", head)[-1] == "DELAY MAX"
+    assert re.search(rf"{GROUP}:{free_port} .* [\d.]+/s +[\d.]+ us +[\d.]+ us +[\d.]+ us +[\d.]+ us$", row)
 
 
 def test_nothing_received_ends_with_70(free_port: int) -> None:

@@ -31,11 +31,11 @@ _HEAD = [
     "DUPLICATES",
     "REORDERED",
     "GAPS",
-    "PER_SECOND",
+    "RATE",
     "JITTER",
-    "P50",
-    "P99",
-    "MAX",
+    "DELAY P50",
+    "DELAY P99",
+    "DELAY MAX",
 ]
 
 
@@ -117,7 +117,9 @@ def _record(one: Result) -> dict[str, object]:
 
 
 def _print(results: list[Result], out: Output) -> None:
-    rows = [_cells(one) for one in results]
+    # On a terminal, for people, the units as well.
+    units = ("/s", " us") if out.is_terminal else ("", "")
+    rows = [_cells(one, *units) for one in results]
     if out.is_terminal:
         out.table(_HEAD, [[[cell] for cell in row] for row in rows])
     else:
@@ -125,7 +127,7 @@ def _print(results: list[Result], out: Output) -> None:
             out.line("\t".join(row))
 
 
-def _cells(one: Result) -> list[str]:
+def _cells(one: Result, per_second: str, microseconds: str) -> list[str]:
     delay = one.delay
     times = (one.jitter_us, *((delay.p50, delay.p99, delay.max) if delay else (None, None, None)))
     return [
@@ -144,8 +146,8 @@ def _cells(one: Result) -> list[str]:
                 len(one.gaps),
             )
         ),
-        f"{one.rate_pps:.1f}",
-        *("-" if value is None else f"{value:.1f}" for value in times),
+        f"{one.rate_pps:.1f}{per_second}",
+        *("-" if value is None else f"{value:.1f}{microseconds}" for value in times),
     ]
 
 

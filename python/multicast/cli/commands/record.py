@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._common import argument_types
-from ...apps.listening import Limits, Listener
+from ...apps.listening import Limits
 from ...capture.recording import Recorder
 from .. import options
 from ..errors import NOTHING_RECEIVED
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ...apps.listening import Listener, Totals
     from ...capture.recording import RecorderStats
     from ..output import Output
 
@@ -82,12 +83,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 elif not recorder.write(arrived[1], arrived[0]):
                     break
                 report.tick()
-        received = _summary(recorder.stats(), listener, out)
-        return signals.exit_code(0 if received else NOTHING_RECEIVED)
+        totals = _summary(recorder.stats(), listener, out)
+        report.advise(totals)
+        return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
 
 
-def _summary(stats: RecorderStats, listener: Listener, out: Output) -> int:
-    """Report the counters; return how many datagrams were received."""
+def _summary(stats: RecorderStats, listener: Listener, out: Output) -> Totals:
+    """Report the counters, and return those of the listener."""
     totals = listener.totals()
     left = totals.received - stats.written - stats.over_rate - stats.unwritten
     if out.json:
@@ -120,4 +122,4 @@ def _summary(stats: RecorderStats, listener: Listener, out: Output) -> int:
         parts += left_out(totals)
         parts.append(f"dropped {totals.dropped:,} here")
         out.remark(f"{', '.join(parts)} in {totals.duration:.1f} s")
-    return totals.received
+    return totals

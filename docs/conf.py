@@ -36,6 +36,8 @@ exclude_patterns = ["_build"]
 # A name in single backticks in a docstring becomes a link if it is documented.
 default_role = "py:obj"
 
+# Quotation marks and dots, but not dashes: the name of an option begins with two hyphens.
+smartquotes_action = "qe"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 

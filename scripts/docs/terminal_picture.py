@@ -99,13 +99,13 @@ def _take(pipe: IO[str], lines: list[str]) -> None:
     lines += pipe.read().splitlines()
 
 
-def window(title: str, lines: list[str], top: int, width: int = WIDTH) -> tuple[list[str], int]:
+def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:
     """Return the elements of a terminal window at ``top``, and its height."""
     height = 44 + LINE * len(lines)
     drawn = [
-        f'<rect class="window" x="0.5" y="{top}.5" width="{width - 1}" height="{height}" rx="8"/>',
-        f'<path class="bar" d="M1,{top + 26} v-17 a8,8 0 0 1 8,-8 h{width - 18} a8,8 0 0 1 8,8 v17 z"/>',
-        f'<text class="title" x="{width // 2}" y="{top + 18}">{escape(title)}</text>',
+        f'<rect class="window" x="0.5" y="{top}.5" width="{WIDTH - 1}" height="{height}" rx="8"/>',
+        f'<path class="bar" d="M1,{top + 26} v-17 a8,8 0 0 1 8,-8 h{WIDTH - 18} a8,8 0 0 1 8,8 v17 z"/>',
+        f'<text class="title" x="{WIDTH // 2}" y="{top + 18}">{escape(title)}</text>',
     ]
     for number, line in enumerate(lines):
         y = top + 50 + LINE * number
@@ -123,16 +123,15 @@ def picture(heard: list[str], said: list[str]) -> str:
     """Return the picture of both terminals, as SVG."""
     upper, height = window("one host", heard, 0)
     lower, more = window("another host", said, height + 12)
-    size = WIDTH, height + 12 + more + 1
-    return document("Two terminals: one listens, the other speaks", [*heard, *said], [*upper, *lower], size)
+    total = height + 12 + more + 1
+    return document("Two terminals: one listens, the other speaks", [*heard, *said], [*upper, *lower], total)
 
 
-def document(title: str, lines: list[str], drawn: list[str], size: tuple[int, int]) -> str:
-    """Return elements as an SVG document of this width and height, which says what the terminals show."""
-    width, height = size
+def document(title: str, lines: list[str], drawn: list[str], height: int) -> str:
+    """Return elements as an SVG document of this height, which says what the terminals show."""
     body = "\n  ".join(drawn)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" aria-labelledby="t d">\n  <title id="t">{title}</title>\n'
         f'  <desc id="d">{escape("; ".join(lines))}</desc>\n'
         f"  <style>{_STYLE}  </style>\n  {body}\n</svg>\n"

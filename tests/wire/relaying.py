@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from multicast.relay import LegStats, Relay
 from tests.support.hosts import Host
@@ -90,7 +91,7 @@ class RelayProgram(Program):
         """Return the latest counters; zeros before the first report."""
         lines = self.out.splitlines(keepends=True)
         for line in reversed(lines[self._seen :]):
-            fields = json.loads(line) if line.endswith("\n") else {}
+            fields: dict[str, Any] = json.loads(line) if line.endswith("\n") else {}
             if fields.pop("type", "") == "leg":
                 self._leg = LegStats(source=fields.pop("from"), **fields)
                 break
@@ -141,7 +142,7 @@ async def eventually(look: Callable[[], bool], what: str, seconds: float = 10.0)
 
 
 @contextlib.contextmanager
-def cut_off(host: Host, port: int) -> Iterator[None]:
+def cut_off(host: Host, port: int) -> Generator[None, None, None]:
     """Let the host's network carry nothing from or to a TCP port, without any error, for the block."""
     rules = (
         "add table inet cut",

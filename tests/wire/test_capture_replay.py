@@ -1,5 +1,6 @@
 """Replaying: files of this package and of other programs are sent as they were captured."""
 
+import contextlib
 import itertools
 import random
 import struct
@@ -312,3 +313,67 @@ def test_replay_of_ten_thousand_a_second_keeps_the_gaps(tmp_path: Path) -> None:
     parts = [sorted(gaps[at : at + 999]) for at in range(0, 9_990, 999)]
     assert min(part[499] for part in parts) <= 50_000
     assert min(part[989] for part in parts) <= 500_000
+
+
+@pytest.mark.parametrize("recorder", ["tcpdump", "ours"])
+def test_replay_of_a_stream_of_ffmpeg_is_byte_exact(
+    recorder: str, tool: Callable[[str], str], rx: multicast.Receiver, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.cap"
+    url = f"udp://{GROUP}:{PORT}?pkt_size=1316&localaddr=127.0.0.1"
+    source = ["-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-t", "1"]
+    stream = [tool("ffmpeg"), "-v", "error", *source, "-c:v", "mpeg2video", "-f", "mpegts", url]
+    tcpdump = [tool("tcpdump"), "-Z", "root", "-i", "lo", "--immediate-mode", "-U", "-w", str(path)]
+    with contextlib.ExitStack() as stack:
+        if recorder == "tcpdump":
+            dump = stack.enter_context(
+                subprocess.Popen([*tcpdump, f"udp port {PORT}"], stderr=subprocess.PIPE, text=True)
+            )
+            assert dump.stderr is not None
+            assert "listening on lo" in dump.stderr.readline()
+            stack.callback(dump.terminate)
+        subprocess.run(stream, check=True, stdin=subprocess.DEVNULL)
+        batch = rx.recv_batch(10_000, timeout=10.0, linger=0.1)
+        if recorder == "ours":
+            stack.enter_context(Recorder(path, rx)).write(batch, rx)
+    stats = play(path, speed=10.0).stats()
+    assert (stats.sent, stats.other, stats.cut) == (len(batch), 0, 0)
+    assert len(batch) > 20
+    found = received(rx, len(batch))
+    assert found == batch.payloads()
+    assert all(payload[::188] == b"\x47" * (len(payload) // 188) for payload in found)
+
+
+def test_replay_without_a_selected_datagram_looks_at_its_end_in_between(tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    path.write_bytes(pcap([ip_packet(bytes(100))]))
+    record = path.read_bytes()[24:]
+    with path.open("ab") as file:
+        for _ in range(30):
+            file.write(record * 50_000)
+    looks = 0
+
+    def stop() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks == 3
+
+    with Player(path, groups=[OTHER]) as player:
+        assert player.run(stop=stop) == "stopped"
+        assert 0.0 < (player.progress or 0.0) < 1.0
+        assert player.run() == "ended"
+        assert player.progress == 1.0
+        assert player.stats().filtered == 1_500_001
+
+
+def test_replay_that_repeats_knows_its_progress_unless_it_has_no_end(
+    rx: multicast.Receiver, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.pcap"
+    path.write_bytes(pcap([ip_packet(b"one")] * 600))
+    with Player(path, interface="lo", speed=None, loops=2) as player:
+        assert player.progress == pytest.approx(0.0, abs=0.01)
+        assert player.run() == "ended"
+        assert player.progress == 1.0
+    with Player(path, loops=None) as player:
+        assert player.progress is None

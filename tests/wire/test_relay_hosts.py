@@ -29,7 +29,7 @@ pytestmark = [
 HERE, THERE = "239.4.18.1", "239.4.18.2"
 PORT = 49_418
 COUNT = 2_000_000 if FULL else 20_000
-RATE = 10_000.0
+RATE = 25_000.0 if FULL else 10_000.0
 CONFIG = """
 [nats]
 ping_interval = 1

@@ -144,6 +144,11 @@ class Player(Closing):
         return PlayerStats(**self._core.counters())
 
     @property
+    def progress(self) -> float | None:
+        """The share of the file, with its repetitions, that was read, from 0 to 1. None if it repeats until stopped."""
+        return self._core.progress
+
+    @property
     def destinations(self) -> tuple[str, ...]:
         """The groups and ports sent to so far, such as ``"239.1.2.3:5000"``."""
         return tuple(str(endpoints.Endpoint(one.group, one.port)) for one in self._senders)

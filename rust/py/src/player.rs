@@ -104,6 +104,12 @@ impl Player {
         Ok(())
     }
 
+    /// The share of the work that is done, from 0 to 1; None if it has no end.
+    #[getter]
+    fn progress(&self, py: Python<'_>) -> Option<f64> {
+        py.detach(|| self.lock().core.progress())
+    }
+
     /// Return the fields of `multicast.capture.PlayerStats`.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.lock().core.stats());

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from multicast import Receiver, Sender
-from tests.cli.running import GROUP, OTHER, run, start
-from tests.support.programs import Program
+from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
+from tests.support.programs import Program, environment
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -229,3 +230,45 @@ def test_replay_of_a_damaged_file_is_one_error_on_standard_error(tmp_path: Path)
     assert run("replay", os.fspath(tmp_path / "missing.pcap")).stderr.startswith(
         b"multicast replay: cannot open "
     )
+
+
+def test_replay_shows_its_progress_at_a_terminal(free_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    capture(path, *[(GROUP, free_port, b"x")] * 60)
+    words = [*MULTICAST, "replay", os.fspath(path), "-i", "lo", "--rate", "30"]
+    done = subprocess.run(
+        ["script", "-qec", " ".join(words), "/dev/null"],
+        env=environment(TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    # The file is read ahead of what is sent.
+    assert re.search(rb"\rsent \d+ datagrams  \[#+ *\]  +\d+%  0:0\d left\x1b\[K", done.stdout)
+    assert done.stdout.rpartition(b"\r\x1b[K")[2].startswith(b"sent 60 datagrams, 60 bytes")
+
+
+def test_record_shows_its_progress_at_a_terminal(free_port: int, tmp_path: Path) -> None:
+    words = [*MULTICAST, "record", f"{GROUP}:{free_port}%lo", "-o", os.fspath(tmp_path / "x"), "-d", "1.6"]
+    done = subprocess.run(
+        ["script", "-qec", " ".join(words), "/dev/null"],
+        env=environment(TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 70
+    assert re.search(
+        rb"\rrecorded 0 datagrams, \d+ bytes  \[#+ +\]   [67]\d%  0:0\d left\x1b\[K", done.stdout
+    )
+
+
+def test_replay_of_a_file_that_is_damaged_later_says_what_was_sent(free_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    capture(path, *[(GROUP, free_port, b"x")] * 300)
+    with path.open("ab") as file:
+        file.write(struct.pack("<IIII", 0, 0, 2**31, 0))
+    done = run("replay", os.fspath(path), "-i", "lo", "--flat-out", "--json")
+    assert done.returncode not in {0, 70}
+    assert json.loads(done.stdout)["sent"] == 300
+    assert b"a packet has 2147483648 bytes" in done.stderr

@@ -7,6 +7,7 @@ from ...apps.listening import Limits
 from ...capture.recording import Recorder
 from .. import options
 from ..errors import NOTHING_RECEIVED
+from ..progress import Progress
 from ..receiving import Report, left_out, open_listener
 from ..signals import handled
 from ..words import number
@@ -77,15 +78,29 @@ def run(args: argparse.Namespace, out: Output) -> int:
             report = Report("record", out, listener, signals)
             report.memberships()
             out.remark(f"recording to {recorder.path}")
-            for arrived in listener.batches(limits, signals.has_ended):
-                if arrived is None:
-                    recorder.tick()
-                elif not recorder.write(arrived[1], arrived[0]):
-                    break
-                report.tick()
+            with Progress(out, lambda: _progress(args, recorder.stats(), listener.totals())) as progress:
+                for arrived in listener.batches(limits, signals.has_ended):
+                    if arrived is None:
+                        recorder.tick()
+                    elif not recorder.write(arrived[1], arrived[0]):
+                        break
+                    report.tick()
+                    progress.tick()
         totals = _summary(recorder.stats(), listener, out)
         report.advise(totals)
         return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
+
+
+def _progress(args: argparse.Namespace, stats: RecorderStats, totals: Totals) -> tuple[str, float | None]:
+    """Return what was recorded in words, and the share of the nearest limit; None if there is no limit."""
+    limits = (
+        (totals.received, args.count),
+        (totals.duration, args.duration),
+        (stats.file_bytes, args.max_size),
+    )
+    shares = [done / limit for done, limit in limits if limit]
+    text = f"recorded {number(stats.written, 'datagram')}, {number(stats.file_bytes, 'byte')}"
+    return text, max(shares, default=None)
 
 
 def _summary(stats: RecorderStats, listener: Listener, out: Output) -> Totals:

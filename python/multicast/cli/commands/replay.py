@@ -8,6 +8,7 @@ from ..._common import argument_types
 from ...capture.replaying import Player
 from .. import options
 from ..errors import NOTHING_RECEIVED
+from ..progress import Progress
 from ..signals import handled
 from ..words import number
 
@@ -95,7 +96,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
         options.usage_error(args, str(error))
     with handled() as signals, player:
         report = _Report(player, out, signals)
-        player.run(stop=report.tick)
+        try:
+            with Progress(out, report.progress) as progress:
+                player.run(stop=lambda: report.tick(progress))
+        except (OSError, ValueError):
+            # Without a datagram sent, the error says enough.
+            if player.stats().sent:
+                report.write("summary")
+            raise
         report.write("summary")
         stats = player.stats()
         if stats.is_file_cut:
@@ -110,8 +118,13 @@ class _Report:
         self._player, self._out, self._signals = player, out, signals
         self._begun = self._reported = time.monotonic()
 
-    def tick(self) -> bool:
+    def progress(self) -> tuple[str, float | None]:
+        """Return what was sent in words, and the share of the file that was read."""
+        return f"sent {number(self._player.stats().sent, 'datagram')}", self._player.progress
+
+    def tick(self, progress: Progress) -> bool:
         """Report if it is time to. Return whether a signal asks the command to end."""
+        progress.tick()
         is_due = self._out.verbose and time.monotonic() >= self._reported + _SECONDS_BETWEEN_REPORTS
         if self._signals.take_summary_request() or is_due:
             self._reported = time.monotonic()

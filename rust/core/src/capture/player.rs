@@ -19,6 +19,8 @@ use crate::sys;
 
 /// Datagrams that are read ahead.
 const CHUNK: usize = 256;
+/// Packets that are read between two looks at the clock.
+const PACKETS_BETWEEN_LOOKS: u64 = 64;
 /// The most datagrams of one call to a sender.
 const RUN: usize = 64;
 /// Exact timers wake a thread this late at most, on an idle machine: the rest of a wait is spent looking at the clock. A
@@ -100,6 +102,8 @@ struct Due {
 pub struct Player {
     config: PlayerConfig,
     reader: PacketReader<BufReader<File>>,
+    /// The size of the file when it was opened.
+    file_size: u64,
     fragments: Fragments,
     /// When the first datagram was due.
     start: Option<Instant>,
@@ -116,6 +120,8 @@ pub struct Player {
     /// The position of the next datagram in `chunk`.
     next: usize,
     payloads: Vec<u8>,
+    /// The reason why nothing is read after `chunk`.
+    failure: Option<Error>,
     /// The last pass over the file has been read.
     is_over: bool,
     stats: PlayerStats,
@@ -124,10 +130,11 @@ pub struct Player {
 impl Player {
     /// Open a file.
     pub fn open(config: PlayerConfig) -> Result<Self> {
-        let reader = open(&config)?;
+        let (reader, file_size) = open(&config)?;
         Ok(Self {
             config,
             reader,
+            file_size,
             fragments: Fragments::default(),
             start: None,
             first_ns: None,
@@ -138,6 +145,7 @@ impl Player {
             chunk: Vec::with_capacity(CHUNK),
             next: 0,
             payloads: Vec::new(),
+            failure: None,
             is_over: false,
             stats: PlayerStats::default(),
         })
@@ -149,14 +157,25 @@ impl Player {
         PlayerStats { incomplete, ..self.stats }
     }
 
+    /// The share of the work that is done, from 0 to 1; `None` if it has no end.
+    pub fn progress(&self) -> Option<f64> {
+        let loops = self.config.loops?;
+        // The next pass begins only when the end of the file was found.
+        let pass = if self.is_over { 0.0 } else { self.reader.position() as f64 / self.file_size.max(1) as f64 };
+        Some(((self.stats.loops as f64 + pass) / loops as f64).min(1.0))
+    }
+
     /// Send what is due within this time. There must be a sender for each destination; the first one that is missing is
     /// returned.
     pub fn step(&mut self, senders: &HashMap<SocketAddr, &Sender>, limit: Duration) -> Result<Step> {
         let end = Instant::now() + limit;
         let _exact = sys::ExactTimers::begin();
         loop {
-            if self.next == self.chunk.len() && !self.read_ahead()? {
-                return Ok(Step::Ended);
+            if self.next == self.chunk.len() {
+                self.read_ahead(end)?;
+                if self.chunk.is_empty() {
+                    return Ok(if self.is_over { Step::Ended } else { Step::Paused });
+                }
             }
             let due = &self.chunk[self.next];
             let Some(sender) = senders.get(&due.to) else { return Ok(Step::Needs(due.to)) };
@@ -187,22 +206,40 @@ impl Player {
         }
     }
 
-    /// Read the next datagrams. Returns false at the end of the last pass over the file.
-    fn read_ahead(&mut self) -> Result<bool> {
+    /// Read the next datagrams. There are none after the last pass over the file, or if it takes too long to find one.
+    fn read_ahead(&mut self, end: Instant) -> Result<()> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         self.chunk.clear();
         self.payloads.clear();
         self.next = 0;
         while self.chunk.len() < CHUNK {
-            match self.reader.next().map_err(|e| read_error(&self.config, e))? {
-                Some(packet) => {
-                    self.stats.packets += 1;
-                    self.take(packet.link_type, packet.timestamp_ns)?;
+            match self.read_packet() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) if self.chunk.is_empty() => return Err(failure),
+                // The datagrams before it are sent first.
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    break;
                 }
-                None if self.end_pass()? => {}
-                None => break,
+            }
+            if self.stats.packets % PACKETS_BETWEEN_LOOKS == 0 && Instant::now() >= end {
+                break;
             }
         }
-        Ok(!self.chunk.is_empty())
+        Ok(())
+    }
+
+    /// Read a packet, or begin the next pass over the file. Returns false at the end of the last pass.
+    fn read_packet(&mut self) -> Result<bool> {
+        let Some(packet) = self.reader.next().map_err(|e| read_error(&self.config, e))? else {
+            return self.end_pass();
+        };
+        self.stats.packets += 1;
+        self.take(packet.link_type, packet.timestamp_ns)?;
+        Ok(true)
     }
 
     /// Note the end of the file. Returns whether it begins again.
@@ -221,7 +258,7 @@ impl Player {
 
     /// Begin the file again. The gap between the passes is the average gap of the file.
     fn rewind(&mut self) -> Result<()> {
-        self.reader = open(&self.config)?;
+        (self.reader, self.file_size) = open(&self.config)?;
         self.stats.incomplete += std::mem::take(&mut self.fragments).incomplete();
         let gaps = u32::try_from(self.scheduled_in_pass.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
         self.pass_began = self.latest + (self.latest - self.pass_began) / gaps;
@@ -295,10 +332,14 @@ fn destination(config: &PlayerConfig, to: SocketAddr) -> Option<SocketAddr> {
     (to.ip().is_multicast() && to.port() != 0).then_some(to)
 }
 
-fn open(config: &PlayerConfig) -> Result<PacketReader<BufReader<File>>> {
-    let file =
-        File::open(&config.path).map_err(|error| Error::system(format!("open {}", config.path.display()), error))?;
-    PacketReader::open(BufReader::with_capacity(1 << 18, file)).map_err(|error| read_error(config, error))
+/// Open the file, and return its size as well.
+fn open(config: &PlayerConfig) -> Result<(PacketReader<BufReader<File>>, u64)> {
+    let failed = |error| Error::system(format!("open {}", config.path.display()), error);
+    let file = File::open(&config.path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let reader =
+        PacketReader::open(BufReader::with_capacity(1 << 18, file)).map_err(|error| read_error(config, error))?;
+    Ok((reader, size))
 }
 
 fn read_error(config: &PlayerConfig, error: ReadError) -> Error {

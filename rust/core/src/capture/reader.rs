@@ -107,6 +107,11 @@ impl<R: Read> PacketReader<R> {
         self.is_cut
     }
 
+    /// Bytes of the file that were read.
+    pub(crate) fn position(&self) -> u64 {
+        self.at
+    }
+
     /// The bytes of the packet that was read last.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.packet

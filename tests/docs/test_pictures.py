@@ -1,6 +1,7 @@
 """Test the pictures: each has a description, and the terminals show real output."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_doctor_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> 
     assert drawn.read_text(encoding="utf-8") == (STATIC / "doctor.svg").read_text(encoding="utf-8"), (
         "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python -m scripts.docs.doctor_picture"
     )
+
+
+def test_command_pictures_show_real_output(hosts: list[Host], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.docs.command_pictures", os.fspath(tmp_path)]
+    subprocess.run(command, check=True, timeout=50, cwd=ROOT)
+    drawn = sorted(tmp_path.glob("*.svg"))
+    assert [path.name for path in drawn] == ["listen.svg", "measure.svg", "ping.svg"]
+    for path in drawn:
+        assert without_numbers(path) == without_numbers(STATIC / path.name), (
+            "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python -m scripts.docs.command_pictures"
+        )
+
+
+def without_numbers(path: Path) -> str:
+    """Return what a picture shows, without the numbers: times, ports and delays differ each time."""
+    return re.sub(r"\d+", "0", str(ET.parse(path).getroot().findtext("{*}desc")))
 
 
 def test_logging_picture_shows_the_steps_of_its_diagram() -> None:

@@ -13,8 +13,8 @@ _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
 _ALLOW = 0x7FFF_0000
 _ERRNO = 0x0005_0000
-_SYSTEM_CALLS = {"x86_64": {"socket": 41, "setsockopt": 54, "getsockopt": 55}}
-_SYSTEM_CALLS["aarch64"] = {"socket": 198, "setsockopt": 208, "getsockopt": 209}
+_SYSTEM_CALLS = {"x86_64": {"socket": 41, "sendto": 44, "setsockopt": 54, "getsockopt": 55}}
+_SYSTEM_CALLS["aarch64"] = {"socket": 198, "sendto": 206, "setsockopt": 208, "getsockopt": 209}
 # Instructions of classic BPF (linux/filter.h): load a word, jump if equal, return.
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 # Offsets in struct seccomp_data: the number of the call; the lower half of each argument.
@@ -29,6 +29,14 @@ class _Program(ctypes.Structure):
 def forbid_netlink() -> None:
     """Make every later ``socket(AF_NETLINK, ...)`` of this process fail, as ``RestrictAddressFamilies=`` does."""
     _forbid("socket", {0: socket.AF_NETLINK}, errno.EAFNOSUPPORT)
+
+
+def forbid_requests(error: int) -> None:
+    """Make every later request to the kernel on an open routing socket of this process fail with ``error``.
+
+    This forbids ``sendto()``, and so does not suit a process that sends datagrams.
+    """
+    _forbid("sendto", {}, error)
 
 
 def forbid_socket_option(level: int, name: int) -> None:

@@ -100,6 +100,17 @@ def test_package_version_is_that_of_the_distribution() -> None:
     assert multicast.__version__ == version("multicast")
 
 
+def test_package_index_links_the_documentation_and_names_asyncio() -> None:
+    from importlib.metadata import metadata
+
+    found = metadata("multicast")
+    assert "Framework :: AsyncIO" in found.get_all("Classifier", [])
+    links = [link.split(", ") for link in found.get_all("Project-URL", [])]
+    assert [url for name, url in links if name == "Documentation"] == [
+        "https://reactive-firewall.github.io/multicast/"
+    ]
+
+
 def test_package_names_itself() -> None:
     assert multicast.__module__ == "multicast"
     assert multicast.__package__ == "multicast"

@@ -75,6 +75,12 @@ impl Packer<'_> {
         // All these numbers are below SLOTS * STRIDE, some four million.
         let at = self.origins.len() as u32;
         self.origins.push(origin);
+        if count == 1 {
+            self.offsets.push(start as u32);
+            self.lengths.push(last as u32);
+            self.origin_of.push(at);
+            return Ok(1);
+        }
         self.offsets.extend((0..count).map(|part| (start + part * size) as u32));
         self.lengths.extend(repeat_n(size as u32, count - 1));
         self.lengths.push(last as u32);

@@ -149,6 +149,11 @@ impl PacketSocket {
         })
     }
 
+    /// Whether the kernel has handed over a block that is not read completely.
+    pub(in crate::net) fn has_block(&self) -> bool {
+        self.reader.lock().is_some_and(|reader| reader.blocks.block().is_some())
+    }
+
     /// Copy datagrams from the ring into a storage. Returns the first free slot, and whether the ring has more.
     pub(in crate::net) fn read(
         &self,

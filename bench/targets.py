@@ -177,6 +177,10 @@ TARGETS: list[Target] = [
     *_latency(who.RECV),
     *_latency(who.ITERATE),
     Target(
+        "latency of rx.recv() with spin at 1,000/s, p50", who.STDLIB_SMALL.name, 0.6,
+        _lag(who.SPIN_RECV, who.STDLIB_SMALL, "p50_ns"),
+    ),
+    Target(
         "a computing thread beside columns at 100,000/s", "of its speed alone", 0.9,
         _value("gil_contention", who.BUSY_COLUMNS.name, 100, "share"), least=True, unit="",
     ),

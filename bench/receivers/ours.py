@@ -17,11 +17,19 @@ class Ours(Reader):
     lean = False
     """Whether to request no metadata but the sender."""
     engine: Literal["socket", "packet"] = "socket"
+    spin = 0.0
 
     def __init__(self, group: str, port: int) -> None:
         full = not self.lean
         self.rx = multicast.Receiver(
-            group, port, interface="lo", timestamps=full, receive_ttl=full, gro=full, engine=self.engine
+            group,
+            port,
+            interface="lo",
+            timestamps=full,
+            receive_ttl=full,
+            gro=full,
+            engine=self.engine,
+            spin=self.spin,
         )
 
     def counters(self) -> dict[str, object]:
@@ -152,6 +160,12 @@ class Recv(Ours):
                 samples.append(age(receive().data))
         except Stop:
             return samples
+
+
+class SpinRecv(Recv):
+    """The same, looking again and again for the next datagram."""
+
+    spin = 0.01
 
 
 class LeanColumns(Columns):

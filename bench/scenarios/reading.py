@@ -126,6 +126,7 @@ def latency(plan: Plan, book: Book) -> None:
         who.STDLIB,
         who.STDLIB_SMALL,
         who.RECV,
+        who.SPIN_RECV,
         who.ITERATE,
         who.AIO,
         who.ASYNCIO,

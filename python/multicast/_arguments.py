@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Interfaces: TypeAlias = OneInterface | Sequence[str | int | Address | Interface]
     RingPolicy: TypeAlias = Literal["drop-oldest", "drop-newest", "block"]
     Engine: TypeAlias = Literal["socket", "packet", "auto"]
+    Fanout: TypeAlias = SupportsIndex | tuple[SupportsIndex, Literal["flow", "round-robin"]]
 
     # As the core takes them: names, addresses and indexes.
     CoreInterface: TypeAlias = str | int | None
@@ -45,6 +46,7 @@ such as bytes instead of datagrams."""
 RING_POLICIES: Final = ("drop-oldest", "drop-newest", "block")
 
 ENGINES: Final = ("socket", "packet", "auto")
+MAX_FANOUT: Final = 32_767
 
 # The system takes the sizes of buffers as a C int.
 _MAX_BUFFER = 2**31 - 1
@@ -311,6 +313,16 @@ def engine(given: str) -> Engine:
         if given == name:
             return name
     raise ValueError(f"engine must be 'socket', 'packet' or 'auto', got {given!r}")
+
+
+def fanout(given: Fanout | None) -> tuple[int, bool] | None:
+    """Return the number that receivers have in common which share datagrams, and whether they take turns."""
+    if given is None:
+        return None
+    number, way = given if isinstance(given, tuple) and len(given) == 2 else (given, "flow")
+    if isinstance(number, tuple) or way not in {"flow", "round-robin"}:
+        raise ValueError(f"fanout must be a number, or a number with 'flow' or 'round-robin', got {given!r}")
+    return whole_number("fanout", number, 0, MAX_FANOUT), way == "round-robin"
 
 
 def recv_buffer(given: SupportsIndex | Literal["auto"] | None) -> int | None:

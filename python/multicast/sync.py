@@ -6,10 +6,9 @@ the compiled core, without a Python frame in between.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from . import _arguments, _core, endpoints, handlers
+from . import _arguments, _core, _small_buffer, endpoints, handlers
 from ._closing import Closing
 from .types import Membership, ReceiverStats, SenderStats
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from .endpoints import Address
     from .types import Interface
-
-_logger = logging.getLogger("multicast")
 
 
 class Receiver(Closing, _core.Receiver):
@@ -73,6 +70,11 @@ class Receiver(Closing, _core.Receiver):
             log has the choice. Packets need ``strict`` and no ``bind``, and arrive before the firewall.
         packet_delay: Seconds, from 0.001 to 1, rounded up to milliseconds, for which a packet engine may hold a
             datagram back so that many are handed over at once. The receive buffer lasts longer with a longer delay.
+        fanout: A number from 0 to 32,767 that receivers in several processes have in common, to share the datagrams:
+            each one gets to one of them. ``(number, "flow")``, the default, keeps those of one sender and port
+            together; ``(number, "round-robin")`` takes turns. Needs ``engine="packet"``, and the same groups and port.
+        spin: Seconds, from 0 to 10, to look for datagrams again and again after the last one, before sleeping. This
+            lowers the latency and occupies a processor. It has no effect on waiting in asyncio.
 
     Raises:
         ValueError: An argument is out of range or is not a group. Nothing was opened.
@@ -105,6 +107,8 @@ class Receiver(Closing, _core.Receiver):
         ring_policy: _arguments.RingPolicy = "drop-oldest",
         engine: _arguments.Engine = "socket",
         packet_delay: float = 0.004,
+        fanout: _arguments.Fanout | None = None,
+        spin: float = 0.0,
     ) -> None:
         groups, number = _arguments.core_groups(group, port, interface, source, exclude)
         if number is None:
@@ -125,9 +129,11 @@ class Receiver(Closing, _core.Receiver):
             ring_policy=_arguments.ring_policy(ring_policy),
             engine=_arguments.engine(engine),
             packet_delay=_arguments.number("packet_delay", packet_delay),
+            fanout=_arguments.fanout(fanout),
+            spin=_arguments.number("spin", spin),
         )
         if recv_buffer == "auto":
-            _log_small_buffer(self)
+            _small_buffer.log(self)
 
     @classmethod
     @_arguments.suggest_keywords
@@ -202,7 +208,7 @@ class Receiver(Closing, _core.Receiver):
             ring_policy=_arguments.ring_policy(ring_policy),
         )
         if recv_buffer == "auto":
-            _log_small_buffer(self)
+            _small_buffer.log(self)
         return self
 
     @_arguments.suggest_keywords
@@ -429,22 +435,3 @@ def interfaces() -> list[Interface]:
         OSError: The system refused to list them.
     """
     return _arguments.list_interfaces()
-
-
-_logged_small_buffer = False
-
-
-def _log_small_buffer(receiver: Receiver) -> None:
-    """Log, once for the process, that the kernel granted a smaller buffer, and which setting allows more."""
-    global _logged_small_buffer  # noqa: PLW0603
-    granted = receiver.stats().recv_buffer_actual
-    if granted < _arguments.AUTO_RECV_BUFFER and not _logged_small_buffer:
-        _logged_small_buffer = True
-        _logger.info(
-            "The system granted a receive buffer of %d bytes instead of %d. Datagrams of longer bursts are dropped and "
-            "counted. To allow the whole buffer: sysctl -w %s=%d",
-            granted,
-            _arguments.AUTO_RECV_BUFFER,
-            _core._receive_buffer_setting(),
-            _arguments.AUTO_RECV_BUFFER,
-        )

@@ -43,6 +43,7 @@ LAYERS = [
         "aio.closing",
         "aio.select_thread",
     },
+    {"_small_buffer"},
     {"sync", "skt", "aio.watch", "watching", "_legacy.join_options", "_legacy.options"},
     {"aio.readiness"},
     {"aio.endpoint"},

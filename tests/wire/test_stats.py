@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from multicast import _arguments, sync
+from multicast import _arguments, _small_buffer
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE, Link, take_batches
 
@@ -128,7 +128,7 @@ def test_receiver_smaller_buffer_than_requested_is_logged_once(
 ) -> None:
     # More than any system grants, because the kernel doubles it for its overhead and keeps the result in a C int.
     monkeypatch.setattr(_arguments, "AUTO_RECV_BUFFER", 2**31 - 1)
-    monkeypatch.setattr(sync, "_logged_small_buffer", False)
+    monkeypatch.setattr(_small_buffer, "_logged", False)
     with caplog.at_level(logging.INFO, "multicast"), LOOPBACK.receiver() as rx, LOOPBACK.receiver():
         granted = rx.stats().recv_buffer_actual
         assert granted < 2**31 - 1

@@ -93,10 +93,10 @@ pub(crate) fn rejoin_period(seconds: f64) -> PyResult<Duration> {
     })
 }
 
-/// Reads how long packet sockets may hold datagrams back. The core checks the range.
-pub(crate) fn packet_delay(seconds: f64) -> PyResult<Duration> {
+/// Reads a number of seconds whose range the core checks.
+pub(crate) fn seconds_in(argument: &str, range: &str, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("packet_delay must be from 0.001 to 1 seconds, got {seconds}")))
+        .map_err(|_| PyValueError::new_err(format!("{argument} must be {range} seconds, got {seconds}")))
 }
 
 /// Reads how many datagrams a batch may hold. A number beyond the memory is no limit.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use multicast_core::net::{self, ReceiverConfig, RingConfig};
+use multicast_core::net::{self, Fanout, ReceiverConfig, RingConfig};
 use multicast_core::pure::address::parse_group;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -57,7 +57,7 @@ impl Receiver {
     /// and only if the socket is bound.
     #[pyo3(signature = (groups, port, *, bind=None, fd=None, share=true, strict=true, loopback=None,
                         recv_buffer=None, timestamps=true, receive_ttl=true, gro=true, rejoin=None,
-                        ring=None, ring_policy="drop-oldest", engine="socket", packet_delay=0.004))]
+                        ring=None, ring_policy="drop-oldest", engine="socket", packet_delay=0.004, fanout=None, spin=0.0))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword in Python")]
     fn _open(
         &self,
@@ -78,6 +78,8 @@ impl Receiver {
         ring_policy: &str,
         engine: &str,
         packet_delay: f64,
+        fanout: Option<(u16, bool)>,
+        spin: f64,
     ) -> PyResult<()> {
         if self.opened.get().is_some() {
             return Err(already_open());
@@ -85,7 +87,9 @@ impl Receiver {
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;
         let config = ReceiverConfig {
             engine: backend::engine(engine).map_err(to_python)?,
-            packet_delay: convert::packet_delay(packet_delay)?,
+            packet_delay: convert::seconds_in("packet_delay", "from 0.001 to 1", packet_delay)?,
+            fanout: fanout.map(|(id, round_robin)| Fanout { id, round_robin }),
+            spin: convert::seconds_in("spin", "from 0 to 10", spin)?,
             port: port.unwrap_or(0),
             bind: bind.map(convert::bind_address).transpose()?,
             share,

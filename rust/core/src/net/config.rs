@@ -38,6 +38,21 @@ pub enum Engine {
     Auto,
 }
 
+/// The longest time of busy polling.
+const MAX_SPIN: Duration = Duration::from_secs(10);
+
+/// The largest number of a fanout: the kernel's has one bit more, for the IP version.
+pub const MAX_FANOUT: u16 = 0x7fff;
+
+/// Receivers in several processes that share the datagrams of their groups: each one gets to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fanout {
+    /// The number that they have in common, up to [`MAX_FANOUT`].
+    pub id: u16,
+    /// Give each receiver the next datagram in turn, instead of all datagrams of a sender and port to the same one.
+    pub round_robin: bool,
+}
+
 /// How a receiver is opened.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
@@ -45,6 +60,10 @@ pub struct ReceiverConfig {
     pub engine: Engine,
     /// How long packet sockets may hold datagrams back to hand them over together, from 1 ms to 1 s.
     pub packet_delay: Duration,
+    /// Share the datagrams with other receivers; packet sockets only.
+    pub fanout: Option<Fanout>,
+    /// How long to look for datagrams again and again before sleeping, up to 10 s.
+    pub spin: Duration,
     /// The UDP port; 0 takes a free one.
     pub port: u16,
     /// The address to bind to. By default the group, if there is only one and the system allows it, else the wildcard.
@@ -75,6 +94,8 @@ impl Default for ReceiverConfig {
         Self {
             engine: Engine::Socket,
             packet_delay: Duration::from_millis(4),
+            fanout: None,
+            spin: Duration::ZERO,
             port: 0,
             bind: None,
             share: true,
@@ -165,6 +186,12 @@ impl ReceiverConfig {
             let delay = self.packet_delay.as_secs_f64();
             return Err(Error::Invalid(format!("packet_delay must be from 0.001 to 1 seconds, got {delay}")));
         }
+        if self.spin > MAX_SPIN {
+            return Err(Error::Invalid(format!("spin must be from 0 to 10 seconds, got {}", self.spin.as_secs_f64())));
+        }
+        if let Some(fanout) = self.fanout {
+            fanout.check(self.engine)?;
+        }
         if groups.is_empty() && self.bind.is_none() {
             return Err(missing_group_error());
         }
@@ -184,6 +211,21 @@ impl ReceiverConfig {
             Some("strict=False")
         } else {
             None
+        }
+    }
+}
+
+impl Fanout {
+    /// Refuse a number out of range, and an engine that would give each receiver all datagrams.
+    fn check(self, engine: Engine) -> Result<()> {
+        if self.id > MAX_FANOUT {
+            return Err(Error::Invalid(format!("fanout must be from 0 to {MAX_FANOUT}, got {}", self.id)));
+        }
+        match engine {
+            Engine::Packet => Ok(()),
+            Engine::Socket | Engine::Auto => {
+                Err(Error::Invalid("fanout must be None unless engine is \"packet\", got a number".into()))
+            }
         }
     }
 }

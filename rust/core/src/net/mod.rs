@@ -60,6 +60,7 @@ mod sender;
 mod socket;
 mod socket_set;
 mod sources;
+mod spin;
 mod stats;
 mod storage;
 mod surroundings;
@@ -68,7 +69,8 @@ mod watch;
 pub use crate::pure::wake::Wake;
 pub use batch::Batch;
 pub use config::{
-    Engine, GroupSpec, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig, SenderOptions,
+    Engine, Fanout, GroupSpec, MAX_FANOUT, MAX_RING_CAPACITY, ReceiverConfig, RingConfig, RingPolicy, SenderConfig,
+    SenderOptions,
 };
 pub use datagram::{DatagramRef, Origin};
 pub use endpoint::{SocketReader, sending_socket};

@@ -19,6 +19,7 @@ use super::fork::ForkSafeMutex;
 use super::gauges::Gauges;
 use super::journal::Journal;
 use super::socket_set::{CurrentTable, SocketTable};
+use super::spin::Spin;
 use super::stats::ReceiverStats;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, check_group};
@@ -59,6 +60,7 @@ pub struct Receiver {
     /// When the monitor was last read, in nanoseconds since `opened`.
     looked: AtomicU64,
     look_interval: Duration,
+    spin: Spin,
     opened: Instant,
     /// How often the monitor reported changes of links or addresses.
     link_changes: AtomicU32,
@@ -92,6 +94,7 @@ impl Receiver {
             port: config.port,
             strict,
             look_interval: config.rejoin.map_or(LOOK_INTERVAL, |period| period.min(LOOK_INTERVAL)),
+            spin: Spin::new(config.spin),
             fetch: ForkSafeMutex::new(Fetch::new(Arc::clone(&gauges.counters)))?,
             gauges,
             table: control.sockets.current(),
@@ -291,6 +294,8 @@ impl Receiver {
     }
 
     fn wait_once(&self, timeout: Option<Duration>) -> Result<Wake> {
+        let Some(spent) = self.spin.look(timeout, |limit| self.fetch(limit))? else { return Ok(Wake::Ready) };
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(spent));
         let Some(due) = self.due() else {
             return self.wait_without_monitor(timeout);
         };
@@ -326,6 +331,7 @@ impl Receiver {
 
     pub(super) fn woken(&self, wake: Option<Wake>, is_early: bool) -> Result<Wake> {
         let wake = wake.ok_or_else(|| self.closed())?;
+        self.spin.note(wake);
         Ok(if is_early { wake.or_ready() } else { wake })
     }
 

@@ -87,7 +87,9 @@ impl PacketEngine {
         }
         self.packets.iter().try_for_each(|packets| packets.set_memberships(memberships.iter()))?;
         let mut wanted: HashMap<(IpAddr, u32), Membership> = HashMap::new();
-        for membership in memberships.iter() {
+        // Every receiver that shares the datagrams of a group would get those of this host.
+        let shares = sockets.config.fanout.is_some();
+        for membership in memberships.iter().filter(|_| !shares) {
             if let Some(own) = own_membership(membership, &memberships.links) {
                 wanted.insert((own.group, own.interface), own);
             }

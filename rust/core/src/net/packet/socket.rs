@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use crate::errno;
 use crate::error::{Error, Result};
-use crate::net::config::ReceiverConfig;
+use crate::net::config::{Fanout, ReceiverConfig};
 use crate::net::datagram::Origin;
 use crate::net::fork::ForkSafeMutex;
 use crate::net::packer::Packer;
@@ -47,6 +47,7 @@ pub(in crate::net) struct PacketSocket {
     is_ipv4: bool,
     port: u16,
     bytes: usize,
+    fanout: Option<Fanout>,
     reader: ForkSafeMutex<Reader>,
     drops: ForkSafeMutex<u64>,
     /// The datagrams that could not be put together, when the ring was last read.
@@ -67,6 +68,8 @@ struct Reader {
     /// The position in the block that is being read.
     cursor: Option<Cursor>,
     delivery: Delivery,
+    /// It shares packets with other sockets.
+    is_shared: bool,
 }
 
 /// The way of a packet to the user.
@@ -103,7 +106,8 @@ impl PacketSocket {
             is_ipv4,
             port: config.port,
             bytes: blocks.bytes(),
-            reader: ForkSafeMutex::new(Reader { blocks, cursor: None, delivery })?,
+            fanout: config.fanout,
+            reader: ForkSafeMutex::new(Reader { blocks, cursor: None, delivery, is_shared: false })?,
             drops: ForkSafeMutex::new(0)?,
             unassembled: AtomicU64::new(0),
         })
@@ -127,7 +131,23 @@ impl PacketSocket {
         sys::filter_packets(&self.socket, &program)
             // The system can have too little memory for the program of many groups.
             .or_else(|_| sys::filter_packets(&self.socket, &bpf::any_group(self.is_ipv4, self.port)))
-            .map_err(|e| Error::system("filter the packets of the joined groups", e))
+            .map_err(|e| Error::system("filter the packets of the joined groups", e))?;
+        // Before it has its filter, it would take packets away from the others and reject them.
+        if joined.is_empty() { Ok(()) } else { self.share() }
+    }
+
+    /// Share the packets with other sockets, if that is configured.
+    fn share(&self) -> Result<()> {
+        let mut reader = self.reader.lock_or_refuse()?;
+        let Some(Fanout { id, round_robin }) = self.fanout.filter(|_| !reader.is_shared) else { return Ok(()) };
+        let id = 2 * id + u16::from(!self.is_ipv4);
+        sys::share_packets(&self.socket, id, round_robin).map_err(|e| {
+            Error::system("share packets with other receivers", e).advise(|code| {
+                (code == errno::INVALID).then(|| "another program uses the number of fanout in another way".to_owned())
+            })
+        })?;
+        reader.is_shared = true;
+        Ok(())
     }
 
     /// The figures that the kernel has of the socket, and the datagrams that could not be put together from fragments.

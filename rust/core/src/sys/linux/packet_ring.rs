@@ -22,8 +22,17 @@ const PACKET_RX_RING: c_int = 5;
 const PACKET_STATISTICS: c_int = 6;
 const PACKET_VERSION: c_int = 10;
 const PACKET_VNET_HDR: c_int = 15;
+const PACKET_FANOUT: c_int = 18;
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const TPACKET_V3: c_int = 2;
+
+/// Ways and flags of `PACKET_FANOUT` (linux/if_packet.h).
+const FANOUT_BY_FLOW: u32 = 0;
+const FANOUT_ROUND_ROBIN: u32 = 1;
+/// Outgoing packets, which the filter rejects, do not take a turn. Kernels before 5.12 ignore it.
+const FANOUT_IGNORE_OUTGOING: u32 = 0x4000;
+/// All fragments of a datagram go to one socket, put together (IPv4 only).
+const FANOUT_DEFRAGMENT: u32 = 0x8000;
 
 /// Bytes of a block, which holds any packet. A block is handed over when it is full or its time is over, so many small
 /// blocks last longer than a few large ones while nobody reads.
@@ -125,6 +134,13 @@ pub(crate) fn filter_packets(socket: &Socket, program: &[Instruction]) -> io::Re
     let program = libc::sock_fprog { len, filter: instructions.as_mut_ptr() };
     // The kernel copies the instructions, which live until after the call.
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
+}
+
+/// Lets the kernel give each packet to one of the sockets in this network namespace that called this with the same number.
+pub(crate) fn share_packets(socket: &Socket, id: u16, round_robin: bool) -> io::Result<()> {
+    let way = if round_robin { FANOUT_ROUND_ROBIN } else { FANOUT_BY_FLOW };
+    let value = u32::from(id) | (way | FANOUT_IGNORE_OUTGOING | FANOUT_DEFRAGMENT) << 16;
+    set_option(socket, libc::SOL_PACKET, PACKET_FANOUT, value)
 }
 
 /// Returns how many packets the kernel has dropped since the last call because the ring was full.

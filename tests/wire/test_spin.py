@@ -1,0 +1,40 @@
+"""Test busy polling: a receiver looks for datagrams again and again for a while before it sleeps."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from multicast.exceptions import ClosedError
+from multicast.sync import Receiver
+from tests.wire.exchange import PATIENCE, Link, nothing_more
+
+
+def test_spin_receives_what_is_sent_meanwhile(link: Link) -> None:
+    with link.pair(spin=10.0) as (tx, rx):
+        sender = threading.Timer(0.02, tx.send, [b"meanwhile"])
+        sender.start()
+        assert rx.recv(timeout=PATIENCE).data == b"meanwhile"
+        sender.join()
+        nothing_more(rx, tx)
+
+
+def test_spin_that_is_over_sleeps_until_the_timeout(link: Link) -> None:
+    with link.receiver(spin=0.05) as rx:
+        begin, cpu = time.monotonic(), time.thread_time()
+        with pytest.raises(TimeoutError):
+            rx.recv(timeout=1.0)
+        assert time.monotonic() - begin >= 1.0
+        # The spin, and what the waiting costs.
+        assert 0.01 <= time.thread_time() - cpu < 0.5
+
+
+@pytest.mark.parametrize("receive", [Receiver.recv, Receiver.recv_batch], ids=["recv", "batch"])
+def test_spin_closed_meanwhile_ends(link: Link, receive: Callable[[Receiver], object]) -> None:
+    with link.receiver(spin=10.0) as rx:
+        closer = threading.Timer(0.02, rx.close)
+        closer.start()
+        with pytest.raises(ClosedError):
+            receive(rx)
+        closer.join()

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
 
+import nats
 import pytest
 
 import multicast
@@ -118,6 +121,34 @@ def test_relay_counts_what_a_killed_server_lost(server: NatsServer) -> None:
     assert received.received > half
 
 
+def test_relay_with_a_durable_consumer_gets_what_was_published_while_it_was_away(tmp_path: Path) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text(f'jetstream {{ store_dir: "{tmp_path}" }}\n')
+    server = NatsServer(config=config)
+    place = f"{server.url}/feeds"
+    here = Relay([Route(f"{HERE}:{PORT}%lo", (place,))])
+
+    async def main() -> None:
+        async with receiver() as rx, relaying(here):
+            # The relay waits for a stream, which comes later.
+            async with relaying(Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))])):
+                # Without the types of nats-py, which are incomplete.
+                client: Any = await cast("Any", nats).connect(server.url)
+                await client.jetstream().add_stream(name="FEEDS", subjects=["feeds"])
+                await client.close()
+                await send(PAYLOADS[:100])
+                assert await receive(rx, 100) == PAYLOADS[:100]
+            await send(PAYLOADS[100:200])
+            await eventually(lambda: here.stats()[0].sent == 200, "all to be published")
+            async with relaying(Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))])):
+                assert await receive(rx, 100) == PAYLOADS[100:200]
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+
+
 def test_relay_drops_and_counts_what_exceeds_the_buffer(server: NatsServer) -> None:
     place = f"{server.url}/feeds"
     relay = Relay([Route(f"{HERE}:{PORT}%lo", (place,), buffer=100_000)])
@@ -199,6 +230,9 @@ def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
         ("239.1.2.3:5000", "udp://10.0.0.1", "must be udp://HOST:PORT"),
         ("239.1.2.3:5000", "nats://10.0.0.1", "must be nats://HOST"),
         ("239.1.2.3:5000", "nats://10.0.0.1/a.*", "without wildcards"),
+        ("239.1.2.3:5000", "nats://10.0.0.1/a?durable=b", "only a place to receive from"),
+        ("nats://10.0.0.1/a?durable=b.c", "239.1.2.3:5000", "may have .durable=NAME"),
+        ("nats://10.0.0.1/a?queue=b", "239.1.2.3:5000", "may have .durable=NAME"),
         ("original", "239.1.2.3:5000", "original"),
     ],
 )

@@ -49,7 +49,7 @@ class Connection:
             raise ImportError("a relay over NATS needs nats-py: pip install 'multicast[relay]'") from error
         self._server = server
         self._options = options
-        self._subscriptions: list[tuple[str, Callable[[Any], Coroutine[Any, Any, None]]]] = []
+        self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
         self._logged: dict[str, float] = {}
         self._is_closing = False
         self.client: Any = self._nats.NATS()
@@ -59,9 +59,9 @@ class Connection:
         """Whether the server can be reached now."""
         return bool(self.client.is_connected)
 
-    def subscribe(self, subject: str, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    def subscribe(self, place: NatsPlace, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Let `run` subscribe: ``take`` is called with each message."""
-        self._subscriptions.append((subject, take))
+        self._subscriptions.append((place, take))
 
     async def run(self) -> None:
         """Connect and subscribe, and again whenever nats-py gives up, until this is cancelled."""
@@ -113,14 +113,30 @@ class Connection:
                 "servers": [self._server],
             }
         )
-        for subject, take in self._subscriptions:
-            await self.client.subscribe(
-                subject, cb=take, pending_msgs_limit=-1, pending_bytes_limit=_PENDING_BYTES
-            )
+        for place, take in self._subscriptions:
+            await self._subscribe(place, take)
+
+    async def _subscribe(self, place: NatsPlace, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Subscribe, and try again until it succeeds: JetStream may have no stream for the subject yet."""
+        limits = {"pending_msgs_limit": -1, "pending_bytes_limit": _PENDING_BYTES}
+        while not self.client.is_closed:
+            try:
+                if place.durable is None:
+                    await self.client.subscribe(place.subject, cb=take, **limits)
+                else:
+                    stream = self.client.jetstream()
+                    await stream.subscribe(place.subject, cb=take, durable=place.durable, **limits)
+            except Exception as error:  # noqa: BLE001 - as in `NatsOutput`
+                self._log(f"cannot subscribe to {place}: {error}")
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
 
     async def _note_error(self, error: Exception) -> None:
-        # A slow consumer is reported for each message, and a server that is away at each attempt.
-        text = str(error) or type(error).__name__
+        self._log(str(error) or type(error).__name__)
+
+    def _log(self, text: str) -> None:
+        """Log a warning, unless it was logged a moment ago: a slow consumer is reported for each message."""
         if monotonic() >= self._logged.get(text, -_SECONDS_BETWEEN_LOGS) + _SECONDS_BETWEEN_LOGS:
             self._logged[text] = monotonic()
             _logger.warning("NATS: %s", text)
@@ -146,7 +162,7 @@ class NatsInput(Input):
         async def take(message: Any) -> None:
             deliver(self.open_envelopes(_split(message.data), self._own, self._memory))
 
-        self._connection.subscribe(self._place.subject, take)
+        self._connection.subscribe(self._place, take)
         await asyncio.Event().wait()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 _ORIGINAL = "original"
+_CONSUMER = re.compile(r"[\w-]+", re.ASCII)
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -62,11 +64,14 @@ class NatsPlace:
 
     server: str
     subject: str
+    durable: str | None = None
+    """The consumer of JetStream that receives, or None for what is published while the relay is connected."""
 
     def __str__(self) -> str:
-        """Return the server without a password, and the subject."""
+        """Return the server without a password, the subject, and the consumer if there is one."""
         parts = urlsplit(self.server)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{self.subject}"
+        consumer = "" if self.durable is None else f"?durable={self.durable}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{self.subject}{consumer}"
 
 
 Source: TypeAlias = GroupPlace | UdpPlace | NatsPlace
@@ -142,4 +147,9 @@ def _nats(text: str, *, is_source: bool) -> NatsPlace:
         raise ValueError(f"a NATS place must be nats://HOST[:PORT]/SUBJECT, got {text!r}")
     if wild and not is_source:
         raise ValueError(f"a relay sends to one subject, without wildcards, got {text!r}")
-    return NatsPlace(f"{parts.scheme}://{parts.netloc}", subject)
+    name, _, durable = parts.query.partition("=")
+    if parts.query and (name != "durable" or not _CONSUMER.fullmatch(durable) or not is_source):
+        raise ValueError(
+            f"only a place to receive from may have ?durable=NAME, and nothing else, got {text!r}"
+        )
+    return NatsPlace(f"{parts.scheme}://{parts.netloc}", subject, durable or None)

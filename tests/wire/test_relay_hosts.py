@@ -108,6 +108,8 @@ class Path3:
         assert add_up(there) == there.received
         assert there.received + there.lost == here.sent
         assert (there.copies, there.failed, there.invalid) == (0, 0, 0)
+        assert here.connected
+        assert there.connected
 
     def received(self) -> list[bytes]:
         """Return all that arrived at the end of the path."""

@@ -51,13 +51,13 @@ class Connection:
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
         self._logged: dict[str, float] = {}
-        self._is_closing = False
+        self._is_closing = self._was_connected = False
         self.client: Any = self._nats.NATS()
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server can be reached now."""
-        return bool(self.client.is_connected)
+        """Whether the server can be reached now, or could be when the relay ended."""
+        return self._was_connected if self._is_closing else bool(self.client.is_connected)
 
     def subscribe(self, place: NatsPlace, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Let `run` subscribe: ``take`` is called with each message."""
@@ -75,6 +75,7 @@ class Connection:
 
     async def close(self) -> None:
         """Send what is in the buffers, and close."""
+        self._was_connected = self.is_connected
         self._is_closing = True
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._flush_and_close(), _CLOSE_SECONDS)
@@ -86,7 +87,7 @@ class Connection:
             await asyncio.sleep(0)
 
     async def _flush_and_close(self) -> None:
-        if self.is_connected:
+        if self._was_connected:
             with contextlib.suppress(asyncio.TimeoutError):
                 await self.client.flush(timeout=1)
         await self.client.close()

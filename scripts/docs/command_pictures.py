@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.docs.terminal_picture import (
-    CHARACTER,
+    COLUMNS,
     GROUP,
     PATIENCE,
     document,
     environment,
+    fitted,
     on,
     until_joined,
     window,
@@ -105,15 +106,14 @@ def at_terminal(host: str, command: str) -> list[str]:
 
 def settings() -> dict[str, str]:
     """Return an environment for a terminal without colors."""
-    return {**environment(), "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}
+    return {**environment(), "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": str(COLUMNS)}
 
 
 def picture(title: str, here: list[str], there: list[str]) -> str:
     """Return the picture of both terminals, as SVG."""
-    width = int(28 + CHARACTER * max(map(len, [*here, *there])))
-    upper, height = window("one host", here, 0, width)
-    lower, more = window("another host", there, height + 12, width)
-    return document(title, [*here, *there], [*upper, *lower], (width, height + 12 + more + 1))
+    upper, height = window("one host", fitted(here), 0)
+    lower, more = window("another host", fitted(there), height + 12)
+    return document(title, [*here, *there], [*upper, *lower], height + 12 + more + 1)
 
 
 def main() -> int:

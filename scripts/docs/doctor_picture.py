@@ -9,15 +9,12 @@ what it printed.
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import wrap
 
-from scripts.docs.terminal_picture import PATIENCE, document, draw, environment, on, window
+from scripts.docs.terminal_picture import PATIENCE, document, draw, environment, fitted, on, window
 
 GROUP, PORT, OTHER = "239.1.2.3", 5000, 5001
 DOCTOR = f"multicast doctor {GROUP}:{PORT} -v"
 SENT = 12
-# The width of the terminal, in characters: the picture is readable on a phone.
-COLUMNS = 59
 SEND = f"""
 import multicast
 with multicast.Sender("{GROUP}:{OTHER}", gso=False) as tx:
@@ -48,8 +45,7 @@ def diagnosis() -> list[str]:
 
 def picture(lines: list[str]) -> str:
     """Return the picture of the terminal, as SVG."""
-    shown = [part for line in lines for part in (wrap(line, COLUMNS) if len(line) > COLUMNS else [line])]
-    drawn, height = window("the host that receives nothing", shown, 0)
+    drawn, height = window("the host that receives nothing", fitted(lines), 0)
     return document("A diagnosis that finds the wrong port", lines, drawn, height + 1)
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import wrap
 from typing import IO
 from xml.sax.saxutils import escape
 
@@ -27,6 +28,8 @@ PATIENCE = 15.0
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "_static" / "terminal.svg"
 
 WIDTH, LINE, CHARACTER = 530, 21, 8.43
+# The width of a terminal, in characters: the picture is readable on a phone.
+COLUMNS = 59
 _STYLE = """
     .window { fill: #1c2128; stroke: #444c56; }
     .bar { fill: #2d333b; }
@@ -97,6 +100,11 @@ def exchange() -> tuple[list[str], list[str]]:
 
 def _take(pipe: IO[str], lines: list[str]) -> None:
     lines += pipe.read().splitlines()
+
+
+def fitted(lines: list[str]) -> list[str]:
+    """Return lines as a terminal of `COLUMNS` shows them, but broken between words."""
+    return [part for line in lines for part in (wrap(line, COLUMNS) if len(line) > COLUMNS else [line])]
 
 
 def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:

@@ -76,6 +76,7 @@ LAYERS = [
     },
     {"apps.diagnosis.diagnose"},
     {"apps.diagnosis.two_ended"},
+    {"apps.diagnosis.serving"},
     {"apps.diagnosis"},
     {"apps.ping.message", "apps.ping.port", "apps.ping.results"},
     {"apps.ping.answer", "apps.ping.client"},

@@ -7,8 +7,15 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from multicast.apps.diagnosis import Diagnosis, Finding, diagnose, diagnose_with_peer, proc
-from multicast.apps.diagnosis.peer import Server
+from multicast.apps.diagnosis import (
+    Diagnosis,
+    Finding,
+    diagnose,
+    diagnose_at_peer,
+    diagnose_with_peer,
+    proc,
+)
+from multicast.apps.diagnosis.serving import Server
 from tests.support.background import running
 from tests.wire.lab import Lab, feed, lab
 from tests.wire.places import on
@@ -153,6 +160,46 @@ def test_peer_beyond_a_router_that_forwards_nothing_is_no_missing_sender(
 def test_wrong_interface_is_found_with_a_peer_too(net: Lab) -> None:
     finding = only(compare(net, f"{GROUP}:{PORT}%eth1"), "wrong-interface")
     assert finding.proof["arrived_on"]
+
+
+def at_peer(net: Lab, endpoint: str) -> Diagnosis:
+    with on(net.near):
+        return diagnose_at_peer(endpoint, FAR, duration=LISTEN)
+
+
+def test_peer_that_listens_hears_this_host(net: Lab) -> None:
+    finding = only(at_peer(net, f"{GROUP}:{PORT}%eth0"), "ok")
+    assert finding.text.startswith(f"seen from {FAR}: what 10.78.0.1 sends by eth0 arrives on eth0: ")
+    assert (finding.proof["seen_from"], finding.proof["left_peer_by"], finding.proof["joined_on"]) == (
+        FAR,
+        "eth0",
+        "eth0",
+    )
+
+
+def test_peer_that_has_joined_on_another_interface_is_named_and_mended(net: Lab) -> None:
+    finding = only(at_peer(net, f"{GROUP}:{PORT}%eth1"), "wrong-interface")
+    assert finding.proof["arrived_on"]
+    net.sh(f"ip -n $far route add {GROUP} dev eth1")
+    assert at_peer(net, f"{GROUP}:{PORT}%eth1").is_fine
+
+
+def test_firewall_of_this_host_is_seen_by_the_peer_that_listens(net: Lab) -> None:
+    net.sh(
+        "on $near nft add table inet guard; "
+        "on $near nft add chain inet guard out '{ type filter hook output priority 0; }'; "
+        f"on $near nft add rule inet guard out udp dport {PORT} drop"
+    )
+    finding = only(at_peer(net, f"{GROUP}:{PORT}%eth0"), "firewall-output")
+    assert net.near.run("bash", "-ec", finding.fix).returncode == 0
+    assert at_peer(net, f"{GROUP}:{PORT}%eth0").is_fine
+
+
+def test_peer_that_cannot_listen_says_why(net: Lab) -> None:
+    net.sh("ip -n $far link set eth0 down; ip -n $far link set eth0 up; ip -n $far route del default || true")
+    finding = at_peer(net, f"{GROUP}:{PORT}%eth0").findings[0]
+    assert finding.cause == "no-route"
+    assert finding.text.startswith(f"seen from {FAR}: ")
 
 
 def test_peer_that_does_not_serve_is_an_error(net: Lab) -> None:

@@ -109,9 +109,10 @@ def test_doctor_ends_by_ctrl_c_with_its_findings(net: Lab) -> None:
         (["239.1.2.3.4:5000"], 2, "argument ENDPOINT: "),
         ([f"{HERE}9"], 65, "interface must be one of "),
         ([f"239.1.2.0/24:{PORT}"], 65, "group must be one multicast address, got '239.1.2.0/24'"),
+        (["--reverse", HERE], 2, "argument --reverse: needs --peer"),
         (["-d", "0", HERE], 65, "duration must be above 0, got 0"),
     ],
-    ids=["no-group", "no-interface", "several-groups", "no-time"],
+    ids=["no-group", "no-interface", "several-groups", "no-peer", "no-time"],
 )
 def test_doctor_wrong_argument_is_reported(words: list[str], code: int, message: str) -> None:
     done = run("doctor", *words)
@@ -141,6 +142,16 @@ def test_doctor_with_a_peer_compares_both_ends(net: Lab) -> None:
         assert server.line() == f"10.78.0.1: {GROUP}:{PORT}\n"
         server.interrupt(signal.SIGTERM)
         assert server.finish() == 143
+
+
+def test_doctor_reverse_lets_the_peer_listen(net: Lab) -> None:
+    with Program(net.far.command(*MULTICAST, "doctor", "--serve")) as server:
+        waiting.until(lambda: server.err, "the server to be ready")
+        done = doctor(net, "--peer", "10.78.0.2", "--reverse", HERE)
+        assert done.returncode == 0, done
+        assert done.stdout.startswith("ok\tproven\tseen from 10.78.0.2: what 10.78.0.1 sends by eth0 arrives")
+        assert done.stderr == f"10.78.0.2 listens to {HERE} for 0.4 s\n"
+        assert server.line() == f"10.78.0.1: {GROUP}:{PORT}\n"
 
 
 def test_doctor_server_refuses_what_is_no_request(net: Lab) -> None:

@@ -3,14 +3,15 @@
 ``diagnose`` joins an endpoint, listens, compares the counters of the kernel before and after, and returns findings.
 The modules: ``finding`` (the result), ``proc``, ``sniffer`` and ``firewall`` (facts), ``before`` (causes that are known
 before listening), ``listening`` (the observation), ``after``, ``overload`` and ``settings`` (causes that the
-observation shows), ``peer`` and ``two_ended`` (the diagnosis with another host that sends).
+observation shows), ``peer``, ``two_ended`` and ``serving`` (the diagnosis with another host, which
+sends or listens).
 """
 
 from __future__ import annotations
 
 from .diagnose import Diagnosis, diagnose
 from .finding import CAUSES, Finding
-from .peer import Server
-from .two_ended import diagnose_with_peer
+from .serving import Server
+from .two_ended import diagnose_at_peer, diagnose_with_peer
 
-__all__ = ["CAUSES", "Diagnosis", "Finding", "Server", "diagnose", "diagnose_with_peer"]
+__all__ = ["CAUSES", "Diagnosis", "Finding", "Server", "diagnose", "diagnose_at_peer", "diagnose_with_peer"]

@@ -1,10 +1,12 @@
 """The other end of a diagnosis: a host that sends probes on request, and reports what left it.
 
-The two ends talk over TCP: one JSON object a line, a request and an answer for each connection.
+The two ends talk over TCP: one JSON object a line. A request to send is answered with what left. A request to listen is
+answered with a token for the probes, and after the client has said what left it, with what was found.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -13,7 +15,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...endpoints import Endpoint
 from ...sync import Sender
 from . import firewall
 from .case import case_for
@@ -22,9 +23,9 @@ from .sniffer import open_sniffer
 if TYPE_CHECKING:
     import collections
     from collections.abc import Callable, Iterator
+    from io import BufferedRWPair
 
-    from typing_extensions import Self
-
+    from ...endpoints import Endpoint
     from .case import Case
     from .sniffer import Sighting
 
@@ -36,10 +37,10 @@ TTLS = (1, 32)
 """The TTLs of the probes: one that no router forwards, and one for all routers of a site."""
 MARK = b"multicast doctor "
 
-_PATIENCE = 5.0
-_PERIOD = 0.1
-_LONGEST = 4096
-_MOST_SECONDS = 30.0
+PATIENCE = 5.0
+"""Seconds to wait for the other end, beside those that the diagnosis takes."""
+
+_LONGEST = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,56 +59,6 @@ class Departure:
     """Rules of its firewall that drop what it sends."""
     fix: str
     """A command for the other end that removes this obstacle."""
-
-
-class Server:
-    """Send probes for those who ask. A context manager.
-
-    Raises:
-        OSError: The TCP port cannot be bound.
-    """
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("", PORT))
-        self._listening.settimeout(_PERIOD)
-
-    @property
-    def port(self) -> int:
-        """The TCP port that it listens on."""
-        return PORT
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.close()
-
-    def served(self, is_over: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-        """Serve one request after the other, and yield the address of the client and the endpoint, or the error.
-
-        Ends when ``is_over`` returns true, which is called at least every 0.1 s.
-        """
-        while not is_over():
-            try:
-                connection, (client, *_) = self._listening.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                connection.settimeout(_PATIENCE)
-                try:
-                    yield client, self._serve(connection)
-                except (OSError, ValueError, KeyError, TypeError) as error:
-                    yield client, f"request refused: {error}"
-
-    @staticmethod
-    def _serve(connection: socket.socket) -> str:
-        with connection.makefile("rwb") as stream:
-            request = json.loads(stream.readline(_LONGEST))
-            endpoint = Endpoint(str(request["group"]), int(request["port"]))
-            seconds = min(float(request["seconds"]), _MOST_SECONDS)
-            departure = send_probes(endpoint, str(request["token"])[:32], seconds)
-            stream.write(json.dumps(dataclasses.asdict(departure)).encode() + b"\n")
-        return str(endpoint)
 
 
 def send_probes(endpoint: Endpoint, token: str, seconds: float) -> Departure:
@@ -172,21 +123,66 @@ def ask(host: str, case: Case, token: str, seconds: float) -> Departure:
     Raises:
         OSError: The other end cannot be reached, or does not answer.
     """
-    request = {"group": case.endpoint.group, "port": case.port, "token": token, "seconds": seconds}
+    with _asking(host, seconds) as stream:
+        write(stream, {"group": case.endpoint.group, "port": case.port, "token": token, "seconds": seconds})
+        return Departure(**_checked(read(stream), {one.name for one in dataclasses.fields(Departure)}))
+
+
+def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], None] | None) -> dict[str, Any]:
+    """Let the other end listen, send probes from here, and return what it found: the fields of `Diagnosis`.
+
+    Raises:
+        OSError: The other end cannot be reached, or does not answer.
+    """
+    # It may listen twice.
+    with _asking(host, 2 * seconds) as stream:
+        write(stream, {"group": case.endpoint.group, "port": case.port, "listen": True, "seconds": seconds})
+        answer = read(stream)
+        if "token" in answer:
+            if on_joined is not None:
+                on_joined()
+            write(stream, dataclasses.asdict(send_probes(case.endpoint, str(answer["token"]), seconds)))
+            answer = read(stream)
+        return _checked(answer, {"findings", "received", "can_see_packets"})
+
+
+@contextlib.contextmanager
+def _asking(host: str, seconds: float) -> Iterator[BufferedRWPair]:
+    """Connect to the other end, which may need some seconds to answer."""
     try:
-        with socket.create_connection((host, PORT), timeout=_PATIENCE) as connection:
-            connection.settimeout(seconds + _PATIENCE)
+        with socket.create_connection((host, PORT), timeout=PATIENCE) as connection:
+            connection.settimeout(seconds + PATIENCE)
             with connection.makefile("rwb") as stream:
-                stream.write(json.dumps(request).encode() + b"\n")
-                stream.flush()
-                answer: dict[str, Any] = json.loads(stream.readline(_LONGEST) or b"{}")
+                yield stream
     except (OSError, ValueError) as error:
         raise OSError(
             getattr(error, "errno", None) or errno.EPROTO,
             f"cannot ask the peer {host}: {error} (run 'multicast doctor --serve' there)",
         ) from error
-    if answer.keys() != {one.name for one in dataclasses.fields(Departure)}:
-        raise OSError(
-            errno.EPROTO, f"cannot ask the peer {host}: it refused the request (see its standard error)"
-        )
-    return Departure(**answer)
+
+
+def _checked(answer: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return an answer that has these fields.
+
+    Raises:
+        ValueError: It has others.
+    """
+    if answer.keys() != names:
+        raise ValueError("it refused the request, which its standard error explains")
+    return answer
+
+
+def write(stream: BufferedRWPair, message: dict[str, Any]) -> None:
+    """Write a message as a line of JSON."""
+    stream.write(json.dumps(message).encode() + b"\n")
+    stream.flush()
+
+
+def read(stream: BufferedRWPair) -> dict[str, Any]:
+    """Read a message; an empty one if the other end has closed the connection.
+
+    Raises:
+        ValueError: It is no line of JSON.
+    """
+    message: dict[str, Any] = json.loads(stream.readline(_LONGEST) or b"{}")
+    return message

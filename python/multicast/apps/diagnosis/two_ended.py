@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import secrets
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,70 @@ def diagnose_with_peer(
         ValueError: The endpoint has no port, is not one group, or names an unknown interface.
         OSError: The endpoint cannot be received, or the other host cannot be asked.
     """
+    return compare(
+        endpoint,
+        host,
+        lambda case, token: peer.ask(host, case, token, duration),
+        duration=duration,
+        on_joined=on_joined,
+        is_over=is_over,
+    )
+
+
+def diagnose_at_peer(
+    endpoint: str | Endpoint, host: str, *, duration: float = 3.0, on_joined: Callable[[], None] | None = None
+) -> Diagnosis:
+    """Find out why what this host sends does not arrive at another host.
+
+    The other host runs ``multicast doctor --serve``. It joins the group and listens, while this host sends a few
+    datagrams to the group and port.
+
+    Args:
+        endpoint: one group with its port, and optionally the interface to send by.
+        host: the name or address of the other host.
+        duration: seconds for which the other host listens, above 0.
+        on_joined: called once the other host has joined the group.
+
+    Raises:
+        ValueError: The endpoint has no port, is not one group, or names an unknown interface.
+        OSError: The other host cannot be asked.
+    """
+    case = case_for(endpoints.from_argument(endpoint))
+    answer = peer.let_listen(host, case, duration, on_joined)
+    found = [Finding(**one) for one in answer["findings"]]
+    return Diagnosis(
+        endpoint=case.endpoint,
+        interface=case.interface or None,
+        findings=tuple(
+            dataclasses.replace(
+                one, text=f"seen from {host}: {one.text}", proof={"seen_from": host, **one.proof}
+            )
+            for one in found
+        ),
+        received=answer["received"],
+        can_see_packets=answer["can_see_packets"],
+    )
+
+
+def compare(
+    endpoint: str | Endpoint,
+    host: str,
+    let_send: Callable[[Case, str], Departure],
+    *,
+    duration: float,
+    on_joined: Callable[[], None] | None = None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Diagnosis:
+    """Listen to the probes of another host, and compare what left it with what arrived.
+
+    Args:
+        endpoint: as for `diagnose_with_peer`, and so are ``host``, ``duration``, ``on_joined`` and ``is_over``.
+        host: the other host.
+        let_send: lets the other host send probes with this token, and returns what left it.
+        duration: seconds to listen.
+        on_joined: called once the group is joined.
+        is_over: ends the listening early.
+    """
     case = case_for(endpoints.from_argument(endpoint))
     known = before.findings(case)
     if known:
@@ -55,7 +120,7 @@ def diagnose_with_peer(
         asked: list[concurrent.futures.Future[Departure]] = []
 
         def start() -> None:
-            asked.append(executor.submit(peer.ask, host, case, token, duration))
+            asked.append(executor.submit(let_send, case, token))
             if on_joined is not None:
                 on_joined()
 

@@ -36,22 +36,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peer", metavar="HOST", help="let this host send, which runs doctor --serve, and compare both ends"
     )
     ends.add_argument(
-        "--serve", action="store_true", help="send a few datagrams for those who use --peer, until Ctrl-C"
+        "--serve", action="store_true", help="send and listen for those who use --peer, until Ctrl-C"
+    )
+    parser.add_argument(
+        "--reverse", action="store_true", help="with --peer, send from here, and let the peer listen"
     )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the findings; return 0 if nothing is wrong and 1 otherwise."""
+    if args.reverse and args.peer is None:
+        options.usage_error(args, "argument --reverse: needs --peer")
     if args.serve:
         return _serve(out)
     (endpoint,) = options.endpoints_of(args)
 
     def say_joined() -> None:
-        out.remark(f"listening to {endpoint} for {args.duration:g} s")
+        who = f"{args.peer} listens" if args.reverse else "listening"
+        out.remark(f"{who} to {endpoint} for {args.duration:g} s")
 
     with handled() as signals:
-        look = app.diagnose if args.peer is None else partial(app.diagnose_with_peer, host=args.peer)
-        found = look(endpoint, duration=args.duration, on_joined=say_joined, is_over=signals.has_ended)
+        if args.reverse:
+            look = partial(app.diagnose_at_peer, host=args.peer)
+        elif args.peer is not None:
+            look = partial(app.diagnose_with_peer, host=args.peer, is_over=signals.has_ended)
+        else:
+            look = partial(app.diagnose, is_over=signals.has_ended)
+        found = look(endpoint, duration=args.duration, on_joined=say_joined)
         for finding in found.findings:
             _print(finding, out)
         if out.json:

@@ -1,0 +1,91 @@
+"""The server of a diagnosis with two ends: it sends probes, or listens to them, for those who ask."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ...endpoints import Endpoint
+from .peer import PATIENCE, PORT, Departure, read, send_probes, write
+from .two_ended import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from io import BufferedRWPair
+
+    from typing_extensions import Self
+
+    from .case import Case
+
+_PERIOD = 0.1
+_MOST_SECONDS = 30.0
+
+
+class Server:
+    """Send probes for those who ask, or listen to theirs. A context manager.
+
+    Raises:
+        OSError: The TCP port cannot be bound.
+    """
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("", PORT))
+        self._listening.settimeout(_PERIOD)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return PORT
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+
+    def served(self, is_over: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        """Serve one request after the other, and yield the address of the client and the endpoint, or the error.
+
+        Ends when ``is_over`` returns true, which is called at least every 0.1 s.
+        """
+        while not is_over():
+            try:
+                connection, (client, *_) = self._listening.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.settimeout(PATIENCE)
+                try:
+                    yield client, self._serve(connection, client)
+                except (OSError, ValueError, KeyError, TypeError) as error:
+                    yield client, f"request refused: {error}"
+
+    @staticmethod
+    def _serve(connection: socket.socket, client: str) -> str:
+        with connection.makefile("rwb") as stream:
+            request = read(stream)
+            endpoint = Endpoint(str(request["group"]), int(request["port"]))
+            seconds = min(float(request["seconds"]), _MOST_SECONDS)
+            if request.get("listen"):
+                connection.settimeout(seconds + PATIENCE)
+                write(stream, _listen(stream, endpoint, client, seconds))
+            else:
+                departure = send_probes(endpoint, str(request["token"])[:32], seconds)
+                write(stream, dataclasses.asdict(departure))
+        return str(endpoint)
+
+
+def _listen(stream: BufferedRWPair, endpoint: Endpoint, client: str, seconds: float) -> dict[str, Any]:
+    """Listen to the probes of a client, and return what was found."""
+
+    def let_send(_: Case, token: str) -> Departure:
+        write(stream, {"token": token})
+        return Departure(**read(stream))
+
+    found = compare(endpoint, client, let_send, duration=seconds)
+    return {
+        "findings": [dataclasses.asdict(one) for one in found.findings],
+        "received": found.received,
+        "can_see_packets": found.can_see_packets,
+    }

@@ -22,6 +22,7 @@ __all__ = [
     "_EndpointReader",
     "_InterfaceWatch",
     "_Streams",
+    "_Wire",
     "__version__",
     "_interface_index",
     "_interfaces",
@@ -306,5 +307,10 @@ class _Streams:
     def delays(self, number: int, percents: Sequence[float]) -> list[int] | None: ...
     @property
     def unlisted(self) -> int: ...
+
+@final
+class _Wire:
+    def __new__(cls, interface: int, size: int) -> Self: ...
+    def read(self, streams: _Streams) -> list[int]: ...
 
 def _sending_socket(receiver: Receiver) -> int: ...

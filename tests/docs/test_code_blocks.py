@@ -39,7 +39,7 @@ UNTRIED = [block for block in FOUND if "notest" in block.options]
 # Commands that cannot run: they need a package index or the reader's own machine.
 CANNOT_BE_TRIED = re.compile(
     r"pip install (--upgrade )?'?multicast(\[\w+\])?'?$|sudo sysctl -w |sudo tcpdump |sudo ip -6 route add "
-    r"|sudo setcap |make bench(-docs)?( |$)"
+    r"|sudo setcap |sudo multicast top |make bench(-docs)?( |$)"
 )
 # Blocks that are not run: output, data, diagrams, and the site's own directives.
 NOT_CODE = {

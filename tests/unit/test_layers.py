@@ -52,7 +52,7 @@ LAYERS = [
     {"aio", "_legacy.server", "recv", "_legacy.destinations"},
     {"hear", "send", "apps.listening", "apps.numbered"},
     {"apps.streams", "apps.sending"},
-    {"apps.measuring"},
+    {"apps.measuring", "apps.wire"},
     {"relay.envelope", "relay.places"},
     {"relay.memory"},
     {"relay.legs"},

@@ -89,11 +89,18 @@ class Measurement:
                 delay=_delay(streams, number, stream, local),
             )
             for receiver, streams in self._streams.items()
-            for number, (stream, kernel, program) in enumerate(with_drops(streams.look(), receiver.stats()))
+            for number, (stream, kernel, program) in enumerate(
+                with_drops(streams.look(), *drops(receiver.stats()))
+            )
         ]
 
 
-def with_drops(streams: list[Stream], stats: ReceiverStats) -> list[tuple[Stream, int, int]]:
+def drops(stats: ReceiverStats) -> tuple[int, int]:
+    """Return how many datagrams the kernel and the program dropped."""
+    return stats.kernel_drops or 0, stats.ring_drops
+
+
+def with_drops(streams: list[Stream], kernel_drops: int, ring_drops: int) -> list[tuple[Stream, int, int]]:
     """Return each stream of a receiver, and how many of its datagrams the kernel and the program dropped.
 
     The counters are those of the receiver. Several streams share them in proportion to their losses, or to what was
@@ -102,8 +109,7 @@ def with_drops(streams: list[Stream], stats: ReceiverStats) -> list[tuple[Stream
     weights = [stream.lost or 0 for stream in streams]
     if not any(weights):
         weights = [stream.received for stream in streams]
-    kernel = share(stats.kernel_drops or 0, weights)
-    return list(zip(streams, kernel, share(stats.ring_drops, weights), strict=True))
+    return list(zip(streams, share(kernel_drops, weights), share(ring_drops, weights), strict=True))
 
 
 def share(count: int, weights: list[int]) -> list[int]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
 
-    from .._core import Batch, Datagram
+    from .._core import Batch, Datagram, _Wire
 
     Kind = Literal["rtp", "mpegts", "numbered", "unknown"]
 
@@ -134,6 +134,18 @@ class Streams:
             ValueError: The datagram has an invalid sender or group.
         """
         self._core.add_datagram(datagram, port, now_ns)
+
+    def take(self, wire: _Wire) -> list[int]:
+        """Account for the datagrams that have arrived on the wire since the last call.
+
+        Returns:
+            Their number, the bytes of their payload, the packets that were dropped because memory was full, the packets
+            with a wrong header or checksum, and the datagrams that lack a fragment.
+
+        Raises:
+            OSError: The system refused.
+        """
+        return wire.read(self._core)
 
     def look(self) -> list[Stream]:
         """Return the statistics of each stream, in the order in which the streams began."""

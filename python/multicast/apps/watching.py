@@ -6,17 +6,17 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from .measuring import with_drops
+from .measuring import drops, with_drops
 from .streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Literal
 
-    from .._core import Batch
     from ..sync import Receiver
-    from .listening import Listener
+    from .listening import Limits, Listener
     from .streams import Key, Stream
+    from .wire import Wire
 
     State = Literal["WAITING", "RECEIVING", "STALLED"]
 
@@ -79,39 +79,76 @@ class Row:
         return self.lost_kernel + self.lost_program
 
 
+class _Looks:
+    """The rows of streams, with rates since the look before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, tuple[int, int]] = {}
+        self._looked = time.monotonic()
+
+    def rows(self, streams: list[Stream], kernel_drops: int, ring_drops: int) -> list[Row]:
+        """Return a row for each stream of a receiver."""
+        now, now_ns = time.monotonic(), time.time_ns()
+        seconds, self._looked = max(now - self._looked, 1e-9), now
+        before, self._seen = self._seen, {stream.key: (stream.received, stream.bytes) for stream in streams}
+        rows: list[Row] = []
+        for stream, kernel, program in with_drops(streams, kernel_drops, ring_drops):
+            received, size = before.get(stream.key, (0, 0))
+            packets_per_s = (stream.received - received) / seconds
+            bits_per_s = (stream.bytes - size) * 8 / seconds
+            rows.append(
+                _row(stream, packets_per_s, bits_per_s, kernel=kernel, program=program, now_ns=now_ns)
+            )
+        return rows
+
+
 class Watch:
     """The streams of a listener."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._streams = {receiver: Streams() for receiver in listener.receivers}
-        self._seen: dict[tuple[Receiver, Key], tuple[int, int]] = {}
-        self._looked = time.monotonic()
+        self._looks = {receiver: _Looks() for receiver in listener.receivers}
 
-    def add(self, receiver: Receiver, batch: Batch) -> None:
-        """Account for a batch of one of the receivers."""
-        self._streams[receiver].add(batch, receiver.port, time.time_ns())
+    def follow(self, limits: Limits, has_ended: Callable[[], bool]) -> Iterator[None]:
+        """Account for what arrives, and yield several times a second, until a limit is reached or it has ended.
+
+        Raises:
+            OSError: Receiving failed.
+        """
+        for arrived in self._listener.batches(limits, has_ended):
+            if arrived is not None:
+                receiver, batch = arrived
+                self._streams[receiver].add(batch, receiver.port, time.time_ns())
+            yield
 
     def rows(self) -> list[Row]:
         """Return a row for each stream, and for each joined group without one. Rates are since the last call."""
-        now = time.monotonic()
-        seconds, self._looked = max(now - self._looked, 1e-9), now
-        return [row for receiver in self._streams for row in self._rows_of(receiver, seconds)]
+        return [row for receiver in self._streams for row in self._rows_of(receiver)]
 
-    def _rows_of(self, receiver: Receiver, seconds: float) -> Iterator[Row]:
-        now_ns = time.time_ns()
-        heard: set[str | None] = set()
-        for stream, kernel, program in with_drops(self._streams[receiver].look(), receiver.stats()):
-            heard.add(stream.group)
-            before = self._seen.get((receiver, stream.key), (0, 0))
-            self._seen[receiver, stream.key] = stream.received, stream.bytes
-            packets, size = stream.received - before[0], stream.bytes - before[1]
-            yield _row(
-                stream, packets / seconds, size * 8 / seconds, kernel=kernel, program=program, now_ns=now_ns
-            )
+    def _rows_of(self, receiver: Receiver) -> list[Row]:
+        rows = self._looks[receiver].rows(self._streams[receiver].look(), *drops(receiver.stats()))
+        heard = {row.group for row in rows}
         for joined in receiver.groups:
             if joined.group not in heard:
-                yield Row(joined.group, receiver.port, joined.interface, "WAITING")
+                rows.append(Row(joined.group, receiver.port, joined.interface, "WAITING"))
+        return rows
+
+
+class WireWatch:
+    """The streams on a wire."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._looks = _Looks()
+
+    def follow(self, limits: Limits, has_ended: Callable[[], bool]) -> Iterator[None]:
+        """Account for what arrives, as `Watch.follow` does."""
+        return self._wire.looks(limits, has_ended)
+
+    def rows(self) -> list[Row]:
+        """Return a row for each stream. Rates are since the last call."""
+        return self._looks.rows(self._wire.streams.look(), self._wire.totals().kernel_drops, 0)
 
 
 def _row(

@@ -38,7 +38,8 @@ def keys_in(text: str) -> list[str]:
     """
     import re  # noqa: PLC0415 - see the top of the package
 
-    found = [_NAMES.get(sent, sent) for sent in re.findall(_KEY, text, re.DOTALL)]
+    sent: list[str] = re.findall(_KEY, text, re.DOTALL)
+    found = [_NAMES.get(one, one) for one in sent]
     return [key for key in found if key in _NAMES.values() or len(key) == 1]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..apps.listening import Totals
+    from ..apps.wire import Wire
     from .output import Output
     from .signals import Signals
 
@@ -53,7 +54,7 @@ class Report:
         self,
         command: str,
         out: Output,
-        listener: Listener,
+        listener: Listener | Wire,
         signals: Signals,
         fields: Callable[[], Mapping[str, object]] = dict,
     ) -> None:

@@ -58,7 +58,7 @@ mod _core {
     #[pymodule_export]
     use super::sender::Sender;
     #[pymodule_export]
-    use super::streams::_Streams;
+    use super::streams::{_Streams, _Wire};
     #[pymodule_export]
     use super::watch::_InterfaceWatch;
 

@@ -1,7 +1,8 @@
-//! `multicast._core._Streams`: the statistics of streams, for `multicast.apps.streams`.
+//! `multicast._core._Streams` and `_Wire`: the statistics of streams, for `multicast.apps.streams` and `multicast.apps.wire`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use multicast_core::net;
 use multicast_core::pure::streams::burst::Amount;
 use multicast_core::pure::streams::sequence::Counts;
 use multicast_core::pure::streams::stream::{Arrival, Kind, Stream};
@@ -13,6 +14,7 @@ use pyo3::types::PyDict;
 use crate::batch::Batch;
 use crate::convert;
 use crate::datagram::Datagram;
+use crate::errors::to_python;
 use crate::interner::Interner;
 
 /// A gap: the first and the last missing number, and when the datagrams around it arrived.
@@ -28,7 +30,7 @@ pub(crate) struct _Streams {
 
 impl _Streams {
     /// No Python code runs while the lock is held. A thread that panicked leaves counters that are still right.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Streams> {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,5 +188,30 @@ impl _Streams {
         dict.set_item("burst_memory", figures.burst.memory)?;
         dict.set_item("delays_ns", figures.delay)?;
         Ok(dict)
+    }
+}
+
+/// All datagrams to groups that arrive on an interface.
+#[pyclass(frozen, module = "multicast._core")]
+pub(crate) struct _Wire {
+    core: net::Wire,
+}
+
+#[pymethods]
+impl _Wire {
+    /// Open rings of about `size` bytes for the packets of the interface with this index.
+    #[new]
+    fn new(py: Python<'_>, interface: u32, size: usize) -> PyResult<Self> {
+        let core = py.detach(|| net::Wire::open(interface, size)).map_err(to_python)?;
+        Ok(Self { core })
+    }
+
+    /// Account for what has arrived since the last call, without waiting.
+    ///
+    /// Returns the datagrams, their bytes, the packets that were dropped because a ring was full, those with a wrong header
+    /// or checksum, and the datagrams that lack a fragment.
+    fn read(&self, py: Python<'_>, streams: &_Streams) -> PyResult<[u64; 5]> {
+        let new = py.detach(|| self.core.read(&mut streams.lock())).map_err(to_python)?;
+        Ok([new.received, new.bytes, new.dropped, new.invalid, new.unassembled])
     }
 }

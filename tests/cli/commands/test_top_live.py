@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 
 @contextmanager
-def feed(port: int) -> Iterator[None]:
+def feed(port: int) -> Generator[None, None, None]:
     """Send a numbered datagram every 20 ms; every tenth number is missing."""
     end = threading.Event()
 

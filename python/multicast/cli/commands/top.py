@@ -7,7 +7,7 @@ import time
 
 from ..._common import argument_types
 from ...apps.listening import Limits
-from ...apps.watching import Watch
+from ...apps.watching import Watch, WireWatch
 from .. import options
 from ..errors import NOTHING_RECEIVED
 from ..output import terminal_columns, terminal_lines
@@ -19,7 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ...apps.listening import Listener
     from ...apps.watching import Row
+    from ...apps.wire import Wire
     from ..live_streams import Screen
     from ..output import Output
     from ..terminal import Terminal
@@ -38,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The exit code is 0, or 70 if no datagram arrived, and 130 after Ctrl-C."
     )
     options.add_endpoints(parser, "watch")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="watch every group on the interface of -i, joined or not (Linux, with the capability CAP_NET_RAW)",
+    )
     parser.add_argument("--once", action="store_true", help="watch for one interval, print the table and end")
     options.add_seconds(
         parser,
@@ -56,26 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Watch until a limit, a key or a signal; return the exit code."""
-    endpoints = options.endpoints_of(args)
     limits = Limits(duration=args.interval if args.once else args.duration)
-    with (
-        handled() as signals,
-        open_listener(args, endpoints, linger=_LINGER) as listener,
-    ):
-        watch = Watch(listener)
-        report = Report("top", out, listener, signals)
+    with handled() as signals, contextlib.ExitStack() as opened:
+        source, watch = _wire(args, opened) if args.all else _listener(args, opened)
+        report = Report("top", out, source, signals)
         is_redrawn = out.is_terminal and not (args.once or out.json)
         with contextlib.ExitStack() as resources:
             live = _live(args, out, resources) if is_redrawn else None
             display = _Plain(args, out, report) if live is None else live
             if is_redrawn:
                 display.show(watch.rows())
+            elif args.all:
+                out.remark(f"watching every group on {args.interface}")
             else:
                 report.memberships()
             due = time.monotonic() + args.interval
-            for arrived in listener.batches(limits, lambda: signals.has_ended() or display.has_ended()):
-                if arrived is not None:
-                    watch.add(*arrived)
+            for _ in watch.follow(limits, lambda: signals.has_ended() or display.has_ended()):
                 if time.monotonic() >= due and not args.once:
                     due = max(due + args.interval, time.monotonic())
                     display.show(watch.rows())
@@ -86,6 +89,26 @@ def run(args: argparse.Namespace, out: Output) -> int:
             out.remark(_HINT)
         totals = report.summary()
     return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
+
+
+def _listener(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[Listener, Watch]:
+    """Join the groups of the endpoints."""
+    endpoints = options.endpoints_of(args)
+    listener = opened.enter_context(open_listener(args, endpoints, linger=_LINGER))
+    return listener, Watch(listener)
+
+
+def _wire(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[Wire, WireWatch]:
+    """Watch all groups on an interface."""
+    if args.endpoints or args.port is not None:
+        options.usage_error(args, "argument --all: it watches every group and port, so it takes none")
+    if args.interface in (None, "all"):
+        options.usage_error(args, "argument --all: it needs one interface, such as -i eth0")
+    from ...apps.wire import Wire  # noqa: PLC0415 - see the top of the package
+
+    size = {} if args.recv_buffer is None else {"size": args.recv_buffer}
+    wire = opened.enter_context(Wire(args.interface, **size))
+    return wire, WireWatch(wire)
 
 
 class _Plain:

@@ -20,6 +20,7 @@
 //! * `membership`: requested groups and active memberships, joining and leaving;
 //! * `sources`: adding sources to a joined group, and removing them;
 //! * `heal`: repairing memberships after a change of the network;
+//! * `packet::wire`: all groups on one interface, joined or not;
 //! * `packet::engine`: what packet sockets deliver;
 //! * `control`: sockets, memberships and schedules of one receiver, under one lock;
 //! * `fetch`: reading datagrams from the sockets, under another lock;
@@ -76,6 +77,7 @@ pub use datagram::{DatagramRef, Origin};
 pub use endpoint::{SocketReader, sending_socket};
 pub use events::{Event, Level};
 pub use links::{Interface, interface_index, interface_name, interfaces};
+pub use packet::wire::{Wire, WireStats};
 pub use receiver::Receiver;
 pub use ring::{RingReceiver, close_rings};
 pub use sender::Sender;

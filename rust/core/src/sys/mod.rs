@@ -63,7 +63,9 @@ pub(crate) use buffer::{request_receive_buffer, request_send_buffer};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use exact_timers::ExactTimers;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use packetless::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring, share_packets};
+pub(crate) use packetless::{
+    PacketBlocks, filter_packets, new_packet_drops, open_packet_ring, receive_every_group, share_packets,
+};
 pub(crate) use platform::*;
 pub(crate) use process::{fork_generation, generation, with_signals_blocked};
 pub(crate) use send_by::send_by;

@@ -28,6 +28,11 @@ pub(crate) fn share_packets(_: &Socket, _: u16, _: bool) -> io::Result<()> {
 }
 
 /// Fails likewise.
+pub(crate) fn receive_every_group(_: &Socket, _: u32) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(errno::NOT_SUPPORTED))
+}
+
+/// Fails likewise.
 pub(crate) fn new_packet_drops(_: &Socket) -> io::Result<u32> {
     Err(io::Error::from_raw_os_error(errno::NOT_SUPPORTED))
 }

@@ -31,7 +31,7 @@ const DEFAULT_RING: usize = 2 << 20;
 const MAX_DATAGRAM: usize = 65_535;
 
 /// The advice for a process that may not open packet sockets.
-fn permission(code: i32) -> Option<String> {
+pub(super) fn permission(code: i32) -> Option<String> {
     (code == errno::NOT_PERMITTED).then(|| {
         "the packet engine needs CAP_NET_RAW: grant it with \
          'sudo setcap cap_net_raw=ep \"$(readlink -f \"$(command -v python3)\")\"', or with \
@@ -266,7 +266,7 @@ impl Delivery {
 
 /// A link-local sender is known by its interface too.
 #[inline]
-fn with_zone(sender: SocketAddr, interface: u32) -> SocketAddr {
+pub(super) fn with_zone(sender: SocketAddr, interface: u32) -> SocketAddr {
     match sender.ip() {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, sender.port(), 0, interface).into(),
         _ => sender,

@@ -68,6 +68,24 @@ pub fn any_group(is_ipv4: bool, port: u16) -> Vec<Instruction> {
     Program::build(is_ipv4, port, None)
 }
 
+/// Let every UDP packet to a group pass that arrives on one interface.
+pub fn every_group(is_ipv4: bool, interface: u32) -> Vec<Instruction> {
+    Program::for_each_link(|program, base, (accept, reject)| {
+        let at = |offset| base.wrapping_add(offset);
+        let first = if is_ipv4 {
+            let is_group = program.jump_if(IF_EQUAL, 0xe0, accept, reject);
+            program.push_before(AND, 0xf0, is_group);
+            program.push(LOAD_BYTE, at(16))
+        } else {
+            let is_group = program.jump_if(IF_EQUAL, 0xff, accept, reject);
+            program.push_before(LOAD_BYTE, at(24), is_group)
+        };
+        let kinds = program.udp_check(base, is_ipv4, (first, reject));
+        let here = program.jump_if(IF_EQUAL, interface, kinds, reject);
+        program.push_before(LOAD_WORD, INTERFACE, here)
+    })
+}
+
 /// Let nothing pass.
 pub fn nothing() -> Vec<Instruction> {
     vec![Instruction { code: RETURN, jt: 0, jf: 0, k: 0 }]
@@ -89,11 +107,16 @@ struct Program(Vec<Instruction>);
 
 impl Program {
     fn build(is_ipv4: bool, port: u16, joined: Option<&[(IpAddr, u32)]>) -> Vec<Instruction> {
+        Self::for_each_link(|program, base, ends| program.body(base, is_ipv4, port, joined, ends))
+    }
+
+    /// Check incoming packets with a part of the program that gets the position of the IP header and where to go on.
+    fn for_each_link(body: impl Fn(&mut Self, u32, (Place, Place)) -> Place) -> Vec<Instruction> {
         let mut program = Self(Vec::new());
         let accept = program.push(RETURN, WHOLE);
         let reject = program.push(RETURN, 0);
-        let other_link = program.body(NETWORK, is_ipv4, port, joined, (accept, reject));
-        let ethernet = program.body(ETHERNET_HEADER, is_ipv4, port, joined, (accept, reject));
+        let other_link = body(&mut program, NETWORK, (accept, reject));
+        let ethernet = body(&mut program, ETHERNET_HEADER, (accept, reject));
         let is_loopback = program.jump_if(IF_EQUAL, LOOPBACK, ethernet, other_link);
         program.jump_if(IF_EQUAL, ETHERNET, ethernet, is_loopback);
         let link = program.push(LOAD_WORD, LINK_TYPE);
@@ -113,17 +136,22 @@ impl Program {
         (accept, reject): (Place, Place),
     ) -> Place {
         let port = self.port_check(base, is_ipv4, port, (accept, reject));
-        let (kind_at, group_at) = if is_ipv4 { (base.wrapping_add(9), 16) } else { (base.wrapping_add(6), 36) };
+        let group_at = if is_ipv4 { 16 } else { 36 };
         let groups = match joined {
             Some(joined) => self.groups(base.wrapping_add(group_at), joined, (port, reject)),
             None => port,
         };
-        let kinds: &[u32] = if is_ipv4 { &[] } else { &EXTENSIONS };
+        self.udp_check(base, is_ipv4, (groups, reject))
+    }
+
+    /// Compare the protocol.
+    fn udp_check(&mut self, base: u32, is_ipv4: bool, (found, reject): (Place, Place)) -> Place {
+        let (kind_at, kinds): (u32, &[u32]) = if is_ipv4 { (9, &[]) } else { (6, &EXTENSIONS) };
         let mut next = reject;
         for kind in kinds.iter().chain([&UDP]) {
-            next = self.jump_if(IF_EQUAL, *kind, groups, next);
+            next = self.jump_if(IF_EQUAL, *kind, found, next);
         }
-        self.push(LOAD_BYTE, kind_at)
+        self.push(LOAD_BYTE, base.wrapping_add(kind_at))
     }
 
     /// Compare the port, if the packet has one at its usual place.
@@ -344,6 +372,31 @@ mod tests {
                 let group = IpAddr::from([239, 1, packet[18], packet[19]]);
                 assert_eq!(passes(&program, &packet, interface), joined.contains(&(group, interface)));
             }
+        }
+    }
+
+    #[test]
+    fn program_for_every_group_passes_groups_of_its_interface_only() {
+        for link in [ETHERNET, LOOPBACK, 65_534] {
+            let seen = |packet: &[u8], interface, kind, program: &[Instruction]| {
+                run(program, &Seen { packet, link, interface, kind }) > 0
+            };
+            let (v4, v6) = (every_group(true, 7), every_group(false, 7));
+            let mut packet = packet_v4(b"x");
+            assert!(seen(&packet, 7, 2, &v4));
+            assert!(!seen(&packet, 8, 2, &v4));
+            assert!(!seen(&packet, 7, 4, &v4));
+            for (first, passes) in [(223, false), (224, true), (239, true), (240, false), (10, false)] {
+                packet[16] = first;
+                assert_eq!(seen(&packet, 7, 0, &v4), passes, "{first}");
+            }
+            packet[9] = 6;
+            packet[16] = 239;
+            assert!(!seen(&packet, 7, 2, &v4));
+            let mut packet = packet_v6(b"x");
+            assert!(seen(&packet, 7, 2, &v6));
+            packet[24] = 0xfe;
+            assert!(!seen(&packet, 7, 2, &v6));
         }
     }
 

@@ -76,6 +76,16 @@ pub fn parse(packet: &[u8], vouched: bool) -> Packet<'_> {
     parsed.unwrap_or(Packet::Invalid)
 }
 
+/// Read the class of traffic of a packet of either IP version (RFC 2474).
+pub fn dscp(packet: &[u8]) -> Option<u8> {
+    let &[first, second, ..] = packet else { return None };
+    match first >> 4 {
+        4 => Some(second >> 2),
+        6 => Some((first & 0x0f) << 2 | second >> 6),
+        _ => None,
+    }
+}
+
 #[inline]
 fn parse_v4(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
     let fixed: &[u8; 20] = packet.first_chunk()?;

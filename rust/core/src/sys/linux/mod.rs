@@ -27,7 +27,9 @@ pub(crate) use options::{
     bind_shared, exceed_buffer_limit, prepare_receiver, receive_all_groups, socket_memory, stop_coalescing,
     tell_destination, usable_buffer,
 };
-pub(crate) use packet_ring::{PacketBlocks, filter_packets, new_packet_drops, open_packet_ring, share_packets};
+pub(crate) use packet_ring::{
+    PacketBlocks, filter_packets, new_packet_drops, open_packet_ring, receive_every_group, share_packets,
+};
 pub(crate) use recv::ReceiveQueue;
 pub(crate) use rtnetlink::Monitor;
 pub(crate) use send::SendQueue;

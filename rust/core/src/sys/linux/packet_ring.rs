@@ -18,6 +18,7 @@ use crate::pure::packet::bpf::{self, Instruction};
 use crate::sys::unix::set_option;
 
 /// Options of `SOL_PACKET` (linux/if_packet.h).
+const PACKET_ADD_MEMBERSHIP: c_int = 1;
 const PACKET_RX_RING: c_int = 5;
 const PACKET_STATISTICS: c_int = 6;
 const PACKET_VERSION: c_int = 10;
@@ -141,6 +142,17 @@ pub(crate) fn share_packets(socket: &Socket, id: u16, round_robin: bool) -> io::
     let way = if round_robin { FANOUT_ROUND_ROBIN } else { FANOUT_BY_FLOW };
     let value = u32::from(id) | (way | FANOUT_IGNORE_OUTGOING | FANOUT_DEFRAGMENT) << 16;
     set_option(socket, libc::SOL_PACKET, PACKET_FANOUT, value)
+}
+
+/// Makes the interface deliver the packets of every group, for as long as the socket is open.
+pub(crate) fn receive_every_group(socket: &Socket, interface: u32) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: interface as c_int,
+        mr_type: libc::PACKET_MR_ALLMULTI as u16,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_option(socket, libc::SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
 }
 
 /// Returns how many packets the kernel has dropped since the last call because the ring was full.

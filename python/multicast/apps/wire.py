@@ -1,0 +1,95 @@
+"""Watch the datagrams to every group that arrive on an interface, whether anybody has joined the group or not."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .._core import _interface_index, _Wire
+from .listening import Totals
+from .streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Self
+
+    from ..types import Membership
+    from .listening import Limits
+
+_SIZE = 16 << 20
+# Seconds between two looks at the packets, which are kept in memory meanwhile.
+_PAUSE = 0.05
+
+
+class Wire:
+    """The datagrams to all groups on one interface, except those that this machine itself sends.
+
+    It needs Linux, and the capability ``CAP_NET_RAW``. A switch with snooping delivers joined groups only.
+
+    Args:
+        interface: name or index of the interface.
+        size: bytes of memory for packets that were not read yet, for each IP version.
+
+    Attributes:
+        streams: the statistics of their streams.
+
+    Raises:
+        ValueError: There is no such interface.
+        PermissionError: The process may not see all packets.
+        OSError: The system refused for another reason.
+    """
+
+    def __init__(self, interface: str | int, *, size: int = _SIZE) -> None:
+        index = _interface_index(interface)
+        if index is None:
+            raise ValueError(f"interface must be the name or index of one interface, got {interface!r}")
+        self._core: _Wire | None = _Wire(index, size)
+        self.streams = Streams()
+        self._counters = [0] * 5
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the packets back to the system. The statistics stay."""
+        self._core = None
+
+    @property
+    def memberships(self) -> list[tuple[Membership, int]]:
+        """Nothing: no group is joined."""
+        return []
+
+    def totals(self) -> Totals:
+        """Return the counters up to now."""
+        received, size, dropped, invalid, unassembled = self._counters
+        return Totals(
+            received=received,
+            bytes=size,
+            kernel_drops=dropped,
+            ring_drops=0,
+            filtered=0,
+            truncated=0,
+            invalid=invalid,
+            unassembled=unassembled,
+            duration=time.monotonic() - self._begun,
+        )
+
+    def looks(self, limits: Limits, has_ended: Callable[[], bool]) -> Iterator[None]:
+        """Account for what arrives, and yield several times a second, until the time is over.
+
+        Raises:
+            OSError: Receiving failed.
+        """
+        self._begun = time.monotonic()
+        while self._core is not None and not has_ended():
+            new = self.streams.take(self._core)
+            self._counters = [sum(pair) for pair in zip(self._counters, new, strict=True)]
+            yield
+            if limits.duration is not None and time.monotonic() >= self._begun + limits.duration:
+                return
+            time.sleep(_PAUSE)

@@ -65,6 +65,24 @@ def without_numbers(path: Path) -> str:
     return re.sub(r"\d+", "0", str(ET.parse(path).getroot().findtext("{*}desc")))
 
 
+def test_top_picture_shows_a_real_screen(hosts: list[Host], tmp_path: Path) -> None:
+    drawn = tmp_path / "top.svg"
+    command = [sys.executable, "-m", "scripts.docs.top_picture", os.fspath(drawn)]
+    subprocess.run(command, check=True, timeout=50, cwd=ROOT)
+    new, old = ([line.split() for line in described(path)] for path in (drawn, STATIC / "top.svg"))
+    # Rates, ports and losses are different each time.
+    assert [line[0] for line in new if line] == [line[0] for line in old if line]
+    assert [line[2:3] for line in new[2:7]] == [line[2:3] for line in old[2:7]]
+    assert new[2] == old[2]
+
+
+def described(path: Path) -> list[str]:
+    """Return the lines that the description of a picture gives."""
+    (text,) = [child.text for child in ET.parse(path).getroot() if child.tag.endswith("desc")]
+    assert text
+    return text.split("; ")
+
+
 def test_logging_picture_shows_the_steps_of_its_diagram() -> None:
     (diagram,) = [block for block in blocks(ROOT / "docs" / "faq.md") if block.language == "mermaid"]
     assert (ROOT / "docs" / diagram.options["picture"]).is_file()

@@ -111,6 +111,9 @@ def main() -> int:
         help="actions and options to leave out, such as fork and rejoin=",
     )
     parser.add_argument("--versions", nargs="+", type=int, choices=[4, 6], help="IP versions (default: any)")
+    parser.add_argument(
+        "--engine", choices=["socket", "packet"], default="socket", help="of the receivers (default: socket)"
+    )
     parser.add_argument("--reduce", action="store_true", help="find the fewest steps that show a fault")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run the steps of a file")
     parser.add_argument(
@@ -132,7 +135,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else int(time.time())
     while time.monotonic() < end and totals.runs != options.runs:
         driver, steps, fault = run(
-            Chooser(seed, options.kinds, options.versions, options.without), options.steps
+            Chooser(seed, options.kinds, options.versions, options.without, options.engine), options.steps
         )
         totals.add(driver, len(steps))
         if fault is not None:

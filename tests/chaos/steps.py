@@ -62,10 +62,13 @@ class Chooser:
         kinds: list[str] | None = None,
         versions: list[int] | None = None,
         without: list[str] | None = None,
+        engine: str = "socket",
     ) -> None:
         self.dice = random.Random(seed)
         self.kinds = kinds or list(consumers.KINDS)
-        self.without = without or []
+        # A forked process cannot use an inherited packet ring.
+        self.without = [*(without or []), *(["fork"] if engine == "packet" else [])]
+        self.engine = engine
         self.interfaces = self.dice.randint(1, 3)
         self.receivers = self.dice.randint(1, MAX_RECEIVERS)
         self.most_groups = self.dice.choice([1, 5, MAX_GROUPS, MAX_GROUPS])
@@ -156,6 +159,8 @@ class Chooser:
             options["recv_buffer"] = 65_536
         if dice.random() < 0.2:
             options["gro"] = False
+        if self.engine != "socket":
+            options["engine"] = self.engine
         options = {name: value for name, value in options.items() if f"{name}=" not in self.without}
         count = dice.randint(1, self.most_groups)
         memberships = [self.new_membership(model, None) for _ in range(count)]

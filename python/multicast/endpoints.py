@@ -111,7 +111,7 @@ def from_argument(given: object) -> Endpoint:
 
 
 def is_one(given: object) -> bool:
-    """Tell whether an argument is one endpoint, and not several."""
+    """Return whether an argument is one endpoint, and not several."""
     return isinstance(given, (str, Endpoint, *_GROUP_TYPES)) or _group_and_port(given) is not None
 
 

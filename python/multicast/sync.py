@@ -62,7 +62,7 @@ class Receiver(Closing, _core.Receiver):
         ring: Capacity, in datagrams, of a background receive buffer, from 1 to 16,777,216. A thread moves datagrams
             from the kernel into it, so that they are not dropped while your program is busy. Payloads may take
             2,048 bytes for each datagram of the capacity, and at least 1 MiB. None disables it.
-        ring_policy: the reaction to a full ring: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``, which lets
+        ring_policy: The reaction to a full ring: ``"drop-oldest"``, ``"drop-newest"``, or ``"block"``, which lets
             the kernel's buffer fill.
         engine: How datagrams get here: ``"socket"`` by UDP sockets; ``"packet"`` by a ring of packets in memory that
             is shared with the kernel, which costs a fraction of the CPU time at high rates (Linux, with
@@ -299,7 +299,7 @@ class Receiver(Closing, _core.Receiver):
         Args:
             handler: Called with each datagram.
             stop: A `threading.Event`, or a function that returns true to end.
-            on_error: the reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
+            on_error: The reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
                 ``"raise"`` raises it.
             timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 
@@ -350,8 +350,8 @@ class Sender(Closing, _core.Sender):
         recv_buffer: Receive buffer to request for answers, in bytes, as for `Receiver`. It is requested by the first
             call that receives.
         gso: Whether to hand messages of equal size to the kernel together (``UDP_SEGMENT``, Linux).
-        rate: The most datagrams per second to send, evenly spaced. None sends as fast as the kernel accepts them.
-        bit_rate: The most bits of payload per second to send, instead of ``rate``.
+        rate: Datagrams per second to send, above 0, evenly spaced. None sends as fast as the kernel accepts them.
+        bit_rate: Bits of payload per second to send, above 0, instead of ``rate``.
 
     Raises:
         ValueError: An argument is out of range or is not a group. Nothing was opened.

@@ -20,6 +20,7 @@ from multicast.sync import Receiver, Sender
 from tests.support import waiting
 from tests.support.hosts import Host
 from tests.wire import faults, places
+from tests.wire.endpoints import Recorder
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
@@ -315,3 +316,21 @@ def test_packet_receiver_of_many_groups_on_two_interfaces_gets_each(
         ):
             left.send(b"left")
             nothing_more(rx, kept)
+
+
+def test_packet_endpoint_of_asyncio_exchanges_datagrams() -> None:
+    async def main() -> None:
+        transport, protocol = await aio.create_datagram_endpoint(
+            Recorder, (LOOPBACK.group, 0), interface=LOOPBACK.interface, engine="packet", packet_delay=0.001
+        )
+        port = int(transport.get_extra_info("sockname")[1])
+        with LOOPBACK.sender(port) as tx, LOOPBACK.receiver(port) as rx:
+            tx.send_many([b"%d" % number for number in range(100)])
+            await protocol.until(100)
+            assert protocol.payloads == [b"%d" % number for number in range(100)]
+            transport.sendto(b"from the transport", (LOOPBACK.group, port))
+            assert b"from the transport" in {rx.recv(timeout=PATIENCE).data for _ in range(101)}
+        transport.close()
+        await protocol.until(1, "connection_lost")
+
+    asyncio.run(main())

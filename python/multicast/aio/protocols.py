@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         rejoin: float | None
         ring: SupportsIndex | None
         ring_policy: _arguments.RingPolicy
+        engine: _arguments.Engine
+        packet_delay: float
 
 
 Protocol = TypeVar("Protocol", bound=asyncio.BaseProtocol)
@@ -65,8 +67,8 @@ async def create_datagram_endpoint(
         sock: Instead, an IPv4 or IPv6 datagram socket, bound, connected or neither. Its options stay as they are, and
             nothing is filtered. The transport owns it from now on.
         **options: The options of `multicast.Receiver`, for ``endpoint`` only: ``interface``, ``source``, ``exclude``,
-            ``bind``, ``share``, ``strict``, ``loopback``, ``recv_buffer``, ``gro``, ``rejoin``, ``ring`` and
-            ``ring_policy``.
+            ``bind``, ``share``, ``strict``, ``loopback``, ``recv_buffer``, ``gro``, ``rejoin``, ``ring``,
+            ``ring_policy``, ``engine`` and ``packet_delay``.
 
     Returns:
         The transport and the protocol, after ``connection_made`` was called.

@@ -236,7 +236,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             handler: Called with each datagram.
             stop: A `threading.Event`, an `asyncio.Event`, or a function or coroutine function that returns true to
                 end.
-            on_error: the reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
+            on_error: The reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
                 ``"raise"`` raises it.
             timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
 

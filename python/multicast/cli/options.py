@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from .._common import argument_types
-from .._common.constants import _MCAST_DEFAULT_GROUP, _MCAST_DEFAULT_PORT
+from .._common.constants import _MCAST_DEFAULT_GROUP, _MCAST_DEFAULT_PORT, _MCAST_DEFAULT_TTL
 from ..endpoints import Endpoint
 from . import parser as grammar
 
@@ -106,6 +106,17 @@ def add_receiving(parser: argparse.ArgumentParser) -> None:
         default="socket",
         help="receive by UDP sockets; by a ring of packets, which costs less at high rates (Linux, with CAP_NET_RAW); "
         "or by packets if that is permitted (default: %(default)s)",
+    )
+
+
+def add_ttl(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ttl``, for a command that sends."""
+    parser.add_argument(
+        "--ttl",
+        type=argument_types.ttl,
+        metavar="HOPS",
+        default=_MCAST_DEFAULT_TTL,
+        help="let the datagrams travel this many hops, 0-255; 1 crosses no router (default: %(default)s)",
     )
 
 

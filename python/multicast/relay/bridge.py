@@ -162,6 +162,7 @@ class Relay:
         Raises:
             OSError: A group cannot be joined, or an address cannot be used.
             ImportError: A route uses NATS, and nats-py is not installed.
+            RuntimeError: The relay has run before. It runs once.
         """
         if self._has_run:
             raise RuntimeError("a relay runs once: make another one")

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="a pcap or pcapng file")
     options.add_interface(parser, has_endpoint=False)
-    parser.add_argument("--ttl", type=argument_types.ttl, default=1, help="time to live, 1-255 (default: 1)")
+    options.add_ttl(parser)
     timing = parser.add_mutually_exclusive_group()
     timing.add_argument(
         "--speed",

@@ -8,7 +8,7 @@ import time
 from itertools import repeat
 
 from ..._common import argument_types
-from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE, _MCAST_DEFAULT_TTL
+from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE
 from ..._common.text import payload_of
 from ...apps.numbered import HEADER
 from ...apps.sending import PATTERNS, Plan, send_generated
@@ -112,13 +112,7 @@ def _add_header(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="class of traffic, 0-63, such as 46 for expedited forwarding (default: the system's)",
     )
-    parser.add_argument(
-        "--ttl",
-        type=argument_types.ttl,
-        metavar="HOPS",
-        default=_MCAST_DEFAULT_TTL,
-        help="let the datagrams travel this many hops, 0-255; 1 crosses no router (default: %(default)s)",
-    )
+    options.add_ttl(parser)
     parser.add_argument(
         "--no-loopback",
         dest="loopback",

@@ -1,11 +1,13 @@
 """``multicast record`` and ``multicast replay``: files of datagrams, and how the commands end."""
 
+import itertools
 import json
 import os
 import re
 import signal
 import struct
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
+from tests.support import background
 from tests.support.programs import Program, environment
 from tests.support.waiting import until
 
@@ -125,6 +128,33 @@ def test_record_rotates_and_loses_nothing_between_files(
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == [f"feed-0000{n}.pcapng" for n in range(1, 7)]
     assert payloads_of(*files) == payloads
+
+
+def test_record_that_is_killed_while_it_rotates_leaves_readable_files(
+    tool: Callable[[str], str], free_port: int, tmp_path: Path
+) -> None:
+    tool("tshark")
+    words = ["--rotate-size", "1M", "--max-files", "4", "--recv-buffer", "67108864"]
+
+    def flood(stop: threading.Event) -> None:
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            first = 0
+            while not stop.is_set():
+                tx.send_many([n.to_bytes(4, "big") * 250 for n in range(first, first + 1000)])
+                first += 1000
+
+    with recording(tmp_path / "feed.pcapng", free_port, *words) as program:
+        program.until_joined(GROUP)
+        with background.running(flood):
+            until(lambda: (tmp_path / "feed-00020.pcapng").exists() or None, "twenty files")
+            program.interrupt(signal.SIGKILL)
+            assert program.finish() == -signal.SIGKILL
+    files = sorted(tmp_path.iterdir())
+    # The oldest one may not have been removed yet.
+    assert len(files) in {4, 5}
+    found = [int.from_bytes(payload[:4], "big") for payload in payloads_of(*files)]
+    assert len(found) > 2500
+    assert all(before < after for before, after in itertools.pairwise(found))
 
 
 def test_record_ends_at_the_maximum_size_and_counts_the_rest(free_port: int, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import random
 import socket
+from typing import Any
 
+import numpy as np
 import pytest
 
 from multicast.sync import Receiver, Sender
@@ -53,6 +55,24 @@ def test_group_is_received_from_join_until_leave(link: Link) -> None:
         assert joined(rx) == [link.group]
         second_tx.send(b"after the leave")
         nothing_more(rx, tx)
+
+
+@pytest.mark.private_net
+def test_numbers_of_numpy_are_taken_as_integers() -> None:
+    index: Any = np.int64(socket.if_nametoindex("veth0"))
+    sizes: dict[str, Any] = {"ring": np.int64(100), "recv_buffer": np.uint32(100_000)}
+    numbers: dict[str, Any] = {"ttl": np.uint8(2), "dscp": np.int8(4), "send_buffer": np.int64(100_000)}
+    free: Any = np.int64(0)
+    with Receiver("239.9.8.7", free, interface=index, **sizes) as rx:
+        port: Any = np.uint16(rx.port)
+        with Sender("239.9.8.7", port, interface=index, **numbers) as tx:
+            tx.send(b"x")
+            limit: Any = np.int64(3)
+            message = rx.recv_batch(limit, timeout=PATIENCE)[0]
+            assert (message.data, message.ttl, message.interface) == (b"x", 2, "veth0")
+            hops: Any = np.int64(3)
+            tx.ttl = hops
+            assert tx.ttl == 3
 
 
 def test_leave_first_group_then_join_again_receives(link: Link) -> None:

@@ -18,6 +18,7 @@ from multicast import aio
 from multicast.exceptions import ClosedError, UnsupportedError
 from multicast.sync import Receiver, Sender
 from tests.support import waiting
+from tests.support.background import running
 from tests.support.hosts import Host
 from tests.wire import faults, places
 from tests.wire.endpoints import Recorder
@@ -159,6 +160,31 @@ def test_packet_receiver_gets_what_this_machine_sends_from_a_new_address(group: 
             assert (datagram.data, datagram.sender[0]) == (b"new", address)
         finally:
             faults.sh(f"ip addr del {address}/{32 if '.' in group else 128} dev veth0")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_packet_receiver_loses_nothing_this_machine_sends_while_addresses_change(group: str) -> None:
+    count = 20_000
+    length, options = (32, "") if "." in group else (128, "nodad")
+    # IPv6 may otherwise send from the new address, before the receiver knows of it.
+    home = ("192.0.2.2" if "." in group else "2001:db8::2", 0)
+    address = f"{'192.0.2.78' if '.' in group else '2001:db8::78'}/{length} dev veth0"
+
+    def change(ended: threading.Event) -> None:
+        while not ended.is_set():
+            faults.sh(f"ip addr add {address} {options}; ip addr del {address}")
+
+    with (
+        Receiver(group, 0, interface="veth0", engine="packet") as rx,
+        Sender(group, rx.port, interface="veth0", local=home, rate=count, gso=False) as tx,
+        running(change),
+        running(lambda _: tx.send_many([b"%d" % number for number in range(count)])),
+    ):
+        received: list[bytes] = []
+        while len(received) + (rx.stats().kernel_drops or 0) < count:
+            received += rx.recv_batch(timeout=PATIENCE).payloads()
+        assert len(set(received)) == len(received)
+        assert rx.stats().filtered == 0
 
 
 def send_from(address: str, interface: str, group: str, port: int, data: bytes) -> None:

@@ -1,10 +1,12 @@
 //! Sources that are added to a joined source-specific group, or removed from it, without a gap for its other sources.
 
+use std::io;
 use std::net::IpAddr;
 
 use super::config::GroupSpec;
 use super::links::choose;
 use super::membership::{ActiveMembership, JoinRequest, Memberships, Place};
+use super::socket::GroupSocket;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
 use crate::pure::filter::{Membership, Sources};
@@ -13,10 +15,7 @@ use crate::sys::SourceCall;
 impl JoinRequest {
     /// The sources; empty if it is joined for any source, or for all but some.
     fn only(&self) -> &[IpAddr] {
-        match &self.spec.sources {
-            Sources::Only(list) => list,
-            Sources::Any | Sources::Except(_) => &[],
-        }
+        only(&self.spec.sources)
     }
 
     /// Whether these interfaces are all that the request means.
@@ -56,6 +55,23 @@ impl JoinRequest {
     }
 }
 
+impl GroupSocket {
+    /// Replace the sources of a membership that has a list of them, without a gap for those that stay. After an error,
+    /// some sources can be missing.
+    pub(super) fn replace_sources(&self, old: &Membership, new: &Membership) -> io::Result<()> {
+        let (before, after) = (only(&old.sources), only(&new.sources));
+        self.rules()?.filter.replace(new.clone());
+        // In this order, the kernel's limit on sources is not exceeded.
+        for source in before.iter().filter(|source| !after.contains(source)) {
+            self.source_call(SourceCall::Leave, old, *source)?;
+        }
+        for source in after.iter().filter(|source| !before.contains(source)) {
+            self.source_call(SourceCall::Join, old, *source)?;
+        }
+        Ok(())
+    }
+}
+
 impl ActiveMembership {
     /// Admit these sources and no others.
     fn admit(&self, sources: &[IpAddr]) -> Result<()> {
@@ -83,6 +99,14 @@ impl ActiveMembership {
             }
         }
         Ok(())
+    }
+}
+
+/// The sources that are listed to be received; none if all are, or all but some.
+fn only(sources: &Sources) -> &[IpAddr] {
+    match sources {
+        Sources::Only(list) => list,
+        Sources::Any | Sources::Except(_) => &[],
     }
 }
 

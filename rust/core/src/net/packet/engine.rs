@@ -40,6 +40,17 @@ struct OwnMembership {
     socket: Arc<GroupSocket>,
 }
 
+impl OwnMembership {
+    /// Take the sources that are wanted now, without a gap for those that stay. Returns false if that is not possible.
+    fn change_to(&mut self, wanted: &Membership) -> bool {
+        let changed = *wanted == self.membership || self.socket.replace_sources(&self.membership, wanted).is_ok();
+        if changed {
+            self.membership.clone_from(wanted);
+        }
+        changed
+    }
+}
+
 impl PacketEngine {
     /// Decide between packet sockets and UDP sockets, if that is left open, and report the choice.
     pub(in crate::net) fn choose(config: &mut ReceiverConfig, groups: &[GroupSpec], journal: &Journal) {
@@ -95,7 +106,7 @@ impl PacketEngine {
             }
         }
         self.own.retain(|place, own| {
-            let stays = wanted.get(place) == Some(&own.membership);
+            let stays = wanted.get(place).is_some_and(|wanted| own.change_to(wanted));
             if stays {
                 // The interface can have been made again, with the same index. An error means that it was not.
                 let _ = own.socket.follow_default(&own.membership);

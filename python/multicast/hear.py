@@ -89,7 +89,7 @@ class _PrintingHandler(HearUDPHandler):
     def handle(self) -> None:
         payload, sock = self.request
         if payload is not None and sock is not None:
-            self.server.texts.append(decode_for_display(payload))
+            self.server.payloads.append(payload)
         super().handle()
 
 
@@ -99,12 +99,15 @@ class _ListeningServer(McastServer):
     It ends on an error of a handler.
 
     Attributes:
-        texts: what to print.
+        payloads: what to print.
     """
 
-    def __init__(self, *args: Any, on_dropped: Callable[[Dropped], object], **options: Any) -> None:
+    def __init__(
+        self, *args: Any, on_dropped: Callable[[Dropped], object], raw: bool, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
-        self.texts: list[str] = []
+        self.payloads: list[bytes] = []
+        self._raw = raw
         self._drops = DropWatch(self._bound_receiver().stats, on_dropped)
 
     def listen(self) -> None:
@@ -122,9 +125,12 @@ class _ListeningServer(McastServer):
         self._drops.look()
 
     def _print(self) -> None:
-        if self.texts:
-            texts, self.texts = self.texts, []
-            console.show(*texts)
+        if self.payloads:
+            payloads, self.payloads = self.payloads, []
+            if self._raw and not console.is_terminal():
+                console.write(b"".join(payloads))
+            else:
+                console.show(*map(decode_for_display, payloads))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
@@ -165,6 +171,11 @@ class McastHEAR(mtool):
         parser.add_argument(
             "--no-stop", dest="stop", action="store_false", help="ignore STOP (with --daemon)"
         )
+        parser.add_argument(
+            "--raw",
+            action="store_true",
+            help="print messages byte by byte, unless at a terminal (with --daemon and --use-std)",
+        )
 
     def doStep(
         self,
@@ -179,6 +190,7 @@ class McastHEAR(mtool):
         exclude: str | Iterable[str] | None = None,
         reply: bool = True,
         stop: bool = True,
+        raw: bool = False,
         on_dropped: Callable[[Dropped], object] | None = None,
         **extra: object,
     ) -> tuple[bool, None]:
@@ -197,6 +209,8 @@ class McastHEAR(mtool):
             exclude: senders that are not wanted.
             reply: answer senders.
             stop: end when a message contains ``STOP``.
+            raw: with ``is_std``, print the bytes of each message and nothing else. At a terminal, messages are printed
+                as lines of text in any case.
             on_dropped: called with a `Dropped` about once a second while the system drops datagrams because they
                 arrive faster than they are handled, and at the end if it dropped any. Drops are logged in any case.
             extra: logged and not used.
@@ -225,6 +239,7 @@ class McastHEAR(mtool):
                 exclude=exclude,
                 reply=reply,
                 stop=stop,
+                raw=raw,
                 on_dropped=functools.partial(_report_drops, on_dropped),
             ) as server:
                 server.listen()

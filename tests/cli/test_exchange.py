@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -299,6 +300,21 @@ def test_say_ttl_is_sent(ttl: str, at: list[str], loopback: str) -> None:
     with Receiver(GROUP, int(at[1]), interface=loopback) as ear:
         run("SAY", *at, "--group", GROUP, "--ttl", ttl, "-m", "x")
         assert ear.recv(timeout=10).ttl == int(ttl)
+
+
+def test_hear_raw_prints_exactly_the_bytes(at: list[str], loopback: str, tmp_path: Path) -> None:
+    data = [bytes(range(256)) * 4, b"", b"\n\0\xff", b"STOP"]
+    file = tmp_path / "bytes"
+    words = ["--daemon", "--use-std", "HEAR", *at, "--group", GROUP, "--no-reply", "--raw"]
+    with file.open("wb") as out, subprocess.Popen([*MULTICAST, *words], stdout=out) as listener:
+        try:
+            until_joined(GROUP, pid=listener.pid)
+            with Sender(GROUP, int(at[1]), interface=loopback) as sender:
+                sender.send_many(data)
+            assert listener.wait(timeout=10) == 0
+        finally:
+            listener.kill()
+    assert file.read_bytes() == b"".join(data)
 
 
 def test_hear_no_stop_and_no_reply_keeps_listening_without_answers(at: list[str], loopback: str) -> None:

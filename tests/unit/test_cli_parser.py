@@ -24,8 +24,12 @@ def keywords(*words: str) -> tuple[str, dict[str, Any]]:
     [
         ("NOOP", "NOOP", COMMON),
         ("RECV", "RECV", LISTEN),
-        ("HEAR", "HEAR", {**LISTEN, "reply": True, "stop": True}),
-        ("HEAR --no-reply --no-stop", "HEAR", {**LISTEN, "reply": False, "stop": False}),
+        ("HEAR", "HEAR", {**LISTEN, "reply": True, "stop": True, "raw": False}),
+        (
+            "HEAR --no-reply --no-stop --raw",
+            "HEAR",
+            {**LISTEN, "reply": False, "stop": False, "raw": True},
+        ),
         ("--daemon --use-std RECV", "RECV", {**LISTEN, "is_daemon": True, "is_std": True}),
         ("RECV --daemon --use-std", "RECV", {**LISTEN, "is_daemon": True, "is_std": True}),
         ("--daemon RECV --use-std", "RECV", {**LISTEN, "is_daemon": True, "is_std": True}),

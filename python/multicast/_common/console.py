@@ -40,6 +40,29 @@ def show(*texts: str) -> None:
         raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
 
 
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def write(data: bytes) -> None:
+    """Write bytes to standard output as they are, and flush it.
+
+    Raises:
+        BrokenPipeError: Nobody reads standard output, or it was closed when the process started.
+        OSError: Standard output cannot be written, for example because the disk is full.
+    """
+    out = sys.stdout
+    if out is None:
+        raise BrokenPipeError(errno.EPIPE, "standard output is closed")
+    try:
+        out.flush()
+        out.buffer.write(data)
+        out.buffer.flush()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
+
+
 class StandardInput:
     """Standard input as a stream of bytes, read as they arrive. It may be non-blocking.
 

@@ -186,18 +186,21 @@ class Listener:
     def _receive(self, timeout: float, count: int | None) -> Iterator[tuple[Receiver, Batch]]:
         """Yield what arrives within ``timeout`` seconds: at most one batch of each receiver."""
         if self._selector is None:
-            yield from self._read(self.receivers[0], timeout, _BATCH, count)
+            yield from self._read(self.receivers[0], timeout, _BATCH, count, linger=self._linger)
             return
-        for key, _ in self._selector.select(timeout):
+        if self._selector.select(timeout) and self._linger:
+            # Once for all receivers: one after the other would take too long.
+            time.sleep(self._linger)
+        for key, _ in self._selector.select(0):
             if self._received != count:
                 yield from self._read(key.data, 0.0, _BATCH, count)
 
     def _read(
-        self, receiver: Receiver, timeout: float, most: int, count: int | None
+        self, receiver: Receiver, timeout: float, most: int, count: int | None, *, linger: float = 0.0
     ) -> Iterator[tuple[Receiver, Batch]]:
         limit = most if count is None else min(most, count - self._received)
         try:
-            batch = receiver.recv_batch(limit, timeout=timeout, linger=self._linger)
+            batch = receiver.recv_batch(limit, timeout=timeout, linger=linger)
         except TimeoutError:
             return
         self._received += len(batch)

@@ -1,13 +1,15 @@
 """``multicast top``: a row for each stream and for each silent group."""
 
+import contextlib
 import json
 import time
 from typing import Any
 
 import pytest
 
-from multicast import Sender
+from multicast import Receiver, Sender
 from multicast.apps.numbered import numbered
+from multicast.apps.streams import Streams
 from tests.cli.running import GROUP, OTHER, run, start
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -104,3 +106,39 @@ def test_rows_are_sorted_as_chosen(order: str, first: str, free_port: int) -> No
             tx.send_many([b"x"] * 10)
         assert program.finish() == 0
     assert program.out.startswith(f"{first}:{free_port}\t")
+
+
+def test_streams_of_many_ports_do_not_seem_to_stall() -> None:
+    ports = range(7100, 7180)
+    words = ["top", *(f"{GROUP}:{port}%lo" for port in ports), "--json", "-n", "0.5", "-d", "6"]
+    with contextlib.ExitStack() as opened, start(*words) as program:
+        program.until_joined(GROUP)
+        senders = [opened.enter_context(Sender(GROUP, port, interface="lo", rate=5000)) for port in ports]
+        while program.running:
+            for tx in senders:
+                tx.send(b"x")
+        assert program.finish() == 0
+    states = {json.loads(line)["state"] for line in program.out.splitlines() if '"stream"' in line}
+    # If each port took 50 ms to gather datagrams, there would be 4 seconds between two batches of one.
+    assert "RECEIVING" in states
+    assert "STALLED" not in states
+
+
+def test_statistics_of_a_datagram_cost_less_than_a_microsecond(free_port: int) -> None:
+    groups = [f"239.4.7.{number}" for number in range(1, 101)]
+    endpoints = [f"{group}:{free_port}%lo" for group in groups]
+    with Receiver(endpoints, recv_buffer=8 << 20, gro=False) as rx, contextlib.ExitStack() as opened:
+        senders = [opened.enter_context(Sender(group, free_port, interface="lo")) for group in groups]
+        for number in range(20):
+            for tx in senders:
+                tx.send(numbered(1, number, time.time_ns(), 100))
+        batch = rx.recv_batch(2000, timeout=5, linger=1.0)
+    assert len(batch) == 2000
+    spent: list[float] = []
+    for _ in range(20):
+        streams = Streams()
+        before = time.thread_time()
+        streams.add(batch, free_port, 0)
+        spent.append(time.thread_time() - before)
+    assert [stream.received for stream in streams.look()] == [20] * 100
+    assert min(spent) / len(batch) < 1e-6

@@ -17,7 +17,7 @@ CLOCKS = {
 class Run:
     """The numbers since a sender has started, in the order of arrival."""
 
-    numbers: list[int] = dataclasses.field(default_factory=list)
+    numbers: list[int] = dataclasses.field(default_factory=list[int])
 
     def counts(self) -> tuple[int, int, int]:
         """Return how many are lost, duplicates and reordered."""

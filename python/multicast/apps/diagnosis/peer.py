@@ -22,7 +22,7 @@ from .sniffer import open_sniffer
 
 if TYPE_CHECKING:
     import collections
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from io import BufferedRWPair
 
     from ...endpoints import Endpoint
@@ -147,7 +147,7 @@ def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], No
 
 
 @contextlib.contextmanager
-def _asking(host: str, seconds: float) -> Iterator[BufferedRWPair]:
+def _asking(host: str, seconds: float) -> Generator[BufferedRWPair, None, None]:
     """Connect to the other end, which may need some seconds to answer."""
     try:
         with socket.create_connection((host, PORT), timeout=PATIENCE) as connection:

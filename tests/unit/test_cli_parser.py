@@ -54,6 +54,7 @@ def keywords(*words: str) -> tuple[str, dict[str, Any]]:
                 "group": "10.0.0.1,10.0.0.2@232.1.1.1",
                 "reply": True,
                 "stop": True,
+                "raw": False,
             },
         ),
         ("RECV --source 10.0.0.1", "RECV", {**LISTEN, "source": ["10.0.0.1"]}),

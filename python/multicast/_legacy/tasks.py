@@ -48,6 +48,7 @@ class McastRecvHearDispatch(mtool):
             return hear.McastHEAR()(*args, is_daemon=True, **kwargs)
         kwargs.pop("reply", None)
         kwargs.pop("stop", None)
+        kwargs.pop("raw", None)
         kwargs.pop("on_dropped", None)
         return recv.McastRECV()(*args, **kwargs)
 

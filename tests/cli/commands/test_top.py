@@ -135,6 +135,7 @@ def test_statistics_of_a_datagram_cost_less_than_a_microsecond(free_port: int) -
         batch = rx.recv_batch(2000, timeout=5, linger=1.0)
     assert len(batch) == 2000
     spent: list[float] = []
+    streams = Streams()
     for _ in range(20):
         streams = Streams()
         before = time.thread_time()

@@ -68,3 +68,18 @@ def test_group_excluding_different_sources_on_two_interfaces_applies_each(exclud
             with Sender("ff15::9:9", rx.port, interface=interface) as tx:
                 tx.send(interface.encode())
         assert receive_all(rx) == [interfaces[1 - excluded].encode()]
+
+
+def test_group_on_two_interfaces_copies_are_counted_where_they_were_dropped() -> None:
+    with (
+        Receiver("ff15::9:9", 0, interface=["lo", "veth0"], recv_buffer=65_536, gro=False) as rx,
+        Sender("ff15::9:9", rx.port, interface="lo", gso=False) as tx,
+    ):
+        sent = tx.send_many([bytes(100)] * 5_000)
+        received = len(receive_all(rx))
+        stats = rx.stats()
+        assert received == stats.received
+        assert stats.kernel_drops is not None
+        assert stats.kernel_drops > sent
+        # The kernel queues each datagram on the sockets of both interfaces.
+        assert received + stats.filtered + stats.kernel_drops == 2 * sent

@@ -82,7 +82,10 @@ impl Ring {
 
     fn read(&mut self, streams: &mut Streams, new: &mut WireStats) {
         let lost = self.reassembly.lost();
-        while let Some(block) = self.blocks.block() {
+        // At most the whole ring, because it can be filled as fast as it is read.
+        let mut left = self.blocks.bytes();
+        while let Some(block) = self.blocks.block().filter(|_| left > 0) {
+            left = left.saturating_sub(block.len());
             let mut cursor = Cursor::start(block);
             while let Some(frame) = cursor.next(block) {
                 take(&frame, &mut self.reassembly, streams, new);

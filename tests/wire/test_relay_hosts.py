@@ -184,6 +184,9 @@ def test_relay_counts_what_a_slow_consumer_misses(
 ) -> None:
     path = Path3(hosts, tmp_path, stack, 'write_deadline: "1s"\nmax_pending: 1MB\n', 30_000.0)
     path.send(1000)
+    # The kernel would hold 32 MB for a program that does not read.
+    done = hosts[2].run("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 131072 262144")
+    assert done.returncode == 0, done.stderr
     path.there.interrupt(signal.SIGSTOP)
     # More than the server and both sockets hold: the server drops the connection.
     path.send(60_000)

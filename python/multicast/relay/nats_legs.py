@@ -9,7 +9,7 @@ import logging
 import secrets
 import struct
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .envelope import OVERHEAD, pack
 from .legs import BATCH, Input, Output
@@ -27,6 +27,8 @@ _LENGTH = struct.Struct("!I")
 _MAX_BUNDLE = 64 * 1024
 _PENDING_BYTES = 64 * 1024 * 1024
 _PAUSE = 1.0
+# Bytes in the buffer of the connection beyond which nothing is added.
+_MAX_UNSENT = 1 << 20
 _CLOSE_SECONDS = 2.0
 _SECONDS_BETWEEN_LOGS = 5.0
 
@@ -80,11 +82,25 @@ class Connection:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._flush_and_close(), _CLOSE_SECONDS)
         # Bytes that the server does not take would keep the socket open. nats-py has no call that drops them.
-        writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+        transport = self._transport()
+        if transport is not None:
+            transport.abort()
             # The event loop closes the socket in its next round.
             await asyncio.sleep(0)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the server takes what is sent. nats-py waits for it, but in vain with Python 3.12 and 3.13.
+
+        There, the ``writelines`` of asyncio's transport adds to its buffer without a limit.
+        """
+        transport = self._transport()
+        return transport is None or transport.get_write_buffer_size() < _MAX_UNSENT
+
+    def _transport(self) -> asyncio.WriteTransport | None:
+        """Return the connection of nats-py, which has no name for it; None if there is none or it is a web socket."""
+        writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
+        return None if writer is None else cast("asyncio.WriteTransport", writer.transport)
 
     async def _flush_and_close(self) -> None:
         if self._was_connected:
@@ -180,6 +196,9 @@ class NatsOutput(Output):
         """Send a message of what waits, unless the server cannot be reached."""
         if not self._connection.is_connected:
             await asyncio.sleep(0.05)
+            return
+        if not self._connection.has_room:
+            await asyncio.sleep(0.005)
             return
         if not self._sequence:
             # Before the first datagram, so that its loss is noticed.

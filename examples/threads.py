@@ -43,7 +43,9 @@ def main() -> None:
                 thread.start()
             print(f"listening on {options.group}", flush=True)
             for thread in threads:
-                thread.join()
+                # A Ctrl-C just before the thread sleeps is noticed only when it wakes up.
+                while thread.is_alive():
+                    thread.join(0.5)
     except KeyboardInterrupt:
         # The receiver is closed, so every thread that was started is about to end.
         for thread in threads:

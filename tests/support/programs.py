@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,17 @@ def environment(**extra: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     folders = [os.fspath(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
     return {**kept, "PATH": os.pathsep.join(folders), **extra}
+
+
+def at_terminal(words: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end with a terminal as its output."""
+    return subprocess.run(
+        ["script", "-qec", shlex.join(words), "/dev/null"],
+        env=environment(TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
 
 
 class Program:

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,22 @@ async def relaying(*relays: Relay) -> AsyncGenerator[None, None]:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
+
+
+def _has_two_legs(relay: Relay) -> bool:
+    return len(relay.stats()) == 2
+
+
+async def running_on(
+    hosts: Sequence[Host], relays: Sequence[Relay], stop: asyncio.Event
+) -> list[asyncio.Future[None]]:
+    """Run each two-way relay on a host of its own, until ``stop`` is set. Return the tasks, which have opened."""
+    tasks: list[asyncio.Future[None]] = []
+    for host, relay in zip(hosts, relays, strict=False):
+        with on(host):
+            tasks.append(asyncio.ensure_future(relay.run(stop)))
+            await eventually(partial(_has_two_legs, relay), "the relay to open")
+    return tasks
 
 
 async def eventually(look: Callable[[], bool], what: str, seconds: float = 10.0) -> None:

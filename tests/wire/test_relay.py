@@ -12,7 +12,7 @@ import multicast
 from multicast.relay import Relay, Route
 from tests.support.hosts import Host
 from tests.wire.places import on
-from tests.wire.relaying import NatsServer, add_up, eventually, relaying
+from tests.wire.relaying import NatsServer, add_up, eventually, relaying, running_on
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -177,11 +177,7 @@ def test_two_relays_between_the_same_groups_do_not_loop(hosts: list[Host], free_
 
     async def main() -> None:
         stop = asyncio.Event()
-        tasks: list[asyncio.Future[None]] = []
-        for host, relay in zip(hosts[:2], relays, strict=True):
-            with on(host):
-                tasks.append(asyncio.ensure_future(relay.run(stop)))
-                await eventually(lambda relay=relay: len(relay.stats()) == 2, "the relay to open")  # type: ignore[misc]
+        tasks = await running_on(hosts, relays, stop)
         with on(hosts[2]):
             tx = multicast.aio.Sender(HERE, PORT, interface="eth0", rate=2000.0)
             rx = multicast.aio.Receiver([HERE, THERE], PORT, interface="eth0", gro=False, ring=10_000)

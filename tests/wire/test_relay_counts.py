@@ -13,7 +13,7 @@ from multicast.relay.envelope import Carried
 from tests.support.hosts import Host
 from tests.wire.faults import sh
 from tests.wire.places import on
-from tests.wire.relaying import NatsServer, add_up, eventually, relaying
+from tests.wire.relaying import NatsServer, add_up, eventually, relaying, running_on
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -154,11 +154,7 @@ def test_two_relays_between_the_same_two_networks_do_not_loop(hosts: list[Host])
     stop = asyncio.Event()
 
     async def main() -> None:
-        tasks: list[asyncio.Future[None]] = []
-        for host, relay in zip(hosts[:2], relays, strict=True):
-            with on(host):
-                tasks.append(asyncio.ensure_future(relay.run(stop)))
-                await eventually(lambda relay=relay: len(relay.stats()) == 2, "the relay to open")  # type: ignore[misc]
+        tasks = await running_on(hosts, relays, stop)
         with on(hosts[2]):
             tx = multicast.aio.Sender(GROUP, PORT, interface="eth0", rate=2000.0)
             rx = multicast.aio.Receiver(GROUP, PORT, interface="eth1", gro=False, ring=10_000)

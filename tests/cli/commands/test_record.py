@@ -16,7 +16,7 @@ import pytest
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
 from tests.support import background
-from tests.support.programs import Program, environment
+from tests.support.programs import Program, at_terminal
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -266,13 +266,8 @@ def test_replay_shows_its_progress_at_a_terminal(free_port: int, tmp_path: Path)
     path = tmp_path / "feed.pcap"
     capture(path, *[(GROUP, free_port, b"x")] * 60)
     words = [*MULTICAST, "replay", os.fspath(path), "-i", "lo", "--rate", "30"]
-    done = subprocess.run(
-        ["script", "-qec", " ".join(words), "/dev/null"],
-        env=environment(TERM="xterm"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
+    done = at_terminal(words)
+    assert done.returncode == 0
     # The file is read ahead of what is sent.
     assert re.search(rb"\rsent \d+ datagrams  \[#+ *\]  +\d+%  0:0\d left\x1b\[K", done.stdout)
     assert done.stdout.rpartition(b"\r\x1b[K")[2].startswith(b"sent 60 datagrams, 60 bytes")
@@ -280,13 +275,7 @@ def test_replay_shows_its_progress_at_a_terminal(free_port: int, tmp_path: Path)
 
 def test_record_shows_its_progress_at_a_terminal(free_port: int, tmp_path: Path) -> None:
     words = [*MULTICAST, "record", f"{GROUP}:{free_port}%lo", "-o", os.fspath(tmp_path / "x"), "-d", "1.6"]
-    done = subprocess.run(
-        ["script", "-qec", " ".join(words), "/dev/null"],
-        env=environment(TERM="xterm"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    done = at_terminal(words)
     assert done.returncode == 70
     assert re.search(
         rb"\rrecorded 0 datagrams, \d+ bytes  \[#+ +\]   [67]\d%  0:0\d left\x1b\[K", done.stdout

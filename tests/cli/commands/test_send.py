@@ -13,7 +13,7 @@ import pytest
 from multicast import Receiver
 from multicast.apps.numbered import HEADER, MAGIC
 from tests.cli.running import GROUP, MULTICAST, assert_usage_error, run, start
-from tests.support.programs import environment
+from tests.support.programs import at_terminal, environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -253,12 +253,7 @@ def test_missing_route_is_reported_alone() -> None:
 
 def test_progress_is_shown_at_a_terminal_and_removed(free_port: int) -> None:
     words = [*MULTICAST, "send", f"{GROUP}:{free_port}%lo", "x", "-c", "30", "--rate", "20"]
-    done = subprocess.run(
-        ["script", "-qec", " ".join(words), "/dev/null"],
-        env=environment(TERM="xterm"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
+    done = at_terminal(words)
+    assert done.returncode == 0
     assert re.search(rb"\rsent \d+ datagrams  \[#+ +\]   \d\d%  0:0\d left\x1b\[K", done.stdout)
     assert done.stdout.rpartition(b"\r\x1b[K")[2].startswith(b"sent 30 datagrams, 30 bytes, to ")

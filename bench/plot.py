@@ -46,6 +46,16 @@ def _draw_panel(axis: Any, rows: dict[str, Row], names: list[str]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def _names(drain: dict[str, Row], flood: dict[str, Row]) -> list[str]:
+    """Return the readers of a panel, the dearest first: by the drain, then those that only the flood has."""
+    only_flood = {name: row for name, row in flood.items() if name not in drain}
+    return [
+        name
+        for rows in (drain, only_flood)
+        for name in sorted(rows, key=lambda name: -rows[name]["median"]["cpu_ns"])
+    ]
+
+
 def draw(results: dict[str, Any], picture: Path) -> None:
     """Write the picture of `results`; the suffix of `picture` selects the format."""
     mpl.use("Agg")
@@ -55,18 +65,17 @@ def draw(results: dict[str, Any], picture: Path) -> None:
         if row["scenario"] in _SCENARIOS:
             run = row["bytes"], row["coalesced"]
             chosen[row["scenario"]].setdefault(run, {})[row["contestant"]] = row
+    names = {run: _names(chosen["drain"].get(run, {}), chosen["flood"].get(run, {})) for run in _RUNS}
     # A panel is as high as it has bars.
-    heights = [len(chosen["drain"][run]) + 3 for run in _RUNS]
+    heights = [len(names[run]) + 3 for run in _RUNS]
     figure, axes = plt.subplots(
         len(_RUNS), len(_SCENARIOS), figsize=(12, sum(heights) * 0.24), height_ratios=heights, sharex=True,
         sharey="row", layout="constrained",
     )  # fmt: skip
     for line, run in zip(axes, _RUNS, strict=True):
-        drain = chosen["drain"][run]
-        names = sorted(drain, key=lambda name: -drain[name]["median"]["cpu_ns"])
         size, coalesced = run
         for axis, (scenario, title) in zip(line, _SCENARIOS.items(), strict=True):
-            _draw_panel(axis, chosen[scenario].get(run, {}), names)
+            _draw_panel(axis, chosen[scenario].get(run, {}), names[run])
             how = "coalesced" if coalesced else "one in each packet"
             axis.set_title(f"{title}\n{size} bytes, {how}", fontsize=9, loc="left")
             axis.set_xlim(10, 300_000)

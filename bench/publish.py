@@ -12,6 +12,7 @@ from typing import Any
 from bench import cost_table
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+COMPARED_BEGIN, COMPARED_END = "<!-- compared -->", "<!-- end of compared -->"
 _READING = ("drain", "flood")
 Row = dict[str, Any]
 
@@ -45,6 +46,43 @@ request no metadata but the sender.
 
 | What | Compared with | Measured | Target | Verdict |
 |---|---|--:|--:|---|"""
+
+_COMPARED = """\
+| 100 bytes | Drain | Flood |
+|---|--:|--:|"""
+# The pairs that the page compares first: the words for a pair, and the names of both programs in the results.
+_PAIRS = (
+    (
+        "`recv_batch()` columns / C loop with the same metadata",
+        "recv_batch columns",
+        "floor: recvmmsg, same metadata",
+    ),
+    ("`for msg in rx` / `socket.recvfrom`", "for msg in rx", "stdlib recvfrom(65535)"),
+    ("`async for msg in rx` / uvloop protocol", "async for msg in rx", "uvloop protocol"),
+    ("`async for msg in rx` / asyncio protocol", "async for msg in rx", "asyncio protocol"),
+    ('`engine="packet"`, columns / bare C loop over `recvmmsg`', "packet engine, columns", "floor: recvmmsg"),
+    (
+        '`engine="packet"`, `for msg in rx` / `socket.recvfrom`',
+        "packet engine, for msg in rx",
+        "stdlib recvfrom(65535)",
+    ),
+)
+
+
+def compared(results: dict[str, Any]) -> Iterator[str]:
+    """Yield the table of ratios that the page begins with."""
+    medians = {
+        (row["scenario"], row["contestant"]): row["median"]["cpu_ns"]
+        for row in results["rows"]
+        if row["bytes"] == 100 and not row["coalesced"] and "cpu_ns" in row["median"]
+    }
+
+    def ratio(scenario: str, name: str, base: str) -> str:
+        pair = medians.get((scenario, name)), medians.get((scenario, base))
+        return "" if pair[0] is None or pair[1] is None else f"{pair[0] / pair[1]:.2f}"
+
+    lines = (f"| {words} | {' | '.join(ratio(run, *pair) for run in _READING)} |" for words, *pair in _PAIRS)
+    yield "\n".join([_COMPARED, *lines])
 
 
 def sections(results: dict[str, Any]) -> Iterator[str]:
@@ -98,19 +136,24 @@ def _target(target: dict[str, Any]) -> str:
     return f"| {target['what']} | {target['against']} | {measured} | {must} | {target['verdict']} |"
 
 
-PAGES = {"benchmarks.md": sections, "costs.md": cost_table.sections}
-"""Each page and the function that makes its sections from the results."""
+_RESULTS = (BEGIN, END)
+PAGES = {
+    "benchmarks.md": {(COMPARED_BEGIN, COMPARED_END): compared, _RESULTS: sections},
+    "costs.md": {_RESULTS: cost_table.sections},
+}
+"""For each page, each pair of markers and the function that makes what stands between them."""
 
 
-def publish(parts: Iterable[str], page: str) -> str:
-    """Return `page` with `parts` between its markers.
+def publish(parts: Iterable[str], page: str, markers: tuple[str, str] = _RESULTS) -> str:
+    """Return `page` with `parts` between `markers`.
 
     Raises:
         ValueError: A marker is missing, or the second one is before the first.
     """
-    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    first, last = markers
+    start, end = page.index(first) + len(first), page.index(last)
     if end < start:
-        raise ValueError(f"{END!r} is before {BEGIN!r}")
+        raise ValueError(f"{last!r} is before {first!r}")
     return "\n\n".join([page[:start], *parts, page[end:]])
 
 
@@ -118,7 +161,10 @@ def main(results: Path, pages: Iterable[Path]) -> None:
     """Write what each page shows of the results into it."""
     found = json.loads(results.read_text())
     for page in pages:
-        page.write_text(publish(PAGES[page.name](found), page.read_text()))
+        text = page.read_text()
+        for markers, parts in PAGES[page.name].items():
+            text = publish(parts(found), text, markers)
+        page.write_text(text)
 
 
 if __name__ == "__main__":

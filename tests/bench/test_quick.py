@@ -38,11 +38,17 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
     judged = [target for target in book["targets"] if target["verdict"] != "absent"]
     assert len(judged) > 40
     assert all(target["verdict"] in {"pass", "short"} for target in judged)
-    for path in (page, costs):
-        path.write_text("before <!-- results -->old<!-- end of results --> after")
+    page.write_text(
+        "<!-- compared -->old<!-- end of compared --> prose <!-- results -->old<!-- end of results --> after"
+    )
+    costs.write_text("before <!-- results -->old<!-- end of results --> after")
     python("-m", "bench.publish", str(results), str(page), str(costs))
     headings = re.findall(r"^### (.*)", page.read_text(), re.MULTILINE)
     assert headings == ["Receiving", "Sending", "Servers and groups", "Targets"]
+    # The page begins with ratios, the packet engine's included.
+    assert re.search(
+        r'^\| `engine="packet"`, columns / bare .* \|  \| [\d.]+ \|$', page.read_text(), re.MULTILINE
+    )
     # Drain and flood are side by side: one line for each reader.
     assert re.search(
         r"^\| for msg in rx \| 100 \| plain \| [\d,]+ \| [\d,]+ \| [\d,]+ \| [\d.]+% \|$",

@@ -108,12 +108,15 @@ def test_speed_table_shows_the_figures_of_the_run() -> None:
             "median": {"cpu_ns": 1234.5},
         }
         for name in speed_table.LINES
+        if name != "packet engine, columns"
     ]
+    columns, flooded = "recv_batch columns", {**rows[0], "scenario": "flood"}
     rows += [
         {**rows[0], "contestant": "floor: recvmmsg + UDP_GRO", "coalesced": True, "median": {"cpu_ns": 21.0}},
-        {**rows[2], "coalesced": True, "median": {"cpu_ns": 56.0}},
-        {**rows[2], "scenario": "flood", "median": {"cpu_ns": 2000.0, "lost_share": 0.0004}},
-        {**rows[3], "scenario": "flood", "median": {"cpu_ns": 2100.0, "lost_share": 0.507}},
+        {**rows[0], "contestant": columns, "coalesced": True, "median": {"cpu_ns": 56.0}},
+        {**flooded, "contestant": columns, "median": {"cpu_ns": 2000.0, "lost_share": 0.0004}},
+        {**flooded, "contestant": "for msg in rx", "median": {"cpu_ns": 2100.0, "lost_share": 0.507}},
+        {**flooded, "contestant": "packet engine, columns", "median": {"cpu_ns": 205.0, "lost_share": 0.0}},
     ]
     machine = {"system": "Linux 6.1", "processor": "x86_64", "cores": 2, "python": "3.11.7"}
     page = speed_table.publish(
@@ -126,6 +129,7 @@ def test_speed_table_shows_the_figures_of_the_run() -> None:
     assert "loop | 1,234 ns |  | 21 ns |  |" in page
     assert "**, columns | 1,234 ns | 2,000 ns | 56 ns |  |" in page
     assert "**`for msg in rx`** | 1,234 ns | 2,100 ns, 50.7% lost |  |  |" in page
+    assert '`engine="packet"` |  | 205 ns |  |  |' in page
     words = " ".join(page.split())
     assert "Linux 6.1, x86_64, 2 cores, Python 3.11.7" in words
     assert "median of 5 rounds" in words

@@ -155,7 +155,7 @@ class McastHEAR(mtool):
 
     __proc__ = "HEAR"
     __prologue__ = "Listen for messages: until stopped with --daemon, otherwise for one message, like RECV."
-    __epilogue__ = "Anybody on the network can stop a listener by sending STOP, unless --no-stop is given."
+    __epilogue__ = "Anyone on the network can stop a listener by sending STOP, unless --no-stop is given."
 
     @classmethod
     def setupArgs(cls, parser: argparse.ArgumentParser | None) -> None:
@@ -174,7 +174,7 @@ class McastHEAR(mtool):
         parser.add_argument(
             "--raw",
             action="store_true",
-            help="print messages byte by byte, unless at a terminal (with --daemon and --use-std)",
+            help="print messages byte for byte, unless at a terminal (with --daemon and --use-std)",
         )
 
     def doStep(

@@ -1,4 +1,4 @@
-"""Draw the terminals of commands on two hosts: ``listen.svg``, ``measure.svg`` and ``ping.svg`` in ``docs/_static``.
+"""Draw the terminals of commands on two hosts: `SCENES`, as SVG files in ``docs/_static``.
 
     bash scripts/dev/netns.sh --hosts 2 .venv/bin/python -m scripts.docs.command_pictures
 
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.docs.terminal_picture import (
+from scripts.docs.terminals import (
     COLUMNS,
     GROUP,
     PATIENCE,
@@ -40,6 +40,14 @@ class Scene:
 
 
 SCENES = {
+    "terminal": Scene(
+        "Two terminals: one receives what the other sends",
+        f"multicast listen {GROUP}:5000 --count 2",
+        (
+            f"multicast send {GROUP}:5000 hello world",
+            f"echo good morning | multicast send {GROUP}:5000",
+        ),
+    ),
     "listen": Scene(
         "Two terminals: one listens to a group, the other sends to it",
         f"multicast listen {GROUP}:5000 -v --count 2",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.docs.terminal_picture import PATIENCE, document, draw, environment, fitted, on, window
+from scripts.docs.terminals import PATIENCE, document, draw, environment, fitted, on, window
 
 GROUP, PORT, OTHER = "239.1.2.3", 5000, 5001
 DOCTOR = f"multicast doctor {GROUP}:{PORT} -v"

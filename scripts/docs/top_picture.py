@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from scripts.docs.terminal_picture import CHARACTER, LINE, document, draw, environment, on, window
+from scripts.docs.terminals import CHARACTER, LINE, document, draw, environment, on, window
 from tests.support.terminal import END, HOME, OnTerminal, plain
 
 PORT, COLUMNS, LINES = 5000, 60, 10

@@ -188,7 +188,7 @@ def test_program_without_command_prints_an_overview() -> None:
     assert (done.returncode, done.stdout) == (USAGE, b"")
     err = done.stderr.decode()
     assert err.startswith("usage: multicast [-h] ")
-    assert err.count("\n  multicast ") == 3, "three examples"
+    assert err.count("\n  multicast ") == 4, "four examples"
     assert re.search(r"\n  lo +up +127\.0\.0\.1 ::1\n", err)
     assert re.search(r"\n  veth0 +up +192\.0\.2\.2 2001:db8::2 ", err)
     assert err.splitlines()[-1].startswith("multicast: error: the following arguments are required: CMD")

@@ -238,15 +238,15 @@ def test_say_option_behind_the_message_is_sent_with_a_warning(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["-m", "Hello"], "sent 5 bytes to {group}, port {port}, by {iface}, with TTL 1"),
-        (["-m", ""], "sent 0 bytes to {group}, port {port}, by {iface}, with TTL 1"),
+        (["-m", "Hello"], "sent 5 bytes to {group}, port {port}, from {iface}, with TTL 1"),
+        (["-m", ""], "sent 0 bytes to {group}, port {port}, from {iface}, with TTL 1"),
         (
             ["--ttl", "9", "--pipe"],
-            "sent 3 datagrams, 3,000 bytes, to {group}, port {port}, by {iface}, with TTL 9",
+            "sent 3 datagrams, 3,000 bytes, to {group}, port {port}, from {iface}, with TTL 9",
         ),
         (
             ["--groups", "239.4.6.8/30", "-m", "x"],
-            "sent 1 byte to each of 5 groups, port {port}, by {iface}, with TTL 1",
+            "sent 1 byte to each of 5 groups, port {port}, from {iface}, with TTL 1",
         ),
     ],
 )
@@ -268,9 +268,9 @@ def test_say_at_a_terminal_reports_what_was_sent_and_where(
 @pytest.mark.parametrize(
     ("groups", "where"),
     [
-        (["239.4.6.1"], "239.4.6.1, port {port}, by lo"),
-        (["ff02::4:6:1%veth0"], "ff02::4:6:1, port {port}, by veth0"),
-        (["ff02::4:6:1%veth0", "ff02::4:6:2%lo"], "each of 2 groups, port {port}, by several interfaces"),
+        (["239.4.6.1"], "239.4.6.1, port {port}, from lo"),
+        (["ff02::4:6:1%veth0"], "ff02::4:6:1, port {port}, from veth0"),
+        (["ff02::4:6:1%veth0", "ff02::4:6:2%lo"], "each of 2 groups, port {port}, from several interfaces"),
     ],
 )
 def test_say_at_a_terminal_reports_the_interface_that_was_chosen(

@@ -31,15 +31,6 @@ def test_picture_has_title_and_description(path: Path) -> None:
     assert parts["desc"]
 
 
-def test_terminal_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> None:
-    drawn = tmp_path / "terminal.svg"
-    command = [sys.executable, os.fspath(ROOT / "scripts" / "docs" / "terminal_picture.py"), os.fspath(drawn)]
-    subprocess.run(command, check=True, timeout=50)
-    assert drawn.read_text(encoding="utf-8") == (STATIC / "terminal.svg").read_text(encoding="utf-8"), (
-        "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py"
-    )
-
-
 def test_doctor_picture_shows_real_output(hosts: list[Host], tmp_path: Path) -> None:
     drawn = tmp_path / "doctor.svg"
     command = [sys.executable, "-m", "scripts.docs.doctor_picture", os.fspath(drawn)]
@@ -53,7 +44,7 @@ def test_command_pictures_show_real_output(hosts: list[Host], tmp_path: Path) ->
     command = [sys.executable, "-m", "scripts.docs.command_pictures", os.fspath(tmp_path)]
     subprocess.run(command, check=True, timeout=50, cwd=ROOT)
     drawn = sorted(tmp_path.glob("*.svg"))
-    assert [path.name for path in drawn] == ["listen.svg", "measure.svg", "ping.svg"]
+    assert [path.name for path in drawn] == ["listen.svg", "measure.svg", "ping.svg", "terminal.svg"]
     for path in drawn:
         assert without_numbers(path) == without_numbers(STATIC / path.name), (
             "draw it again with: bash scripts/dev/netns.sh --hosts 2 .venv/bin/python -m scripts.docs.command_pictures"

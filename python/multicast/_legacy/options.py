@@ -59,7 +59,7 @@ def add_destinations(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--iface",
         type=argument_types.one_interface,
-        help="send by this interface, given by name, index or address (default: the system's choice)",
+        help="send from this interface, given by name, index or address (default: the system's choice)",
     )
 
 

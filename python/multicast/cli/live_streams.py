@@ -63,7 +63,7 @@ _SHORTEST, _LONGEST = 10, 40
 _KEYS = "h help  q quit  s sort  / filter  p pause"
 _HELP = (
     "q  quit",
-    "s  sort by the next column, S by the one before",
+    "s  sort by the next column, S by the previous one",
     "/  filter: show rows with this text; Enter keeps it, Escape clears it",
     "p  pause the screen, and go on; datagrams are counted meanwhile",
     "h  show or hide this help",

@@ -104,8 +104,8 @@ def add_receiving(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("socket", "packet", "auto"),
         default="socket",
-        help="receive by UDP sockets; by a ring of packets, which costs less at high rates (Linux, with CAP_NET_RAW); "
-        "or by packets if that is permitted (default: %(default)s)",
+        help="receive with UDP sockets; with a ring of packets, which costs less at high rates (Linux, with "
+        "CAP_NET_RAW); or with packets if permitted, otherwise sockets (default: %(default)s)",
     )
 
 
@@ -134,7 +134,7 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
         "--max-loss",
         metavar="PERCENT",
         type=argument_types.percent,
-        help="fail if more than this share was lost: of --expect, or otherwise of what is known to have been sent",
+        help="fail if more than this share of --expect was lost or, without it, of the datagrams known to be sent",
     )
     add_receiving(parser)
 

@@ -187,7 +187,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the output options that every command has."""
-    parser.add_argument("--json", action="store_true", help="write one JSON object a line instead of text")
+    parser.add_argument("--json", action="store_true", help="write one JSON object per line instead of text")
     parser.add_argument(
         "--color",
         choices=("auto", "always", "never"),
@@ -195,8 +195,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="use colors (default: auto, on a terminal unless NO_COLOR is set)",
     )
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, in short")
-    amount.add_argument("-v", "--verbose", action="store_true", help="write more about each result")
+    amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, briefly")
+    amount.add_argument("-v", "--verbose", action="store_true", help="write more details of each result")
 
 
 def output_for(options: argparse.Namespace) -> Output:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  multicast listen 239.1.2.3:5000            print what a group receives
-  multicast send 239.1.2.3:5000 hello        send a message to a group
-  multicast interfaces                       list the interfaces in detail
+  multicast listen 239.1.2.3:5000          print what arrives for a group
+  multicast send 239.1.2.3:5000 hello      send a datagram to a group
+  multicast doctor 239.1.2.3:5000          find out why nothing arrives
+  multicast interfaces                     list the interfaces in detail
 """
 
 
 def print_overview(usage: str) -> NoReturn:
-    """Print ``usage`` and the overview on standard error: three examples, and the interfaces of this machine.
+    """Print ``usage`` and the overview on standard error: examples, and the interfaces of this machine.
 
     Raises:
         UsageError: Always, because a command is missing. argparse does the same.

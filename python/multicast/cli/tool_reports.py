@@ -40,7 +40,7 @@ def _print_sent(sent: Sent) -> None:
         count = f"{sent.datagrams:,} datagrams, {count},"
     where = sent.groups[0] if len(sent.groups) == 1 else f"each of {len(sent.groups):,} groups"
     print_error(
-        "SAY", f"sent {count} to {where}, port {sent.port}, by {_interface(sent)}, with TTL {sent.ttl}"
+        "SAY", f"sent {count} to {where}, port {sent.port}, from {_interface(sent)}, with TTL {sent.ttl}"
     )
 
 

@@ -24,13 +24,13 @@ def test_words_are_sent_as_one_datagram_and_reported(free_port: int) -> None:
         msg = rx.recv(timeout=10)
     assert (msg.data, msg.ttl) == (b"hello world", 3)
     assert (done.returncode, done.stdout) == (0, b"")
-    report = f"sent 1 datagram, 11 bytes, to {GROUP}:{free_port} by lo, with TTL 3, in "
+    report = f"sent 1 datagram, 11 bytes, to {GROUP}:{free_port} from lo, with TTL 3, in "
     assert done.stderr.decode().startswith(report)
 
 
 def test_interface_of_the_routes_is_named_in_the_report(free_port: int) -> None:
     done = run("send", f"{GROUP}:{free_port}", "hello")
-    assert f"to {GROUP}:{free_port} by lo, with TTL 1".encode() in done.stderr
+    assert f"to {GROUP}:{free_port} from lo, with TTL 1".encode() in done.stderr
 
 
 def test_count_repeats_the_words_and_json_has_the_summary(free_port: int) -> None:

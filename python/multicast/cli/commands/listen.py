@@ -30,7 +30,7 @@ _LINE_BREAKS = {ord(character): f"\\x{ord(character):02x}" for character in "\r\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``listen``."""
     parser.epilog = (
-        "The exit code is 0 if the conditions of --expect and --max-loss held, 1 if not, 70 if no datagram arrived, "
+        "The exit code is 0 if the conditions --expect and --max-loss were met, 1 if not, 70 if no datagram arrived, "
         "and 130 after Ctrl-C."
     )
     options.add_endpoints(parser, "listen to")
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="raw",
         dest="format",
-        help="write payloads as they are, byte by byte",
+        help="write only the bytes of the payloads",
     )
     options.add_conditions(parser)
 

@@ -42,8 +42,8 @@ _HEAD = [
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``measure``."""
     parser.epilog = (
-        "Times are in microseconds. If sender and receiver have different clocks, the delay is the one above the "
-        "shortest. The exit code is 0 if the conditions held, 1 if not, 70 if no datagram arrived, and 130 after "
+        "Times are in microseconds. If sender and receiver have different clocks, delays are relative to the "
+        "shortest. The exit code is 0 if the conditions were met, 1 if not, 70 if no datagram arrived, and 130 after "
         "Ctrl-C."
     )
     options.add_endpoints(parser, "measure what is sent to")
@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-latency",
         metavar="MILLISECONDS",
         type=argument_types.milliseconds,
-        help="fail if the 99th percentile of the delay of a stream is longer",
+        help="fail if the 99th percentile of a stream's delay exceeds this",
     )
     parser.add_argument(
-        "--report", metavar="FILE", help="write each gap, and the summary, to this file as JSON lines"
+        "--report", metavar="FILE", help="write each gap and the summary to this file, as JSON lines"
     )
 
 

@@ -24,19 +24,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ping``."""
     parser.epilog = (
-        "The exit code is 0 if somebody answered and --expect held, 1 if it did not hold, 70 if nobody answered, and "
-        "130 after Ctrl-C."
+        "The exit code is 0 if any host answered and --expect was met, 1 if it was not met, 70 if no host answered, "
+        "and 130 after Ctrl-C."
     )
     parser.add_argument(
         "endpoint",
         metavar="ENDPOINT",
         type=argument_types.endpoint,
-        help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required: everybody who "
-        "runs ping --answer, or the source alone, which may run ssmpingd "
+        help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required: every host that "
+        "runs ping --answer, or only the source, which may also run ssmpingd "
         f"(default port: {PORT})",
     )
     options.add_interface(parser)
-    parser.add_argument("--answer", action="store_true", help="answer requests, of asmping and ssmping too")
+    parser.add_argument(
+        "--answer", action="store_true", help="answer requests, including those of asmping and ssmping"
+    )
     parser.add_argument(
         "-c", "--count", type=argument_types.count, help="send this many requests (default: until Ctrl-C)"
     )

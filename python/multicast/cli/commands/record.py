@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ..output import Output
 
 _SIZES = {
-    "--max-size": "end before all files together are larger than this (default: no limit)",
-    "--max-rate": "leave out, and count, what exceeds this many bytes of file a second (default: no limit)",
-    "--rotate-size": "begin another file before this one is larger than this (default: one file)",
+    "--max-size": "end before the total size of all files exceeds this (default: no limit)",
+    "--max-rate": "leave out, and count, what exceeds this many bytes of file per second (default: no limit)",
+    "--rotate-size": "start another file before the current one exceeds this (default: one file)",
 }
 
 
@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", required=True, help="write this pcapng file; it must not exist"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--comment", default="", help="a comment for the file (default: none)")
+    parser.add_argument("--comment", default="", help="store this comment in the file (default: none)")
     for name, purpose in _SIZES.items():
         parser.add_argument(name, metavar="BYTES", type=argument_types.file_size, help=purpose)
     options.add_seconds(
         parser,
         "--rotate-time",
         check=argument_types.factor,
-        help="begin another file after this time (default: one file)",
+        help="start another file after this time (default: one file)",
     )
     parser.add_argument(
         "--max-files",

@@ -34,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         action="append",
         metavar="TO",
-        help="send to this place, or to original%%INTERFACE for the group that each datagram had; "
-        "may be given several times",
+        help="send to this place, or to original%%INTERFACE for the original group of each datagram; may be repeated",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="read the routes from this TOML file instead (default: none)"
@@ -44,20 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ttl",
         type=argument_types.ttl,
         default=1,
-        help="time to live of what is sent to groups, 1-255; it is less if the original has fewer hops left "
-        "(default: 1)",
+        help="time to live of datagrams to groups, 1-255; fewer hops if the original has fewer left (default: 1)",
     )
     parser.add_argument(
         "--link-scope",
         action="store_true",
-        help="relay groups that belong to one link as well, such as 224.0.0.251",
+        help="also relay groups that belong to one link, such as 224.0.0.251",
     )
     parser.add_argument(
         "--buffer",
         metavar="BYTES",
         type=argument_types.buffer,
         default=8 * 1024 * 1024,
-        help="hold this many bytes for each destination that is slow or away (default: 8 MiB)",
+        help="hold up to this many bytes for each slow or unreachable destination (default: 8 MiB)",
     )
     options.add_seconds(
         parser, "--stats", help="report the counters of each leg at this interval (default: at the end)"

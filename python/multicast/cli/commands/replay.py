@@ -31,7 +31,7 @@ _REASONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``replay``."""
     parser.epilog = (
-        "The exit code is 0 if something was sent, 70 if the file has no datagram to send, "
+        "The exit code is 0 if anything was sent, 70 if the file has no datagram to send, "
         "and 130 after Ctrl-C."
     )
     parser.add_argument("file", metavar="FILE", help="a pcap or pcapng file")
@@ -42,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speed",
         type=argument_types.factor,
         default=1.0,
-        help="send this many times as fast as the datagrams were captured (default: 1)",
+        help="multiply the speed of the capture by this factor (default: 1)",
     )
     timing.add_argument(
         "--rate",
         metavar="N",
         type=argument_types.rate,
-        help="send this many datagrams a second (default: as they were captured)",
+        help="send this many datagrams per second (default: with the timing of the capture)",
     )
     timing.add_argument(
-        "--flat-out", action="store_true", help="send as fast as the system takes the datagrams"
+        "--flat-out", action="store_true", help="send as fast as the system accepts the datagrams"
     )
     parser.add_argument(
         "--loop",
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GROUP[:PORT]",
-        help="send only the datagrams of this group; may be given several times (default: all groups)",
+        help="send only the datagrams of this group; may be repeated (default: all groups)",
     )
     parser.add_argument(
         "--map",
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=argument_types.mapping,
         metavar="FROM=TO",
-        help="send to another group, such as 239.4.4.4:5000=239.9.9.9:6000; may be given several times",
+        help="send to another group, such as 239.4.4.4:5000=239.9.9.9:6000; may be repeated",
     )
 
 

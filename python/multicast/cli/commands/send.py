@@ -54,21 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--numbered",
         action="store_true",
-        help="send numbered datagrams with the time of sending, for 'multicast measure' "
+        help="send datagrams with a number and a send time, for 'multicast measure' "
         f"(default rate: {_DEFAULT_RATE:g})",
     )
     parser.add_argument(
         "--pattern",
         choices=PATTERNS,
         help="send datagrams of zeros, of the bytes 0 to 255 in order, or of random bytes; with --numbered, "
-        f"fill them with these (default rate: {_DEFAULT_RATE:g})",
+        f"fill the rest of each datagram with these (default rate: {_DEFAULT_RATE:g})",
     )
     parser.add_argument(
         "-c",
         "--count",
         type=argument_types.count,
-        help="send the words this many times, or so many numbered or pattern datagrams "
-        "(default: 1; numbered and patterns: no limit)",
+        help="send the words this many times, or this many numbered or pattern datagrams "
+        "(default: 1; no limit for numbered and pattern datagrams)",
     )
     options.add_duration(parser)
     _add_pace(parser)
@@ -91,7 +91,7 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=argument_types.size,
         metavar="BYTES",
-        help="size of numbered and pattern datagrams and of the pieces of a file, 1-65507 "
+        help="make numbered and pattern datagrams and the pieces of a file this long, 1-65507 "
         f"(default: {_MCAST_DEFAULT_BUFFER_SIZE})",
     )
 
@@ -103,14 +103,14 @@ def _add_header(parser: argparse.ArgumentParser) -> None:
         dest="local",
         metavar="ADDRESS:PORT",
         type=argument_types.local,
-        help="send from this address of this machine, which also chooses the interface, from this port, or both "
+        help="send from this local address, which also selects the interface, from this port, or both "
         "(default: the system's choice)",
     )
     parser.add_argument(
         "--dscp",
         type=argument_types.dscp,
         metavar="CLASS",
-        help="class of traffic, 0-63, such as 46 for expedited forwarding (default: the system's)",
+        help="set this traffic class, 0-63, such as 46 for expedited forwarding (default: the system's)",
     )
     options.add_ttl(parser)
     parser.add_argument(
@@ -284,7 +284,7 @@ def _report(
         return
     out.remark(
         f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}, to "
-        f"{address(endpoint.group, endpoint.port or 0)} by {interface or 'the default interface'}, "
+        f"{address(endpoint.group, endpoint.port or 0)} from {interface or 'the default interface'}, "
         f"with TTL {args.ttl}, in {duration:.1f} s"
     )
 

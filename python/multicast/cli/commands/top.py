@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="watch every group on the interface of -i, joined or not (Linux, with the capability CAP_NET_RAW)",
+        help="watch every group on the interface -i, joined or not (Linux, with CAP_NET_RAW)",
     )
     parser.add_argument("--once", action="store_true", help="watch for one interval, print the table and end")
     options.add_seconds(
@@ -56,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_duration(parser)
     parser.add_argument(
-        "--sort", choices=tuple(ORDERS), default="group", help="the order of the rows (default: %(default)s)"
+        "--sort",
+        choices=tuple(ORDERS),
+        default="group",
+        help="sort the rows in this order (default: %(default)s)",
     )
     options.add_receiving(parser)
 

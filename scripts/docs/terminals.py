@@ -1,31 +1,17 @@
-"""Draw the terminals of a listener and of a sender: ``docs/_static/terminal.svg``.
-
-    bash scripts/dev/netns.sh --hosts 2 .venv/bin/python scripts/docs/terminal_picture.py
-
-The commands run on two hosts of a private network, and the picture shows what they printed.
-"""
+"""Draw terminals, for pictures of commands that run on the hosts of a private network."""
 
 import argparse
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import wrap
-from typing import IO
 from xml.sax.saxutils import escape
 
 GROUP = "239.1.2.3"
-HEAR = f"multicast --daemon --use-std HEAR --group {GROUP}"
-SAYS = (
-    f"multicast SAY --group {GROUP} --message Hello, multicast",
-    f"echo -n piped | multicast SAY --group {GROUP} --pipe",
-    f"multicast SAY --group {GROUP} --message STOP",
-)
 # The longest wait for any step, in seconds.
 PATIENCE = 15.0
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "_static" / "terminal.svg"
 
 WIDTH, LINE, CHARACTER = 530, 21, 8.43
 # The width of a terminal, in characters: the picture is readable on a phone.
@@ -62,46 +48,6 @@ def until_joined(host: str) -> None:
     subprocess.run(on(host, look), check=True, timeout=PATIENCE)
 
 
-def exchange() -> tuple[list[str], list[str]]:
-    """Listen on one host and send from the other; return the lines of each terminal.
-
-    Raises:
-        subprocess.SubprocessError: A command failed or took too long.
-        RuntimeError: The listener failed.
-    """
-    heard, said = [f"$ {HEAR}"], list[str]()
-    with subprocess.Popen(
-        on("h1", f"exec {HEAR}"), stdout=subprocess.PIPE, text=True, env=environment()
-    ) as listener:
-        assert listener.stdout is not None
-        reader = threading.Thread(target=_take, args=(listener.stdout, heard))
-        reader.start()
-        try:
-            until_joined("h1")
-            for command in SAYS:
-                said.append(f"$ {command}")
-                run = subprocess.run(
-                    on("h2", command),
-                    check=True,
-                    timeout=PATIENCE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=environment(),
-                )
-                said += run.stdout.splitlines()
-            code = listener.wait(timeout=PATIENCE)
-        finally:
-            listener.kill()
-            reader.join()
-    if code != 0:
-        raise RuntimeError(f"the listener ended with exit code {code}")
-    return [*heard, "$ "], [*said, "$ "]
-
-
-def _take(pipe: IO[str], lines: list[str]) -> None:
-    lines += pipe.read().splitlines()
-
-
 def fitted(lines: list[str]) -> list[str]:
     """Return lines as a terminal of `COLUMNS` shows them, but broken between words."""
     return [part for line in lines for part in (wrap(line, COLUMNS) if len(line) > COLUMNS else [line])]
@@ -127,14 +73,6 @@ def window(title: str, lines: list[str], top: int) -> tuple[list[str], int]:
     return drawn, height
 
 
-def picture(heard: list[str], said: list[str]) -> str:
-    """Return the picture of both terminals, as SVG."""
-    upper, height = window("one host", heard, 0)
-    lower, more = window("another host", said, height + 12)
-    total = height + 12 + more + 1
-    return document("Two terminals: one listens, the other speaks", [*heard, *said], [*upper, *lower], total)
-
-
 def document(title: str, lines: list[str], drawn: list[str], height: int) -> str:
     """Return elements as an SVG document of this height, which says what the terminals show."""
     body = "\n  ".join(drawn)
@@ -156,7 +94,3 @@ def draw(description: str, default: Path, make: Callable[[], str]) -> int:
         return 1
     file.write_text(make(), encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(draw("Draw the terminals of a listener and of a sender.", PICTURE, lambda: picture(*exchange())))

@@ -40,7 +40,8 @@ def assert_usage_error(command: str, words: Sequence[str], message: str) -> None
     done = run(command, *words)
     assert (done.returncode, done.stdout) == (2, b"")
     usage, sentence = done.stderr.decode().split(f"multicast {command}: error: ")
-    assert usage.startswith(f"usage: multicast {command} ")
+    assert usage.startswith(f"usage: multicast {command} [OPTION ...]")
+    assert usage.count("\n") == 1
     assert message in sentence
     assert sentence.endswith(f"(see 'multicast {command} --help')\n")
 

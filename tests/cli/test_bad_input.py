@@ -51,6 +51,13 @@ TABLE: list[tuple[str, int, str]] = [
     ("HEAR --bogus", USAGE, "unrecognized arguments: --bogus"),
     ("SAY --por 5000 -m x", USAGE, "unrecognized arguments: --por"),
     ("RECV --pipe", USAGE, "unrecognized arguments: --pipe"),
+    (
+        "listen --cuont=3",  # codespell:ignore
+        USAGE,
+        "multicast listen: error: unrecognized arguments: --cuont=3 (did you mean '--count'?)",  # codespell:ignore
+    ),
+    ("listen --bogus", USAGE, "multicast listen: error: unrecognized arguments: --bogus (see "),
+    ("send", USAGE, "multicast send: error: the following arguments are required: ENDPOINT (see "),
     ("RECV --port", USAGE, "argument --port: expected one argument"),
     ("SAY --groups", USAGE, "argument --groups: expected at least one argument"),
     ("SAY --message", USAGE, "argument -m/--message: expected at least one argument"),

@@ -47,6 +47,28 @@ def test_record_is_a_line_that_begins_with_its_type(capsys: pytest.CaptureFixtur
     assert json.loads(line)["list"] == [1, 2]
 
 
+def test_control_characters_in_json_are_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = screen(monkeypatch)
+    Output(json=True).record("thing", {"text": "\x1b[2J\x7f\x9b2Jé"})
+    line = terminal.getvalue()
+    assert line == '{"type":"thing","text":"\\u001b[2J\\u007f\\u009b2Jé"}\n'
+    assert json.loads(line)["text"] == "\x1b[2J\x7f\x9b2Jé"
+
+
+def test_json_in_another_encoding_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Output(json=True).record("thing", {"text": "é€"})
+    assert json.loads(raw.getvalue())["text"] == "é€"
+
+
+def test_remark_on_a_terminal_has_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    Output().remark("refused: \x1b[2J\x9b")
+    assert terminal.getvalue() == "refused: \\x1b[2J\\x9b\n"
+
+
 def test_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))

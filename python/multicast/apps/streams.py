@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     Kind = Literal["rtp", "mpegts", "numbered", "unknown"]
 
-BURST_MS = 10
-"""Milliseconds in which the datagrams of a burst arrive."""
-
 _HEADROOM = 2
 """Linux lets the datagrams in a receive buffer occupy twice the size that was requested."""
 
@@ -89,7 +86,7 @@ class Stream:
     jitter_us: float | None
     """The interarrival jitter of RFC 3550 section 6.4.1, in microseconds; None if the times of sending are unknown."""
     burst_packets: int
-    """The most datagrams that arrived within `BURST_MS` milliseconds."""
+    """The most datagrams that arrived within 10 milliseconds."""
     burst_bytes: int
     """Their payload, in bytes."""
     burst_memory: int

@@ -23,6 +23,8 @@ _DEFAULT_COLUMNS = 80
 _DEFAULT_LINES = 24
 # Control characters would steer the terminal they are shown on: they become escapes there.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+# JSON escapes those below 0x20 everywhere.
+_JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
 # Erases the rest of a line of a terminal.
 _ERASE = "\x1b[K"
@@ -74,9 +76,12 @@ class Output:
         if self._encode is None:
             from json import JSONEncoder  # noqa: PLC0415 - see the top of the package
 
-            self._encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+            # A character that the encoding lacks must become an escape of JSON, not one of Python.
+            ensure_ascii = not _is_utf8(standard_output())
+            self._encode = JSONEncoder(ensure_ascii=ensure_ascii, separators=(",", ":")).encode
         encode = self._encode
-        self._write("".join([encode({"type": kind, **fields}) + "\n" for fields in several]))
+        text = "".join([encode({"type": kind, **fields}) + "\n" for fields in several])
+        self._write(text.translate(_JSON_CONTROLS) if self.is_terminal else text)
 
     def data(self, data: bytes) -> None:
         """Write bytes exactly as they are.
@@ -97,7 +102,7 @@ class Output:
     @staticmethod
     def takes_utf8(data: bytes) -> bool:
         """Return whether ``data`` is text that standard output shows if it is written as it is."""
-        if (standard_output().encoding or "utf-8").lower().replace("-", "") != "utf8":
+        if not _is_utf8(standard_output()):
             return data.isascii()
         try:
             data.decode("utf-8")
@@ -174,6 +179,10 @@ def _write_bytes(out: TextIO, data: bytes) -> None:
         raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
 
 
+def _is_utf8(out: TextIO) -> bool:
+    return (out.encoding or "utf-8").lower().replace("-", "") == "utf8"
+
+
 def _until_writable(descriptor: int) -> None:
     """Wait until a non-blocking descriptor can be written."""
     from select import select  # noqa: PLC0415 - see the top of the package
@@ -247,6 +256,9 @@ def print_line_to_stderr(line: str) -> None:
     If standard error cannot be written either, only the exit code reports a failure.
     """
     clear_transient_line()
+    # It may name what another host sent, such as the message of a server.
+    if sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty():
+        line = Output.printable(line, keep="\n\t")
     _write_to_stderr(line + "\n")
 
 

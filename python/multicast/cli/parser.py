@@ -43,8 +43,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and ``message`` on standard error, and raise `UsageError`."""
-        print_line_to_stderr(f"{self.format_usage()}{self.prog}: error: {message} (see '{self.prog} --help')")
+        usage = self.short_usage()
+        print_line_to_stderr(f"{usage}{self.prog}: error: {message} (see '{self.prog} --help')")
         raise UsageError
+
+    def short_usage(self) -> str:
+        """Return the usage that an error message shows."""
+        return self.format_usage()
 
 
 class _CommandParser(Parser):
@@ -54,6 +59,7 @@ class _CommandParser(Parser):
         super().__init__(**settings)
         self._command = command
         self._is_complete = self._is_parsing = False
+        self._short_usage = ""
 
     def complete(self) -> None:
         """Add the options of the command, unless that was done already."""
@@ -71,11 +77,20 @@ class _CommandParser(Parser):
             command.add_arguments(self)
             output.add_options(self)
             _add_debug(self, argparse.SUPPRESS)
+            # Here, because argparse hides the words while it parses the options.
+            formatter = _Help(f"{self.prog} [OPTION ...]")
+            needed = [action for action in self._actions if action.required or not action.option_strings]
+            formatter.add_usage(None, needed, [])
+            self._short_usage = formatter.format_help()
 
     def has_option(self, word: str) -> bool:
         """Return whether ``word`` is an option of the command."""
         self.complete()
         return word in self._option_string_actions
+
+    def short_usage(self) -> str:
+        """Return the usage without the options that may be left out; 2.x commands show all."""
+        return self._short_usage or self.format_usage()
 
     def parse_known_args(self, *args: Any, **settings: Any) -> Any:
         """Parse the words that follow the command. Except for 2.x commands, options may stand between the words."""
@@ -84,9 +99,20 @@ class _CommandParser(Parser):
             return super().parse_known_args(*args, **settings)
         self._is_parsing = True  # argparse calls this method again for options and words apart
         try:
-            return self.parse_known_intermixed_args(*args, **settings)
+            options, rest = self.parse_known_intermixed_args(*args, **settings)
         finally:
             self._is_parsing = False
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}{self._similar_option(rest[0])}")
+        return options, rest
+
+    def _similar_option(self, word: str) -> str:
+        """Return a hint with the option that a word most resembles; empty if there is none."""
+        from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelled options only
+
+        names = {option.lstrip("-"): option for option in self._option_string_actions}
+        found = get_close_matches(word.partition("=")[0].lstrip("-"), names, n=1)
+        return f" (did you mean {names[found[0]]!r}?)" if found and word.startswith("-") else ""
 
 
 class _Version(argparse.Action):

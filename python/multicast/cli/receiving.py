@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from ..apps.listening import Listener
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from ..apps.listening import Totals
     from ..apps.wire import Wire
@@ -64,7 +66,7 @@ class Report:
         self._listener = listener
         self._signals = signals
         self._warned_at = time.monotonic()
-        self._dropped = 0
+        self._dropped = self._filtered = 0
 
     def memberships(self) -> None:
         """Say what was joined and where, on standard error."""
@@ -77,7 +79,7 @@ class Report:
             self._out.remark(f"and to {len(joined) - 4:,} more groups")
 
     def tick(self) -> None:
-        """Warn about new drops, at most once a second, and print an interim summary if SIGUSR1 has requested one.
+        """Warn about datagrams that were dropped or filtered, at most once a second, and do as `answer` does.
 
         Call it several times a second.
         """
@@ -85,8 +87,15 @@ class Report:
         if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
             self._warn(self._listener.totals())
-        if self._signals.take_summary_request():
+        self.answer(contextlib.nullcontext())
+
+    def answer(self, place: AbstractContextManager[object]) -> bool:
+        """Print an interim summary within ``place`` if SIGUSR1 has requested one; return whether it has."""
+        if not self._signals.take_summary_request():
+            return False
+        with place:
             self._summary("interim")
+        return True
 
     def summary(self) -> Totals:
         """Write the final summary, and return what it says."""
@@ -109,13 +118,21 @@ class Report:
         self._out.remark(_sentence(self._listener.totals()))
 
     def _warn(self, totals: Totals) -> None:
-        fresh, self._dropped = totals.dropped - self._dropped, totals.dropped
-        if fresh and not self._out.quiet:
+        dropped, self._dropped = totals.dropped - self._dropped, totals.dropped
+        filtered, self._filtered = totals.filtered - self._filtered, totals.filtered
+        if self._out.quiet:
+            return
+        if dropped:
             if totals.kernel_drops:
                 advice = "the receive buffer was full (request a larger one with --recv-buffer)"
             else:
                 advice = "its output was written too slowly"
-            print_error(self._command, f"dropped {fresh:,} datagrams here: {advice}")
+            print_error(self._command, f"dropped {number(dropped, 'datagram')} here: {advice}")
+        if filtered:
+            print_error(
+                self._command,
+                f"filtered {number(filtered, 'datagram')} of groups, interfaces or senders that were not joined",
+            )
 
     def _summary(self, kind: str) -> Totals:
         totals = self._listener.totals()

@@ -10,6 +10,7 @@ from .keyboard import keyboard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import FrameType
     from typing import Any
 
@@ -77,6 +78,13 @@ class Terminal:
             OSError: The terminal cannot be read.
         """
         return [] if self._keyboard is None else self._keyboard.read()
+
+    @contextlib.contextmanager
+    def lent(self) -> Generator[None, None, None]:
+        """Show the screen of the shell during the block, which may write on it. Draw again afterwards."""
+        self._show_other_screen()
+        yield
+        self._out.data(_TAKE)
 
     def was_stopped(self) -> bool:
         """Stop the process if Ctrl-Z requests it; return whether it was stopped, and the screen must be drawn again.

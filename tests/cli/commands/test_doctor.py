@@ -144,6 +144,20 @@ def test_doctor_with_a_peer_compares_both_ends(net: Lab) -> None:
         assert server.finish() == 143
 
 
+def test_doctor_peer_is_asked_by_ipv6_and_counts_requests(net: Lab) -> None:
+    with Program(net.far.command(*MULTICAST, "doctor", "--serve", "--json")) as server:
+        waiting.until(lambda: server.err, "the server to be ready")
+        done = doctor(net, "--json", "--peer", "fd78::2", f"[ff15::7:8:9%eth0]:{PORT}")
+        found, _ = map(json.loads, done.stdout.splitlines())
+        assert (done.returncode, found["cause"]) == (0, "ok"), done
+        assert json.loads(server.line())["client"] == "fd78::1"
+        server.interrupt(signal.SIGUSR1)
+        assert json.loads(server.line()) == {"type": "interim", "served": 1}
+        server.interrupt()
+        assert server.finish() == 130
+    assert json.loads(server.out.splitlines()[-1]) == {"type": "summary", "served": 1}
+
+
 def test_doctor_reverse_lets_the_peer_listen(net: Lab) -> None:
     with Program(net.far.command(*MULTICAST, "doctor", "--serve")) as server:
         waiting.until(lambda: server.err, "the server to be ready")

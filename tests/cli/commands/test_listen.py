@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,6 +196,22 @@ def test_sigusr1_prints_an_interim_summary(free_port: int) -> None:
         program.interrupt()
         assert program.finish() == 130
     assert [one["type"] for one in records(program)] == ["interim", "summary"]
+
+
+def test_filtered_datagrams_are_reported_while_they_happen(free_port: int) -> None:
+    # Bound to the wildcard address, because there are two groups, it also gets what is sent to its port alone.
+    endpoints = [f"{group}:{free_port}%lo" for group in (GROUP, OTHER)]
+    with listening(*endpoints, groups=(GROUP, OTHER)) as program:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tx:
+            tx.sendto(b"not to a group", ("127.0.0.1", free_port))
+        report = (
+            "multicast listen: filtered 1 datagram of groups, interfaces or senders that were not joined\n"
+        )
+        until(lambda: report in program.err, "the report")
+        program.interrupt()
+        assert program.finish() == 130
+    assert program.err.count("filtered 1") == 2, program.err
+    assert "filtered 1, dropped 0 here in" in program.err
 
 
 def bytes_queued(port: int) -> int:

@@ -133,6 +133,19 @@ def test_stopped_command_lends_the_terminal_to_the_shell(free_port: int) -> None
         assert GIVEN_BACK in program.output
 
 
+def test_interim_summary_is_on_the_screen_of_the_shell(free_port: int) -> None:
+    with top(free_port) as program:
+        program.until_shown("WAITING")
+        program.output = ""
+        program.process.send_signal(signal.SIGUSR1)
+        program.until(lambda: TAKEN in program.output, "screen after the summary")
+        on_the_shell, _, _ = program.output.rpartition(GIVEN_BACK)[2].partition(TAKEN)
+        assert on_the_shell.startswith("received 0 datagrams")
+        program.until_shown("WAITING")
+        program.type("q")
+        assert program.finish() == 70
+
+
 @pytest.mark.parametrize(
     ("options", "env", "colored"),
     [

@@ -30,7 +30,10 @@ class Server:
     """
 
     def __init__(self) -> None:
-        self._listening = socket.create_server(("", PORT))
+        if socket.has_dualstack_ipv6():
+            self._listening = socket.create_server(("", PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+        else:
+            self._listening = socket.create_server(("", PORT))
         self._listening.settimeout(_PERIOD)
 
     @property
@@ -54,6 +57,7 @@ class Server:
                 connection, (client, *_) = self._listening.accept()
             except TimeoutError:
                 continue
+            client = client.removeprefix("::ffff:")  # IPv4 at a socket for both versions
             with connection:
                 connection.settimeout(PATIENCE)
                 try:

@@ -8,6 +8,7 @@ from ...apps import diagnosis as app
 from .. import options
 from ..errors import NOT_HELD
 from ..signals import handled
+from ..words import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,16 +78,22 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _serve(out: Output) -> int:
     """Send probes for other hosts until a signal."""
     served = 0
+
+    def report(kind: str) -> None:
+        if out.json:
+            out.record(kind, {"served": served})
+        else:
+            out.remark(f"{number(served, 'request')} served")
+
     with handled() as signals, app.Server() as server:
         out.remark(f"serving on TCP port {server.port}")
-        for client, endpoint in server.served(signals.has_ended):
+        for client, endpoint in server.served(signals.reporting(lambda: report("interim"))):
             served += 1
             if out.json:
                 out.record("request", {"client": client, "endpoint": endpoint})
             elif not out.quiet:
                 out.line(f"{client}: {endpoint}")
-        if out.json:
-            out.record("summary", {"served": served})
+        report("summary")
         return signals.exit_code(0)
 
 

@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=argument_types.one_endpoint,
         help="send to GROUP:PORT%%INTERFACE, in which only the group is required, such as 239.1.2.3:5000",
     )
-    parser.add_argument("words", nargs="*", metavar="WORD", help="send these words; - means standard input")
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="WORD", help="send these words; - means standard input"
+    )
     options.add_where(parser, several=False)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         report = Report("top", out, source, signals)
         is_redrawn = out.is_terminal and not (args.once or out.json)
         with contextlib.ExitStack() as resources:
-            live = _live(args, out, resources) if is_redrawn else None
+            live = _live(args, out, report, resources) if is_redrawn else None
             display = _Plain(args, out, report) if live is None else live
             if is_redrawn:
                 display.show(watch.rows())
@@ -136,8 +136,8 @@ class _Plain:
 class _Live:
     """The live screen."""
 
-    def __init__(self, screen: Screen, terminal: Terminal) -> None:
-        self._screen, self._terminal = screen, terminal
+    def __init__(self, screen: Screen, terminal: Terminal, report: Report) -> None:
+        self._screen, self._terminal, self._report = screen, terminal, report
         self._size = (0, 0)
 
     def show(self, found: list[Row]) -> None:
@@ -146,12 +146,16 @@ class _Live:
         self._terminal.draw(self._screen.lines())
 
     def tick(self) -> None:
-        """Follow keys, the size of the terminal, and Ctrl-Z, several times a second."""
+        """Follow keys, the size of the terminal, Ctrl-Z and SIGUSR1, several times a second.
+
+        An interim summary goes to the screen of the shell, where it is seen at the end.
+        """
         keys = self._terminal.keys()
         for key in keys:
             self._screen.press(key)
         size = terminal_columns(), terminal_lines()
-        if self._terminal.was_stopped() or keys or size != self._size:
+        is_gone = self._terminal.was_stopped() | self._report.answer(self._terminal.lent())
+        if is_gone or keys or size != self._size:
             self._size = size
             self._terminal.draw(self._screen.lines())
 
@@ -160,7 +164,9 @@ class _Live:
         return self._screen.quit
 
 
-def _live(args: argparse.Namespace, out: Output, resources: contextlib.ExitStack) -> _Live | None:
+def _live(
+    args: argparse.Namespace, out: Output, report: Report, resources: contextlib.ExitStack
+) -> _Live | None:
     """Take the terminal for a live screen; None if it needs a package that is not installed."""
     from importlib.util import find_spec  # noqa: PLC0415 - see the top of the package
 
@@ -170,7 +176,7 @@ def _live(args: argparse.Namespace, out: Output, resources: contextlib.ExitStack
     from ..terminal import Terminal  # noqa: PLC0415 - likewise
 
     terminal = resources.enter_context(Terminal(out))
-    return _Live(Screen(out, args.sort, has_keys=terminal.has_keys), terminal)
+    return _Live(Screen(out, args.sort, has_keys=terminal.has_keys), terminal, report)
 
 
 def _show(rows: list[Row], args: argparse.Namespace, out: Output) -> None:

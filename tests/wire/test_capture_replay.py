@@ -222,6 +222,16 @@ def test_replay_loops_until_it_is_stopped(rx: multicast.Receiver, tmp_path: Path
     assert player.stats().loops >= 9
 
 
+@pytest.mark.parametrize("rate", [1000.0, 1500.0, 7000.0])
+def test_replay_of_one_datagram_at_a_rate_repeats_it(
+    rate: float, rx: multicast.Receiver, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.pcap"
+    path.write_bytes(pcap([ip_packet(b"one")]))
+    assert play(path, rate=rate, loops=50).stats().sent == 50
+    assert received(rx, 50) == [b"one"] * 50
+
+
 def test_replay_flat_out_coalesces_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "feed.pcap"
     payloads = [n.to_bytes(4, "big") * 25 for n in range(2000)]

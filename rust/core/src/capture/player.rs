@@ -261,7 +261,8 @@ impl Player {
         (self.reader, self.file_size) = open(&self.config)?;
         self.stats.incomplete += std::mem::take(&mut self.fragments).incomplete();
         let gaps = u32::try_from(self.scheduled_in_pass.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
-        self.pass_began = self.latest + (self.latest - self.pass_began) / gaps;
+        // With a single datagram at a rate, rounding can put the end of a pass before its beginning.
+        self.pass_began = self.latest + self.latest.saturating_sub(self.pass_began) / gaps;
         (self.first_ns, self.scheduled_in_pass) = (None, 0);
         Ok(())
     }

@@ -3,6 +3,8 @@
 import logging
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -136,3 +138,23 @@ def test_receiver_smaller_buffer_than_requested_is_logged_once(
     assert f"{granted} bytes instead of {2**31 - 1}" in record.getMessage()
     if sys.platform == "linux":
         assert record.getMessage().endswith(f"sysctl -w net.core.rmem_max={2**31 - 1}")
+
+
+@pytest.mark.platform("linux")
+def test_stats_in_threads_while_the_kernel_drops_never_count_too_many() -> None:
+    with LOOPBACK.pair({"gso": False}, recv_buffer=2000) as (tx, rx):
+        end = time.monotonic() + 1.0
+
+        def most_drops() -> int:
+            most = 0
+            while time.monotonic() < end:
+                most = max(most, rx.stats().kernel_drops or 0)
+            return most
+
+        with ThreadPoolExecutor() as pool:
+            looks = [pool.submit(most_drops) for _ in range(4)]
+            while time.monotonic() < end:
+                tx.send_many([b"x"] * 200)
+        sent = tx.stats().sent
+        assert max(look.result() for look in looks) <= sent
+        assert len(drain(rx)) + (rx.stats().kernel_drops or 0) == sent

@@ -248,11 +248,10 @@ impl GroupSocket {
 
     /// The figures that the kernel has of the socket.
     pub(super) fn figures(&self) -> io::Result<SocketFigures> {
+        // Locked before the kernel is asked: of two threads, the later one must not have the older number.
+        let mut drops = self.drops.lock().ok_or_else(held_at_fork)?;
         let memory = sys::socket_memory(&self.socket)?;
-        let kernel_drops = match memory.drops {
-            Some(now) => Some(self.drops.lock().ok_or_else(held_at_fork)?.update(now)),
-            None => None,
-        };
+        let kernel_drops = memory.drops.map(|now| drops.update(now));
         Ok(SocketFigures { kernel_drops, unassembled: 0, recv_buffer: memory.recv_buffer, sockets: 1 })
     }
 

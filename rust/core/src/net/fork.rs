@@ -28,10 +28,16 @@ impl<T> ForkSafeMutex<T> {
         Ok(Self { state: Mutex::new(state), generation })
     }
 
+    /// Whether the process that made it was forked, and this is the child.
+    #[inline]
+    pub(super) fn is_inherited(&self) -> bool {
+        self.generation != sys::generation()
+    }
+
     /// Lock it. Returns `None` in a forked process if a thread that does not exist here holds it.
     #[inline]
     pub(super) fn lock(&self) -> Option<MutexGuard<'_, T>> {
-        if self.generation == sys::generation() { Some(lock(&self.state)) } else { self.lock_inherited() }
+        if self.is_inherited() { self.lock_inherited() } else { Some(lock(&self.state)) }
     }
 
     /// Lock it as [`ForkSafeMutex::lock`] does, with an error instead of `None`.

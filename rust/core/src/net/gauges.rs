@@ -105,8 +105,12 @@ impl Gauges {
         self.opened_at.elapsed().as_millis() as u64
     }
 
-    /// Ask the kernel about the sockets.
+    /// Ask the kernel about the sockets, unless they are those of a parent process: reading the drop counter of a packet
+    /// socket resets it.
     pub(super) fn look_at_sockets(&self, table: &SocketTable) -> io::Result<()> {
+        if table.waker.is_inherited() {
+            return Ok(());
+        }
         self.looked_at.store(self.millis(), Ordering::Relaxed);
         let figures = table.figures()?;
         if let Some(mut last) = self.figures.lock() {

@@ -60,6 +60,12 @@ impl Wire {
 
     /// Account for the datagrams that have arrived since the last call, without waiting. Returns the counters since then.
     pub fn read(&self, streams: &mut Streams) -> Result<WireStats> {
+        if self.rings.is_inherited() {
+            return Err(Error::Unsupported(
+                "cannot read the inherited packets: they belong to the process that opened them (open them here again)"
+                    .into(),
+            ));
+        }
         let mut new = WireStats::default();
         for ring in self.rings.lock_or_refuse()?.iter_mut() {
             ring.read(streams, &mut new);

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from multicast import aio
+from multicast.apps.listening import Limits
+from multicast.apps.wire import Wire
 from multicast.exceptions import ClosedError, UnsupportedError
 from multicast.sync import Receiver, Sender
 from tests.support import waiting
@@ -23,6 +25,7 @@ from tests.support.hosts import Host
 from tests.wire import faults, places
 from tests.wire.endpoints import Recorder
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
+from tests.wire.test_fork import in_child
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -112,6 +115,50 @@ def test_packet_receiver_inherited_by_a_fork_is_refused_there(tmp_path: os.PathL
         assert len(lines) == 2
         assert all("its packet ring belongs to the process that opened it" in line for line in lines)
         nothing_more(rx, tx)
+
+
+def test_packet_receiver_closed_in_a_forked_child_leaves_the_drops_to_the_parent() -> None:
+    with LOOPBACK.pair({"gso": False}, engine="packet", recv_buffer=1) as (tx, rx):
+        for _ in range(20):
+            tx.send_many([bytes(1000)] * 100)
+        child = os.fork()
+        if child == 0:
+            rx.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        heard = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                heard += len(rx.recv_batch(timeout=0.2))
+        drops = rx.stats().kernel_drops
+        assert drops
+        assert heard + drops == 2000
+
+
+def test_packet_join_of_another_ip_version_that_fails_leaves_nothing_open() -> None:
+    with LOOPBACK.pair(engine="packet") as (tx, rx):
+        before = faults.open_descriptors(), rx.stats().sockets
+        for _ in range(2):
+            with pytest.raises(OSError, match="cannot use nowhere9"):
+                rx.join("ff15::9:8:8", "nowhere9")
+            assert (faults.open_descriptors(), rx.stats().sockets) == before
+        rx.join("ff15::9:8:8", "lo")
+        with Sender("ff15::9:8:8", rx.port, interface="lo") as other:
+            nothing_more(rx, other)
+        nothing_more(rx, tx)
+
+
+def test_wire_inherited_by_a_fork_is_refused_there() -> None:
+    with Wire("lo") as wire, LOOPBACK.sender(5000) as tx:
+        tx.send_many([b"x"] * 100)
+
+        def look() -> None:
+            with pytest.raises(UnsupportedError, match="belong to the process that opened them"):
+                next(wire.looks(Limits(), lambda: False))
+
+        assert in_child(look) == 0
+        looks = wire.looks(Limits(), lambda: False)
+        waiting.until(lambda: next(looks) is None and wire.totals().received == 100, "all datagrams")
 
 
 def test_packet_receiver_closed_during_a_wait_ends_it() -> None:

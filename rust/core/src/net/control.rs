@@ -90,10 +90,16 @@ impl Control {
         self.sockets.table()?;
         // The join looks at the interfaces of now: changes that are still to be repaired must not be taken for known.
         self.attend();
-        if self.sockets.config.engine == Engine::Packet {
-            self.packets.prepare(groups, &mut self.sockets)?;
+        if self.sockets.config.engine != Engine::Packet {
+            return self.memberships.join(groups, &mut self.sockets, |_| false);
         }
-        self.memberships.join(groups, &mut self.sockets, |_| false)?;
+        let (sockets, packets) = (self.sockets.mark()?, self.packets.mark());
+        let prepared = self.packets.prepare(groups, &mut self.sockets);
+        if let Err(e) = prepared.and_then(|()| self.memberships.join(groups, &mut self.sockets, |_| false)) {
+            self.packets.roll_back(packets);
+            self.sockets.roll_back(&sockets)?;
+            return Err(e);
+        }
         self.packets.follow(&self.memberships, &mut self.sockets)
     }
 

@@ -70,7 +70,17 @@ impl PacketEngine {
         journal.push(Level::Info, text);
     }
 
-    /// Open the sockets that these groups need in addition, or none of them.
+    /// Remember which packet sockets there are.
+    pub(in crate::net) fn mark(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Forget the packet sockets that were opened after the mark.
+    pub(in crate::net) fn roll_back(&mut self, mark: usize) {
+        self.packets.truncate(mark);
+    }
+
+    /// Open the sockets that these groups need in addition. After an error, some of them can be open.
     pub(in crate::net) fn prepare(&mut self, groups: &[GroupSpec], sockets: &mut SocketSet) -> Result<()> {
         for is_ipv4 in [true, false] {
             let mut same = groups.iter().filter(|spec| spec.group.is_ipv4() == is_ipv4);

@@ -62,9 +62,11 @@ impl Sequence {
         self.run.as_ref().map(|run| run.highest)
     }
 
-    /// The missing numbers, in order, those of earlier runs first.
+    /// The missing numbers, in order, those of earlier runs first: at most [`MAX_GAPS`] gaps, the newest.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.ended.iter().chain(self.run.iter().flat_map(|run| &run.gaps))
+        let count = self.ended.len() + self.run.as_ref().map_or(0, |run| run.gaps.len());
+        let all = self.ended.iter().chain(self.run.iter().flat_map(|run| &run.gaps));
+        all.skip(count.saturating_sub(MAX_GAPS))
     }
 
     /// The sender has started again: what is missing of the earlier numbers stays lost.
@@ -143,6 +145,7 @@ impl Run {
             gap.last = number - 1;
             if number < whole.last {
                 self.gaps.insert(after, Gap { first: number + 1, ..whole });
+                self.forget_oldest();
             }
         }
         true
@@ -230,7 +233,19 @@ mod tests {
         assert_eq!((sequence.counts().lost, sequence.counts().duplicates), (last / 2, 1));
         sequence.restart();
         [5, 7].into_iter().for_each(|number| sequence.add(number, 0));
-        assert_eq!((sequence.counts().lost, sequence.gaps().count()), (last / 2 + 1, MAX_GAPS + 1));
+        assert_eq!((sequence.counts().lost, sequence.gaps().count()), (last / 2 + 1, MAX_GAPS));
+    }
+
+    #[test]
+    fn sequence_with_a_gap_that_is_filled_here_and_there_keeps_its_limit() {
+        let mut sequence = Sequence::default();
+        let last = 4 * MAX_GAPS as u64;
+        sequence.add(0, 0);
+        sequence.add(last, 0);
+        (2..last).step_by(2).for_each(|number| sequence.add(number, 0));
+        assert_eq!(sequence.counts().reordered, last / 2 - 1);
+        assert_eq!(sequence.gaps().count(), MAX_GAPS);
+        assert!(sequence.run.unwrap().gaps.len() <= MAX_GAPS);
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Interner {
             return Ok(known.clone_ref(py));
         }
         // Made without the lock: a new tuple can start the garbage collector, and with it any code.
-        let made = (host(sender), sender.port()).into_pyobject(py)?.unbind();
+        let made = (host(sender, net::interface_name), sender.port()).into_pyobject(py)?.unbind();
         insert(&mut self.lock().senders, *sender, made.clone_ref(py));
         Ok(made)
     }
@@ -196,11 +196,12 @@ fn zone(address: &SocketAddr) -> u32 {
     }
 }
 
-fn host(sender: &SocketAddr) -> String {
+/// The address of a sender as text; of a link-local one with its zone, by name if `name_of` knows it.
+pub(crate) fn host(sender: &SocketAddr, name_of: impl Fn(u32) -> Option<String>) -> String {
     match zone(sender) {
         0 => sender.ip().to_string(),
         index => {
-            let name = net::interface_name(index).unwrap_or_else(|| index.to_string());
+            let name = name_of(index).unwrap_or_else(|| index.to_string());
             format!("{}%{name}", sender.ip())
         }
     }

@@ -1,5 +1,6 @@
 //! `multicast._core._Streams` and `_Wire`: the statistics of streams, for `multicast.apps.streams` and `multicast.apps.wire`.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use multicast_core::net;
@@ -15,7 +16,7 @@ use crate::batch::Batch;
 use crate::convert;
 use crate::datagram::Datagram;
 use crate::errors::to_python;
-use crate::interner::Interner;
+use crate::interner::host;
 
 /// A gap: the first and the last missing number, and when the datagrams around it arrived.
 type Gap = (u64, u64, i64, i64);
@@ -24,23 +25,36 @@ type Gap = (u64, u64, i64, i64);
 #[pyclass(frozen, module = "multicast._core")]
 #[derive(Default)]
 pub(crate) struct _Streams {
+    /// Only locked without the GIL, because the lock is held while many packets are read.
     table: Mutex<Streams>,
-    interner: Interner,
+    /// The names of interfaces at the last look. One that is gone keeps its name.
+    names: Mutex<HashMap<u32, String>>,
 }
 
 impl _Streams {
-    /// No Python code runs while the lock is held. A thread that panicked leaves counters that are still right.
+    /// A thread that panicked leaves counters that are still right.
     fn lock(&self) -> MutexGuard<'_, Streams> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the names of all interfaces so far. These are looked up again: one can have been renamed.
+    fn names_now(&self, interfaces: impl Iterator<Item = u32>) -> HashMap<u32, String> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for index in interfaces.collect::<HashSet<_>>() {
+            if let Some(name) = net::interface_name(index) {
+                names.insert(index, name);
+            }
+        }
+        names.clone()
+    }
+
     /// Returns what `read` makes of a stream.
-    fn with<T>(&self, number: usize, read: impl FnOnce(&Stream) -> T) -> PyResult<T> {
-        let table = self.lock();
-        let stream = table.get(number).ok_or_else(|| {
-            PyIndexError::new_err(format!("number must be below {}, got {number}", table.iter().len()))
-        })?;
-        Ok(read(stream))
+    fn with<T: Send>(&self, py: Python<'_>, number: usize, read: impl FnOnce(&Stream) -> T + Send) -> PyResult<T> {
+        py.detach(|| {
+            let table = self.lock();
+            table.get(number).map(read).ok_or_else(|| table.iter().len())
+        })
+        .map_err(|most| PyIndexError::new_err(format!("number must be below {most}, got {number}")))
     }
 }
 
@@ -83,28 +97,31 @@ impl _Streams {
         let time_ns = datagram.timestamp_ns.unwrap_or(now_ns);
         let arrival = Arrival { time_ns, interface, ttl: datagram.ttl, dscp: None };
         let payload = datagram.data.bind(py).as_bytes();
-        self.lock().add(&Key { sender, group, port }, payload, arrival);
+        py.detach(|| self.lock().add(&Key { sender, group, port }, payload, arrival));
         Ok(())
     }
 
     /// Return the fields of `multicast.apps.streams.Stream` for each stream, in the order in which they began.
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let found: Vec<_> = {
+        let found: Vec<_> = py.detach(|| {
             let table = self.lock();
             table.iter().map(|(key, stream)| (*key, stream.last, Figures::of(stream))).collect()
-        };
-        found.into_iter().map(|(key, last, figures)| self.fields(py, &key, last, &figures)).collect()
+        });
+        let names = py.detach(|| self.names_now(found.iter().map(|(_, last, _)| last.interface)));
+        found.into_iter().map(|(key, last, figures)| figures.fields(py, &names, &key, last)).collect()
     }
 
     /// Return the gaps of a stream, in order.
-    fn gaps(&self, number: usize) -> PyResult<Vec<Gap>> {
-        self.with(number, |stream| stream.gaps().map(|gap| (gap.first, gap.last, gap.since_ns, gap.until_ns)).collect())
+    fn gaps(&self, py: Python<'_>, number: usize) -> PyResult<Vec<Gap>> {
+        self.with(py, number, |stream| {
+            stream.gaps().map(|gap| (gap.first, gap.last, gap.since_ns, gap.until_ns)).collect()
+        })
     }
 
     /// Return percentiles of the delays of a stream, less that of the first datagram, in nanoseconds; None if it has
     /// none.
-    fn delays(&self, number: usize, percents: Vec<f64>) -> PyResult<Option<Vec<i64>>> {
-        self.with(number, |stream| {
+    fn delays(&self, py: Python<'_>, number: usize, percents: Vec<f64>) -> PyResult<Option<Vec<i64>>> {
+        self.with(py, number, |stream| {
             let (delays, _) = stream.delays()?;
             percents.into_iter().map(|percent| delays.percentile(percent)).collect()
         })
@@ -112,8 +129,8 @@ impl _Streams {
 
     /// Datagrams of so many streams that they are not listed.
     #[getter]
-    fn unlisted(&self) -> u64 {
-        self.lock().unlisted()
+    fn unlisted(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.lock().unlisted())
     }
 }
 
@@ -146,47 +163,44 @@ impl Figures {
             delay,
         }
     }
-}
 
-impl _Streams {
     fn fields<'py>(
         &self,
         py: Python<'py>,
+        names: &HashMap<u32, String>,
         key: &Key,
         last: Arrival,
-        figures: &Figures,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let kind = match figures.kind {
+        let kind = match self.kind {
             Kind::Unknown => "unknown",
             Kind::Rtp => "rtp",
             Kind::MpegTs => "mpegts",
             Kind::Numbered => "numbered",
         };
-        let (host, sender_port): (String, u16) = self.interner.sender(py, &key.sender)?.extract(py)?;
         let dict = PyDict::new(py);
         dict.set_item("group", key.group.map(|group| group.to_string()))?;
         dict.set_item("port", key.port)?;
-        dict.set_item("sender", host)?;
-        dict.set_item("sender_port", sender_port)?;
-        dict.set_item("interface", self.interner.interface(py, last.interface))?;
+        dict.set_item("sender", host(&key.sender, |zone| names.get(&zone).cloned()))?;
+        dict.set_item("sender_port", key.sender.port())?;
+        dict.set_item("interface", names.get(&last.interface))?;
         dict.set_item("ttl", last.ttl)?;
         dict.set_item("dscp", last.dscp)?;
         dict.set_item("kind", kind)?;
-        dict.set_item("received", figures.received)?;
-        dict.set_item("bytes", figures.bytes)?;
-        dict.set_item("first_ns", figures.first_ns)?;
+        dict.set_item("received", self.received)?;
+        dict.set_item("bytes", self.bytes)?;
+        dict.set_item("first_ns", self.first_ns)?;
         dict.set_item("last_ns", last.time_ns)?;
-        dict.set_item("lost", figures.counts.map(|counts| counts.lost))?;
-        dict.set_item("duplicates", figures.counts.map(|counts| counts.duplicates))?;
+        dict.set_item("lost", self.counts.map(|counts| counts.lost))?;
+        dict.set_item("duplicates", self.counts.map(|counts| counts.duplicates))?;
         // The counters of transport streams say nothing about the order.
-        let reordered = figures.counts.filter(|_| figures.kind != Kind::MpegTs).map(|counts| counts.reordered);
+        let reordered = self.counts.filter(|_| self.kind != Kind::MpegTs).map(|counts| counts.reordered);
         dict.set_item("reordered", reordered)?;
-        dict.set_item("restarts", figures.counts.map_or(0, |counts| counts.restarts))?;
-        dict.set_item("jitter_us", figures.jitter_ns.map(|jitter| jitter / 1000.0))?;
-        dict.set_item("burst_packets", figures.burst.packets)?;
-        dict.set_item("burst_bytes", figures.burst.bytes)?;
-        dict.set_item("burst_memory", figures.burst.memory)?;
-        dict.set_item("delays_ns", figures.delay)?;
+        dict.set_item("restarts", self.counts.map_or(0, |counts| counts.restarts))?;
+        dict.set_item("jitter_us", self.jitter_ns.map(|jitter| jitter / 1000.0))?;
+        dict.set_item("burst_packets", self.burst.packets)?;
+        dict.set_item("burst_bytes", self.burst.bytes)?;
+        dict.set_item("burst_memory", self.burst.memory)?;
+        dict.set_item("delays_ns", self.delay)?;
         Ok(dict)
     }
 }

@@ -157,3 +157,14 @@ def test_aio_rate_cancelled_or_late_task_gives_its_turn_on() -> None:
             assert [rx.recv(timeout=PATIENCE).data for _ in range(2)] == [b"first", b"last"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("rate", [None, 1000.0], ids=["unpaced", "paced"])
+def test_sender_with_a_wrong_timeout_sends_nothing(rate: float | None) -> None:
+    with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port, rate=rate) as tx:
+        for wrong in (-1.0, float("nan")):
+            with pytest.raises(ValueError, match="timeout must be a number of seconds from 0, got "):
+                tx.send(b"x", wrong)
+            with pytest.raises(ValueError, match="timeout must be a number of seconds from 0, got "):
+                tx.send_many([], wrong)
+        assert tx.stats().sent == 0

@@ -124,6 +124,7 @@ impl Sender {
     #[pyo3(signature = (data, timeout=None))]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let opened = self.opened()?;
+        Deadline::new(timeout)?;
         let message = opened.message(data)?;
         let slice = [IoSlice::new(message.as_bytes())];
         if !opened.is_paced || opened.send_due(&slice)? == 0 {
@@ -154,6 +155,7 @@ impl Sender {
     #[pyo3(signature = (messages, timeout=None))]
     fn send_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let opened = self.opened()?;
+        Deadline::new(timeout)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut total = 0;
         for item in messages.try_iter()? {

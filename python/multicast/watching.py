@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import _arguments
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._core import _Change
+
+_SLICE = 0.05
+"""Seconds until a waiting thread looks again: another one may have taken several events at once, and left some."""
 
 
 class InterfaceWatch(Closing):
@@ -59,11 +63,18 @@ class InterfaceWatch(Closing):
             TimeoutError: Nothing has changed in that time.
             ClosedError: It is closed, or was closed during the call.
         """
+        timeout = _arguments.timeout(timeout)
+        end = float("inf") if timeout is None else monotonic() + timeout
         while True:
             try:
                 return self._events.popleft()
             except IndexError:
-                self._events.extend(events(self._core.wait(timeout)))
+                remaining = max(0.0, end - monotonic())
+            try:
+                self._events.extend(events(self._core.wait(min(remaining, _SLICE))))
+            except TimeoutError:
+                if not remaining and not self._events:
+                    raise TimeoutError(f"no interface has changed within {timeout:g} s") from None
 
     @property
     def closed(self) -> bool:

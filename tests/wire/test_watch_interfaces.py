@@ -12,7 +12,7 @@ import multicast
 from multicast import aio
 from multicast.types import InterfaceEvent
 from tests.support import loops
-from tests.wire.exchange import PATIENCE
+from tests.wire.exchange import PATIENCE, until_in_poll
 from tests.wire.faults import sh
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -213,3 +213,19 @@ def test_watch_dropped_without_close_warns() -> None:
     held = [multicast.watch_interfaces()]
     with pytest.warns(ResourceWarning, match="unclosed <InterfaceWatch, open>"):
         held.clear()
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_watch_in_two_threads_gives_each_an_event_of_one_change(attempt: int, wx0: str) -> None:
+    sh(f"ip link set {wx0} up")
+    with multicast.watch_interfaces() as watch:
+        kinds: list[str] = []
+        threads = [threading.Thread(target=lambda: kinds.append(watch.wait(PATIENCE).kind)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            until_in_poll(f"/proc/self/task/{thread.native_id}")
+        # One thread takes all events, and leaves the next one to the other.
+        sh(f"ip link del {wx0}")
+        for thread in threads:
+            thread.join()
+    assert len(kinds) == 2, attempt

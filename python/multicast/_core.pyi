@@ -135,7 +135,7 @@ class Answers:
 class Player:
     def __new__(
         cls,
-        path: str | PathLike[str],
+        paths: Sequence[str | PathLike[str]],
         *,
         speed: float | None,
         rate: float | None,

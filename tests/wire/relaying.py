@@ -94,7 +94,8 @@ class RelayProgram(Program):
         for line in reversed(lines[self._seen :]):
             fields: dict[str, Any] = json.loads(line) if line.endswith("\n") else {}
             if fields.pop("type", "") == "leg":
-                self._leg = LegStats(source=fields.pop("from"), **fields)
+                renamed = {"source": "from", "received": "read", "sent": "written"}
+                self._leg = LegStats(**{name: fields.pop(field) for name, field in renamed.items()}, **fields)
                 break
         self._seen = len(lines) - 1 if lines else 0
         return self._leg

@@ -229,7 +229,7 @@ def test_recorder_on_a_full_disk_raises_once_and_leaves_a_readable_file(
     error, counts = done.stdout.splitlines()
     written, unwritten = map(int, counts.split())
     assert error.startswith("28 [Errno 28] cannot write disk/feed.pcapng: ")
-    assert f"the file is readable, {unwritten} received datagrams are not in it; free some space" in error
+    assert f"(the file is readable; {unwritten} received datagrams were not written; free some space" in error
     assert written + unwritten == 200
     assert 40 < written < 65
     assert payloads_of(tmp_path / "feed.pcapng") == [n.to_bytes(4, "big") * 250 for n in range(written)]

@@ -1,4 +1,4 @@
-"""Send the datagrams of a pcap or pcapng file again."""
+"""Send the datagrams of pcap and pcapng files again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..handlers import Stop
 
     Selector: TypeAlias = tuple[str, int | None]
+    AnyPath: TypeAlias = str | os.PathLike[str]
 
 _MAX_LOOPS = 2**63 - 1
 
@@ -50,14 +51,16 @@ class PlayerStats:
     """Datagrams whose end was not captured."""
     incomplete: int
     """Fragmented datagrams of which parts are missing."""
+    unsent: int
+    """Datagrams that were read and are not sent yet, or were not because the player was stopped or failed."""
     loops: int
-    """How many times the whole file has been read."""
+    """How many times all files have been read."""
     is_file_cut: bool
-    """Whether the file ends in the middle of a packet."""
+    """Whether a file ends in the middle of a packet."""
 
 
 class Player(Closing):
-    """Send the datagrams of a pcap or pcapng file again.
+    """Send the datagrams of pcap and pcapng files again.
 
     ::
 
@@ -67,13 +70,15 @@ class Player(Closing):
             print(f"sent {stats.sent} datagrams")
         assert player.closed
 
-    The file may be from this package, Wireshark, tcpdump or another program: Ethernet, Linux cooked, raw IP or loopback
+    A file may be from this package, Wireshark, tcpdump or another program: Ethernet, Linux cooked, raw IP or loopback
     captures, with VLAN tags and IP fragments. Datagrams to groups are sent to their group and port, from an address of
     this machine; the core keeps the time. It sleeps until 0.06 ms before each datagram, then looks at the clock until
     it is due, so shorter gaps use a whole processor core.
 
     Args:
-        path: The file.
+        paths: The file, or several, which are sent in the order of the times of their first packets. A named pipe
+            works as well, and ``"-"``, which stands for standard input, but only alone and once. An error in the
+            contents of a pipe is raised by `run`.
         interface: Name, index or address of the interface to send by, or an `Interface`. None leaves the choice to the
             routes of the system.
         ttl: Time to live, from 0 to 255, as for `Sender`.
@@ -81,18 +86,18 @@ class Player(Closing):
         speed: Send this many times as fast as the datagrams were captured, above 0. None sends as fast as the system
             takes them.
         rate: Send this many datagrams a second, above 0, instead.
-        loops: Send the file this many times, from 1. None repeats it until `stop` or `close`.
+        loops: Send the files this many times, from 1. None repeats them until `stop` or `close`.
         groups: Send only what is for these groups, such as ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
-        map: Other destinations: from an address or ``address:port`` in the file to a group or ``group:port``.
+        map: Other destinations: from an address or ``address:port`` in the files to a group or ``group:port``.
 
     Raises:
-        ValueError: An argument is out of range, or the file is not a capture.
-        OSError: The file cannot be opened; ``errno`` says why.
+        ValueError: An argument is out of range, or a file is not a capture.
+        OSError: A file cannot be opened; ``errno`` says why.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        paths: AnyPath | Iterable[AnyPath],
         *,
         interface: _arguments.OneInterface = None,
         ttl: SupportsIndex = 1,
@@ -106,9 +111,10 @@ class Player(Closing):
         self.closed = True
         self._interface, self._ttl, self._loopback = interface, ttl, loopback
         self._senders: list[Sender] = []
-        self._path = os.fspath(path)
+        several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        self._paths = [os.fspath(path) for path in several]
         self._core = _core.Player(
-            self._path,
+            self._paths,
             speed=above_zero("speed", speed),
             rate=above_zero("rate", rate),
             loops=None if loops is None else _arguments.whole_number("loops", loops, 1, _MAX_LOOPS),
@@ -118,7 +124,7 @@ class Player(Closing):
         self.closed = False
 
     def run(self, *, stop: Stop = None) -> Literal["ended", "stopped"]:
-        """Send until the end of the file, or of its last repetition.
+        """Send until the end of the files, or of their last repetition.
 
         Args:
             stop: A `threading.Event`, or a function that returns true to end. It is checked at least every 0.1 s.
@@ -127,8 +133,8 @@ class Player(Closing):
             ``"ended"`` if everything was sent, and ``"stopped"`` because of ``stop`` or after `close`.
 
         Raises:
-            ValueError: The file is damaged; the message says where. Datagrams before it were sent.
-            OSError: The file cannot be read or a datagram cannot be sent.
+            ValueError: A file is damaged; the message says where. Datagrams before it were sent.
+            OSError: A file cannot be read or a datagram cannot be sent.
         """
         stopped = handlers._as_predicate(stop)
         while not self.closed and not stopped():
@@ -145,7 +151,10 @@ class Player(Closing):
 
     @property
     def progress(self) -> float | None:
-        """The share of the file, with its repetitions, that was read, from 0 to 1. None if it repeats until stopped."""
+        """The share of the files, with their repetitions, that was read, from 0 to 1.
+
+        None if they repeat until stopped, and for a pipe.
+        """
         return self._core.progress
 
     @property
@@ -160,8 +169,8 @@ class Player(Closing):
             sender.close()
 
     def __repr__(self) -> str:
-        """Return the file and whether it is closed."""
-        return f"<Player of {self._path}{', closed' if self.closed else ''}>"
+        """Return the files and whether it is closed."""
+        return f"<Player of {', '.join(self._paths)}{', closed' if self.closed else ''}>"
 
     def _add_sender(self, group: str, port: int) -> None:
         sender = Sender(group, port, interface=self._interface, ttl=self._ttl, loopback=self._loopback)

@@ -137,11 +137,15 @@ class Report:
     def _summary(self, kind: str) -> Totals:
         totals = self._listener.totals()
         self._warn(totals)
+        self._write(kind, totals)
+        return totals
+
+    def _write(self, kind: str, totals: Totals) -> None:
+        """Write the counters."""
         if self._out.json:
             self._out.record(kind, {**summary_fields(totals), **self._fields()})
         else:
             self._out.remark(_sentence(totals))
-        return totals
 
 
 def summary_fields(totals: Totals) -> dict[str, object]:

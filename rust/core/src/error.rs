@@ -55,6 +55,11 @@ impl Error {
         Self::System { operation: operation.into(), source, advice }
     }
 
+    /// Make the error for a failed operation on a file, without the general advice, which is about sockets.
+    pub(crate) fn file(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::System { operation: operation.into(), source, advice: None }
+    }
+
     /// The operating system's error code. A closed object and an unsupported operation have the matching code too.
     pub fn os_error(&self) -> Option<i32> {
         match self {

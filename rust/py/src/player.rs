@@ -20,7 +20,7 @@ use crate::sender::Sender;
 /// How long one call sends before it returns, so that Python can look at signals and at whether to stop.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Sends the datagrams of a file. `multicast.capture.Player` is the class for users.
+/// Sends the datagrams of files. `multicast.capture.Player` is the class for users.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct Player {
     /// Only locked without the GIL, because the lock is held while datagrams are sent.
@@ -55,12 +55,12 @@ impl Player {
 
 #[pymethods]
 impl Player {
-    /// Open the file. Without a speed and a rate, it is sent as fast as the system takes it.
+    /// Open the files. Without a speed and a rate, they are sent as fast as the system takes them.
     #[new]
-    #[pyo3(signature = (path, *, speed, rate, loops, groups, mapping))]
+    #[pyo3(signature = (paths, *, speed, rate, loops, groups, mapping))]
     fn new(
         py: Python<'_>,
-        path: PathBuf,
+        paths: Vec<PathBuf>,
         speed: Option<f64>,
         rate: Option<f64>,
         loops: Option<u64>,
@@ -75,7 +75,7 @@ impl Player {
         let groups = groups.into_iter().map(destination).collect::<PyResult<_>>()?;
         let map =
             mapping.into_iter().map(|(from, to)| Ok((destination(from)?, selector(to)?))).collect::<PyResult<_>>()?;
-        let config = PlayerConfig { path, timing, loops, groups, map };
+        let config = PlayerConfig { paths, timing, loops, groups, map };
         let core = py.detach(|| capture::Player::open(config)).map_err(to_python)?;
         Ok(Self { state: Mutex::new(State { core, senders: HashMap::new() }) })
     }
@@ -114,7 +114,20 @@ impl Player {
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.lock().core.stats());
         let dict = PyDict::new(py);
-        set_fields!(dict, stats, packets, sent, bytes_sent, other, filtered, cut, incomplete, loops, is_file_cut);
+        set_fields!(
+            dict,
+            stats,
+            packets,
+            sent,
+            bytes_sent,
+            other,
+            filtered,
+            cut,
+            incomplete,
+            unsent,
+            loops,
+            is_file_cut
+        );
         Ok(dict)
     }
 }

@@ -27,8 +27,8 @@ def test_relay_passes_datagrams_on_and_ends_with_a_summary(free_port: int) -> No
         "type": "leg",
         "from": f"{GROUP}:{free_port}%lo",
         "to": f"{OTHER}:{free_port}%lo",
-        "received": 2,
-        "sent": 2,
+        "read": 2,
+        "written": 2,
         "echoes": 0,
         "copies": 0,
         "lost": 0,
@@ -40,7 +40,7 @@ def test_relay_passes_datagrams_on_and_ends_with_a_summary(free_port: int) -> No
         "buffered": 0,
         "connected": None,
     }
-    assert summary == {"type": "summary", "legs": 1, "received": 2, "sent": 2, "lost": 0, "lost_here": 0}
+    assert summary == {"type": "summary", "legs": 1, "read": 2, "written": 2, "lost": 0, "lost_here": 0}
 
 
 def test_relay_with_a_file_runs_for_the_duration(free_port: int, tmp_path: Path) -> None:

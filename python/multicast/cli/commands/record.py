@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ..._common import argument_types
 from ...apps.listening import Limits
 from ...capture.recording import Recorder
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     import argparse
 
     from ...apps.listening import Listener, Totals
-    from ...capture.recording import RecorderStats
     from ..output import Output
+    from ..signals import Signals
 
+_SECONDS_BETWEEN_REPORTS = 1.0
 _SIZES = {
     "--max-size": "end before the total size of all files exceeds this (default: no limit)",
     "--max-rate": "leave out, and count, what exceeds this many bytes of file per second (default: no limit)",
@@ -75,66 +78,90 @@ def run(args: argparse.Namespace, out: Output) -> int:
             max_bytes=args.max_size,
             max_rate=args.max_rate,
         ) as recorder:
-            report = Report("record", out, listener, signals)
+            report = _Report(recorder, listener, out, signals)
             report.memberships()
             out.remark(f"recording to {recorder.path}")
-            with Progress(out, lambda: _progress(args, recorder.stats(), listener.totals())) as progress:
-                for arrived in listener.batches(limits, signals.has_ended):
-                    if arrived is None:
-                        recorder.tick()
-                    elif not recorder.write(arrived[1], arrived[0]):
-                        break
-                    report.tick()
-                    progress.tick()
-        totals = _summary(recorder.stats(), listener, out)
-        report.advise(totals)
+            try:
+                with Progress(out, lambda: report.progress(args)) as progress:
+                    for arrived in listener.batches(limits, signals.has_ended):
+                        if arrived is None:
+                            recorder.tick()
+                        elif not recorder.write(arrived[1], arrived[0]):
+                            break
+                        report.tick()
+                        progress.tick()
+                recorder.close()
+            except OSError:
+                # The error says why, and the summary what became of each datagram.
+                listener.close()
+                report.summary()
+                raise
+        totals = report.summary()
         return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
 
 
-def _progress(args: argparse.Namespace, stats: RecorderStats, totals: Totals) -> tuple[str, float | None]:
-    """Return what was recorded in words, and the share of the nearest limit; None if there is no limit."""
-    limits = (
-        (totals.received, args.count),
-        (totals.duration, args.duration),
-        (stats.file_bytes, args.max_size),
-    )
-    shares = [done / limit for done, limit in limits if limit]
-    text = f"recorded {number(stats.written, 'datagram')}, {number(stats.file_bytes, 'byte')}"
-    return text, max(shares, default=None)
+class _Report(Report):
+    """Reports on a recording."""
 
+    def __init__(self, recorder: Recorder, listener: Listener, out: Output, signals: Signals) -> None:
+        super().__init__("record", out, listener, signals)
+        self._recorder = recorder
+        self._reported = time.monotonic()
 
-def _summary(stats: RecorderStats, listener: Listener, out: Output) -> Totals:
-    """Report the counters, and return those of the listener."""
-    totals = listener.totals()
-    left = totals.received - stats.written - stats.over_rate - stats.unwritten
-    if out.json:
-        out.record(
-            "summary",
-            {
-                "received": totals.received,
-                "written": stats.written,
-                "bytes": stats.payload_bytes,
-                "file_bytes": stats.file_bytes,
-                "files": stats.files,
-                "over_rate": stats.over_rate,
-                "after_limit": left,
-                "lost_here": totals.dropped,
-                "kernel_drops": totals.kernel_drops,
-                "ring_drops": totals.ring_drops,
-                "filtered": totals.filtered,
-                "invalid": totals.invalid,
-                "unassembled": totals.unassembled,
-                "duration_s": round(totals.duration, 6),
-            },
+    def tick(self) -> None:
+        """Report what is due."""
+        super().tick()
+        if self._out.verbose and time.monotonic() >= self._reported + _SECONDS_BETWEEN_REPORTS:
+            self._reported = time.monotonic()
+            self._summary("interim")
+
+    def progress(self, args: argparse.Namespace) -> tuple[str, float | None]:
+        """Return what was recorded in words, and the share of the nearest limit; None if there is no limit."""
+        stats, totals = self._recorder.stats(), self._listener.totals()
+        limits = (
+            (totals.received, args.count),
+            (totals.duration, args.duration),
+            (stats.file_bytes, args.max_size),
         )
-    else:
+        shares = [done / limit for done, limit in limits if limit]
+        text = f"recorded {number(stats.written, 'datagram')}, {number(stats.file_bytes, 'byte')}"
+        return text, max(shares, default=None)
+
+    def _write(self, kind: str, totals: Totals) -> None:
+        """Write the counters."""
+        stats = self._recorder.stats()
+        left = totals.received - stats.written - stats.over_rate - stats.unwritten
+        if self._out.json:
+            self._out.record(
+                kind,
+                {
+                    "read": totals.received,
+                    "written": stats.written,
+                    "bytes": stats.payload_bytes,
+                    "file_bytes": stats.file_bytes,
+                    "files": stats.files,
+                    "over_rate": stats.over_rate,
+                    "after_limit": left,
+                    "unwritten": stats.unwritten,
+                    "lost_here": totals.dropped,
+                    "kernel_drops": totals.kernel_drops,
+                    "ring_drops": totals.ring_drops,
+                    "filtered": totals.filtered,
+                    "invalid": totals.invalid,
+                    "unassembled": totals.unassembled,
+                    "duration_s": round(totals.duration, 6),
+                },
+            )
+            return
         size, files = number(stats.file_bytes, "byte"), number(stats.files, "file")
         parts = [f"recorded {number(stats.written, 'datagram')}, {size} in {files}"]
-        if stats.over_rate:
-            parts.append(f"left out {stats.over_rate:,} because of --max-rate")
-        if left:
-            parts.append(f"left out {left:,} after the limit of size")
+        for count, why in (
+            (stats.over_rate, "because of --max-rate"),
+            (left, "after the limit of size"),
+            (stats.unwritten, "because of the error"),
+        ):
+            if count:
+                parts.append(f"left out {count:,} {why}")
         parts += left_out(totals)
         parts.append(f"dropped {totals.dropped:,} here")
-        out.remark(f"{', '.join(parts)} in {totals.duration:.1f} s")
-    return totals
+        self._out.remark(f"{', '.join(parts)} in {totals.duration:.1f} s")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..signals import Signals
 
 _TICK = 0.1
+# The fields of a leg that `record` and `replay` have as well go by the same names there.
+_RENAMED = (("from", "source"), ("to", "to"), ("read", "received"), ("written", "sent"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +90,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 "summary",
                 {
                     "legs": len(legs),
-                    "received": sum(leg.received for leg in legs),
-                    "sent": sum(leg.sent for leg in legs),
+                    "read": sum(leg.received for leg in legs),
+                    "written": sum(leg.sent for leg in legs),
                     "lost": sum(leg.lost for leg in legs),
                     "lost_here": sum(
                         leg.lost_here + leg.dropped + leg.failed + leg.too_long + leg.buffered for leg in legs
@@ -121,7 +123,8 @@ def _report(legs: tuple[LegStats, ...], out: Output) -> None:
     for leg in legs:
         if out.json:
             fields = dataclasses.asdict(leg)
-            out.record("leg", {"from": fields.pop("source"), **fields})
+            renamed = {name: fields.pop(attribute) for name, attribute in _RENAMED}
+            out.record("leg", {**renamed, **fields})
         else:
             out.remark(_sentence(leg))
 

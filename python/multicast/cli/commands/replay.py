@@ -1,4 +1,4 @@
-"""``multicast replay``: send the datagrams of a capture file again."""
+"""``multicast replay``: send the datagrams of capture files again."""
 
 from __future__ import annotations
 
@@ -31,10 +31,15 @@ _REASONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``replay``."""
     parser.epilog = (
-        "The exit code is 0 if anything was sent, 70 if the file has no datagram to send, "
+        "The exit code is 0 if anything was sent, 70 if the files have no datagram to send, "
         "and 130 after Ctrl-C."
     )
-    parser.add_argument("file", metavar="FILE", help="a pcap or pcapng file")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a pcap or pcapng file; several are sent in the order of their times; - means standard input",
+    )
     options.add_interface(parser, has_endpoint=False)
     options.add_ttl(parser)
     timing = parser.add_mutually_exclusive_group()
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=argument_types.loops,
         default=1,
-        help="send the file this many times, 0 until stopped (default: 1)",
+        help="send the files this many times, 0 until stopped (default: 1)",
     )
     parser.add_argument(
         "--group",
@@ -78,10 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Send the file; return the exit code."""
+    """Send the files; return the exit code."""
     try:
         player = Player(
-            args.file,
+            args.files,
             interface=args.interface,
             ttl=args.ttl,
             speed=None if args.flat_out else args.speed,
@@ -107,7 +112,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         report.write("summary")
         stats = player.stats()
         if stats.is_file_cut:
-            out.remark(f"{args.file} ends in the middle of a packet")
+            what = "a file" if len(args.files) > 1 else args.files[0]
+            out.remark(f"{what} ends in the middle of a packet")
         return signals.exit_code(0 if stats.sent else NOTHING_RECEIVED)
 
 
@@ -119,7 +125,7 @@ class _Report:
         self._begun = self._reported = time.monotonic()
 
     def progress(self) -> tuple[str, float | None]:
-        """Return what was sent in words, and the share of the file that was read."""
+        """Return what was sent in words, and the share of the files that was read."""
         return f"sent {number(self._player.stats().sent, 'datagram')}", self._player.progress
 
     def tick(self, progress: Progress) -> bool:
@@ -143,8 +149,10 @@ class _Report:
         if self._out.json:
             fields: dict[str, object] = {
                 "read": stats.packets,
-                "sent": stats.sent,
+                "written": stats.sent,
                 "bytes": stats.bytes_sent,
+                # Datagrams that were read ahead are not lost before the end.
+                "lost_here": stats.unsent if kind == "summary" else 0,
                 **left_out,
                 "loops": stats.loops,
                 "file_cut": stats.is_file_cut,
@@ -155,4 +163,6 @@ class _Report:
             return
         parts = [f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}"]
         parts += [f"left out {count:,} {_REASONS[name]}" for name, count in left_out.items() if count]
+        if stats.unsent and kind == "summary" and not self._signals.has_ended():
+            parts.append(f"did not send {stats.unsent:,} that it had read")
         self._out.remark(f"{', '.join(parts)} in {duration:.1f} s")

@@ -4,9 +4,12 @@
 //! kinds of blocks, and each datagram goes from the batch into the output buffer without a structure in between. Reading
 //! needs three kinds of blocks and bounded memory, whatever the file contains.
 
+mod failure;
 mod player;
 mod reader;
 mod recorder;
+mod remover;
+mod source;
 
 pub use player::{Player, PlayerConfig, PlayerStats, Selector, Step, Timing};
 pub use recorder::{Drops, Progress, Recorder, RecorderConfig, RecorderStats};

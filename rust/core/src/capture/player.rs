@@ -1,15 +1,14 @@
 //! Sending the datagrams of a file again, on time.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, IoSlice};
+use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reader::{PacketReader, ReadError};
+use super::source::{Next, Source};
 use crate::error::{Error, Result};
 use crate::net::Sender;
 use crate::pure::fragments::Fragments;
@@ -41,16 +40,16 @@ pub enum Timing {
 /// A group, and a port or any port.
 pub type Selector = (IpAddr, Option<u16>);
 
-/// The file to replay, and how.
+/// The files to replay, and how.
 #[derive(Debug, Clone)]
 pub struct PlayerConfig {
-    /// A pcap or pcapng file.
-    pub path: PathBuf,
+    /// Pcap or pcapng files, in any order; or one pipe, where "-" stands for standard input.
+    pub paths: Vec<PathBuf>,
     /// When to send.
     pub timing: Timing,
-    /// How many times to send the file; `None` repeats it until the player is dropped.
+    /// How many times to send the files; `None` repeats them until the player is dropped.
     pub loops: Option<u64>,
-    /// Send only these groups, as the file has them; all if it is empty.
+    /// Send only these groups, as the files have them; all if it is empty.
     pub groups: Vec<Selector>,
     /// Other destinations. The first that matches is used; what it leaves out stays.
     pub map: Vec<(Selector, Selector)>,
@@ -73,9 +72,11 @@ pub struct PlayerStats {
     pub cut: u64,
     /// Fragmented datagrams of which parts are missing.
     pub incomplete: u64,
-    /// How many times the whole file was sent.
+    /// Datagrams read that are not sent yet.
+    pub unsent: u64,
+    /// How many times all files were read.
     pub loops: u64,
-    /// Whether the file ends in the middle of a packet.
+    /// Whether a file ends in the middle of a packet.
     pub is_file_cut: bool,
 }
 
@@ -97,21 +98,19 @@ struct Due {
     payload: Range<usize>,
 }
 
-/// Sends the datagrams of a file.
+/// Sends the datagrams of files.
 #[derive(Debug)]
 pub struct Player {
     config: PlayerConfig,
-    reader: PacketReader<BufReader<File>>,
-    /// The size of the file when it was opened.
-    file_size: u64,
+    source: Source,
     fragments: Fragments,
     /// When the first datagram was due.
     start: Option<Instant>,
-    /// The time of the first packet of the file.
+    /// The time of the first packet.
     first_ns: Option<u64>,
     /// When the latest datagram is due, from the start.
     latest: Duration,
-    /// When the current pass over the file began, from the start.
+    /// When the current pass over the files began, from the start.
     pass_began: Duration,
     /// Datagrams scheduled, and those of the current pass.
     scheduled: u64,
@@ -122,19 +121,21 @@ pub struct Player {
     payloads: Vec<u8>,
     /// The reason why nothing is read after `chunk`.
     failure: Option<Error>,
-    /// The last pass over the file has been read.
+    /// The last pass over the files has been read.
     is_over: bool,
     stats: PlayerStats,
 }
 
 impl Player {
-    /// Open a file.
+    /// Open the files. Errors in a pipe are found later.
     pub fn open(config: PlayerConfig) -> Result<Self> {
-        let (reader, file_size) = open(&config)?;
+        let source = Source::open(&config.paths)?;
+        if config.loops != Some(1) && !source.is_repeatable() {
+            return Err(Error::Invalid(format!("loops must be 1 for {}, which cannot be read twice", source.name())));
+        }
         Ok(Self {
             config,
-            reader,
-            file_size,
+            source,
             fragments: Fragments::default(),
             start: None,
             first_ns: None,
@@ -154,14 +155,15 @@ impl Player {
     /// The counters.
     pub fn stats(&self) -> PlayerStats {
         let incomplete = self.stats.incomplete + self.fragments.incomplete();
-        PlayerStats { incomplete, ..self.stats }
+        let unsent = (self.chunk.len() - self.next) as u64;
+        PlayerStats { incomplete, unsent, ..self.stats }
     }
 
     /// The share of the work that is done, from 0 to 1; `None` if it has no end.
     pub fn progress(&self) -> Option<f64> {
         let loops = self.config.loops?;
         // The next pass begins only when the end of the file was found.
-        let pass = if self.is_over { 0.0 } else { self.reader.position() as f64 / self.file_size.max(1) as f64 };
+        let pass = if self.is_over { 0.0 } else { self.source.progress()? };
         Some(((self.stats.loops as f64 + pass) / loops as f64).min(1.0))
     }
 
@@ -206,7 +208,7 @@ impl Player {
         }
     }
 
-    /// Read the next datagrams. There are none after the last pass over the file, or if it takes too long to find one.
+    /// Read the next datagrams. There are none after the last pass over the files, or if it takes too long to find one.
     fn read_ahead(&mut self, end: Instant) -> Result<()> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -215,7 +217,9 @@ impl Player {
         self.payloads.clear();
         self.next = 0;
         while self.chunk.len() < CHUNK {
-            match self.read_packet() {
+            // Datagrams that are due do not wait for more.
+            let until = self.chunk.is_empty().then_some(end);
+            match self.read_packet(until) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(failure) if self.chunk.is_empty() => return Err(failure),
@@ -232,22 +236,24 @@ impl Player {
         Ok(())
     }
 
-    /// Read a packet, or begin the next pass over the file. Returns false at the end of the last pass.
-    fn read_packet(&mut self) -> Result<bool> {
-        let Some(packet) = self.reader.next().map_err(|e| read_error(&self.config, e))? else {
-            return self.end_pass();
+    /// Read a packet, or begin the next pass over the files. Returns false if there is none until this moment.
+    fn read_packet(&mut self, until: Option<Instant>) -> Result<bool> {
+        if self.is_over {
+            return Ok(false);
+        }
+        let packet = match self.source.next(until)? {
+            Next::Packet(packet) => packet,
+            Next::Waiting => return Ok(false),
+            Next::Ended => return self.end_pass(),
         };
         self.stats.packets += 1;
         self.take(packet.link_type, packet.timestamp_ns)?;
         Ok(true)
     }
 
-    /// Note the end of the file. Returns whether it begins again.
+    /// Note the end of the last file. Returns whether the first one begins again.
     fn end_pass(&mut self) -> Result<bool> {
-        if self.is_over {
-            return Ok(false);
-        }
-        self.stats.is_file_cut |= self.reader.is_cut();
+        self.stats.is_file_cut |= self.source.is_cut();
         self.stats.loops += 1;
         self.is_over = self.scheduled_in_pass == 0 || self.config.loops.is_some_and(|most| self.stats.loops >= most);
         if !self.is_over {
@@ -256,9 +262,9 @@ impl Player {
         Ok(!self.is_over)
     }
 
-    /// Begin the file again. The gap between the passes is the average gap of the file.
+    /// Begin the files again. The gap between the passes is the average gap of the files.
     fn rewind(&mut self) -> Result<()> {
-        (self.reader, self.file_size) = open(&self.config)?;
+        self.source.rewind()?;
         self.stats.incomplete += std::mem::take(&mut self.fragments).incomplete();
         let gaps = u32::try_from(self.scheduled_in_pass.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
         // With a single datagram at a rate, rounding can put the end of a pass before its beginning.
@@ -267,10 +273,10 @@ impl Player {
         Ok(())
     }
 
-    /// Schedule the datagram in the packet that the reader holds, if there is one to send.
+    /// Schedule the datagram in the packet that the source holds, if there is one to send.
     fn take(&mut self, link_type: u32, time_ns: u64) -> Result<()> {
-        let packet = link::ip_packet(link_type, self.reader.bytes())
-            .map_err(|link::UnknownLink(number)| unknown_link(&self.config, number))?;
+        let packet = link::ip_packet(link_type, self.source.bytes())
+            .map_err(|link::UnknownLink(number)| unknown_link(&self.source, number))?;
         let reassembled;
         let mut content = packet.map_or(Content::Other, ip::parse);
         if let Content::Fragment(part) = &content {
@@ -333,27 +339,9 @@ fn destination(config: &PlayerConfig, to: SocketAddr) -> Option<SocketAddr> {
     (to.ip().is_multicast() && to.port() != 0).then_some(to)
 }
 
-/// Open the file, and return its size as well.
-fn open(config: &PlayerConfig) -> Result<(PacketReader<BufReader<File>>, u64)> {
-    let failed = |error| Error::system(format!("open {}", config.path.display()), error);
-    let file = File::open(&config.path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    let reader =
-        PacketReader::open(BufReader::with_capacity(1 << 18, file)).map_err(|error| read_error(config, error))?;
-    Ok((reader, size))
-}
-
-fn read_error(config: &PlayerConfig, error: ReadError) -> Error {
-    let path = config.path.display();
-    match error {
-        ReadError::System(error) => Error::system(format!("read {path}"), error),
-        ReadError::Damaged(reason) => Error::Invalid(format!("cannot read {path}: {reason}")),
-    }
-}
-
-fn unknown_link(config: &PlayerConfig, number: u32) -> Error {
-    let path = config.path.display();
+fn unknown_link(source: &Source, number: u32) -> Error {
     Error::Invalid(format!(
-        "cannot read {path}: its packets have link type {number} (known are Ethernet, Linux cooked, raw IP and loopback)"
+        "cannot read {}: its packets have link type {number} (known are Ethernet, Linux cooked, raw IP and loopback)",
+        source.name()
     ))
 }

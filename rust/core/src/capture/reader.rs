@@ -90,7 +90,7 @@ impl<R: Read> PacketReader<R> {
             [0xd4, 0xc3, 0xb2, 0xa1] => (false, 1_000_000),
             [0xa1, 0xb2, 0x3c, 0x4d] => (true, 1_000_000_000),
             [0x4d, 0x3c, 0xb2, 0xa1] => (false, 1_000_000_000),
-            _ => return Err(ReadError::Damaged("it is neither a pcap nor a pcapng file".into())),
+            _ => return Err(ReadError::Damaged(unknown_format(magic).into())),
         };
         let mut header = [0; 20];
         if !reader.fill(&mut header)? {
@@ -291,6 +291,16 @@ impl<R: Read> PacketReader<R> {
 
     fn damaged(&self, reason: &str) -> ReadError {
         ReadError::Damaged(format!("{reason}, before byte {}", self.at))
+    }
+}
+
+/// The reason why a file that begins with these bytes cannot be read.
+fn unknown_format(magic: [u8; 4]) -> &'static str {
+    match magic {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _] => {
+            "it is compressed (decompress it first, or read the output of the program that does, as standard input)"
+        }
+        _ => "it is neither a pcap nor a pcapng file",
     }
 }
 

@@ -1,15 +1,17 @@
 //! Writing received datagrams into pcapng files.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::failure::{Attempt, Failure};
+use super::remover::Remover;
 use crate::error::{Error, Result};
 use crate::net::{Batch, DatagramRef, interface_name};
-use crate::pure::ip;
+use crate::pure::ip::{self, Content};
 use crate::pure::pcapng::{self, Counts};
 
 /// Bytes that are gathered before they are written.
@@ -68,6 +70,13 @@ pub struct RecorderStats {
     pub over_rate: u64,
     /// Datagrams that could not be written because of an error.
     pub unwritten: u64,
+}
+
+impl RecorderStats {
+    /// Datagrams of which it is known what became of them.
+    fn accounted(&self) -> u64 {
+        self.written + self.over_rate + self.unwritten
+    }
 }
 
 /// Whether the recording goes on.
@@ -138,6 +147,7 @@ pub struct Recorder {
     allowance: Option<Allowance>,
     /// The files that rotation can still remove.
     kept: VecDeque<PathBuf>,
+    remover: Remover,
     stats: RecorderStats,
 }
 
@@ -153,15 +163,60 @@ impl Recorder {
             drops,
             drops_noted: drops,
             kept: VecDeque::new(),
+            remover: Remover::default(),
             stats: RecorderStats::default(),
         };
-        recorder.begin(interfaces)?;
-        Ok(recorder)
+        match recorder.begin(interfaces) {
+            Ok(()) => Ok(recorder),
+            Err(failure) => Err(recorder.fail(failure)),
+        }
     }
 
     /// Write the datagrams of a batch, which were sent to this UDP port. `drops` is what was dropped so far.
     pub fn write(&mut self, batch: &Batch, port: u16, drops: Drops) -> Result<Progress> {
+        if self.segment.is_none() {
+            return Err(Error::Closed(format!("the recorder of {} is closed", self.config.path.display())));
+        }
         self.drops = drops;
+        let expected = self.stats.accounted() + batch.len() as u64;
+        self.write_all(batch, port).map_err(|failure| {
+            self.stats.unwritten += expected - self.stats.accounted();
+            self.fail(failure)
+        })
+    }
+
+    /// Do what is due while nothing is received. Call it at least every half second.
+    pub fn tick(&mut self, drops: Drops) -> Result<()> {
+        self.drops = drops;
+        self.flush_if_due().map_err(|failure| self.fail(failure))
+    }
+
+    /// Write what is in memory, with the final counters, and close the file. Closing again does nothing.
+    pub fn close(&mut self, drops: Drops) -> Result<()> {
+        if self.segment.is_none() {
+            return Ok(());
+        }
+        self.drops = drops;
+        self.end_segment().and_then(|()| self.remover.finish()).map_err(|failure| self.fail(failure))
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> RecorderStats {
+        self.stats
+    }
+
+    /// The file that is written now, or was written last.
+    pub fn path(&self) -> &Path {
+        self.segment.as_ref().map_or(&self.config.path, |segment| &segment.path)
+    }
+
+    /// Close the recorder after a failure. Everything that was received until then must be accounted for.
+    fn fail(&mut self, failure: Failure) -> Error {
+        self.segment = None;
+        failure.into_error(self.stats.unwritten)
+    }
+
+    fn write_all(&mut self, batch: &Batch, port: u16) -> Attempt<Progress> {
         if let Some(allowance) = &mut self.allowance {
             allowance.refill();
         }
@@ -175,32 +230,7 @@ impl Recorder {
         Ok(if is_complete { Progress::LimitReached } else { Progress::Continues })
     }
 
-    /// Do what is due while nothing is received. Call it at least every half second.
-    pub fn tick(&mut self, drops: Drops) -> Result<()> {
-        self.drops = drops;
-        self.flush_if_due()
-    }
-
-    /// Write what is in memory, with the final counters, and close the file. Closing again does nothing.
-    pub fn close(&mut self, drops: Drops) -> Result<()> {
-        if self.segment.is_none() {
-            return Ok(());
-        }
-        self.drops = drops;
-        self.end_segment()
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> RecorderStats {
-        self.stats
-    }
-
-    /// The file that is written now, or was written last.
-    pub fn path(&self) -> &Path {
-        self.segment.as_ref().map_or(&self.config.path, |segment| &segment.path)
-    }
-
-    fn write_one(&mut self, DatagramRef { data, origin }: DatagramRef<'_>, port: u16) -> Result<Progress> {
+    fn write_one(&mut self, DatagramRef { data, origin }: DatagramRef<'_>, port: u16) -> Attempt<Progress> {
         if self.config.max_datagrams.is_some_and(|most| self.stats.written >= most) {
             return Ok(Progress::LimitReached);
         }
@@ -213,11 +243,11 @@ impl Recorder {
             return Ok(Progress::LimitReached);
         }
         if self.is_rotation_due(most) {
-            let interfaces: Vec<u32> = self.open_segment()?.interfaces.iter().map(|(index, _)| *index).collect();
+            let interfaces = self.interfaces();
             self.end_segment()?;
             self.begin(&interfaces)?;
         }
-        let interface = self.interface(origin.interface)?;
+        let interface = self.interface(origin.interface);
         let time = origin.timestamp_ns.map_or_else(now_ns, |time| u64::try_from(time).unwrap_or(0));
         let to = SocketAddr::new(destination(origin.group, origin.sender.ip()), port);
         let before = self.buffer.len();
@@ -235,9 +265,10 @@ impl Recorder {
         if self.buffer.len() >= BUFFER { self.flush().map(|()| Progress::Continues) } else { Ok(Progress::Continues) }
     }
 
-    fn open_segment(&mut self) -> Result<&mut Segment> {
-        let path = &self.config.path;
-        self.segment.as_mut().ok_or_else(|| Error::Closed(format!("the recorder of {} is closed", path.display())))
+    /// The interfaces of the current file, by their index in the system.
+    fn interfaces(&self) -> Vec<u32> {
+        let known = self.segment.iter().flat_map(|segment| &segment.interfaces);
+        known.map(|(index, _)| *index).collect()
     }
 
     fn is_rotation_due(&self, next: u64) -> bool {
@@ -249,17 +280,17 @@ impl Recorder {
     }
 
     /// Return the number of an interface in the file. Its description is added if it has none yet.
-    fn interface(&mut self, index: u32) -> Result<u32> {
-        let segment = self.open_segment()?;
+    fn interface(&mut self, index: u32) -> u32 {
+        let Some(segment) = &mut self.segment else { return 0 };
         if let Some(number) = segment.interfaces.iter().position(|(known, _)| *known == index) {
-            return Ok(number as u32);
+            return number as u32;
         }
         segment.interfaces.push((index, 0));
         let number = segment.interfaces.len() as u32 - 1;
         self.append(|out| {
             pcapng::append_interface(out, &interface_name(index).unwrap_or_else(|| "unknown".into()), "");
         });
-        Ok(number)
+        number
     }
 
     /// Append a block that is not a datagram.
@@ -274,7 +305,9 @@ impl Recorder {
     }
 
     /// Begin the next file.
-    fn begin(&mut self, interfaces: &[u32]) -> Result<()> {
+    fn begin(&mut self, interfaces: &[u32]) -> Attempt<()> {
+        // So that there is at most one file more than are kept.
+        self.remover.finish()?;
         let path = self.next_path();
         let mut options = OpenOptions::new();
         options.write(true);
@@ -283,7 +316,7 @@ impl Recorder {
         } else {
             options.create_new(true)
         };
-        let file = options.open(&path).map_err(|e| create_error(&path, e))?;
+        let file = options.open(&path).map_err(|cause| Failure::to_create(&path, cause))?;
         self.stats.files += 1;
         self.segment = Some(Segment {
             path: path.clone(),
@@ -298,15 +331,15 @@ impl Recorder {
         let (application, comment) = (self.config.application.clone(), self.config.comment.clone());
         self.append(|out| pcapng::append_section(out, &application, &comment));
         for &index in interfaces {
-            self.interface(index)?;
+            self.interface(index);
         }
         // A file that is read while it is written has a beginning.
         self.flush()?;
         let Some(most) = self.config.max_files else { return Ok(()) };
         self.kept.push_back(path);
-        while self.kept.len() > most.max(1) {
+        if self.kept.len() > most.max(1) {
             if let Some(oldest) = self.kept.pop_front() {
-                remove_file(&oldest).map_err(|e| Error::system(format!("remove {}", oldest.display()), e))?;
+                self.remover.remove(oldest)?;
             }
         }
         Ok(())
@@ -326,7 +359,7 @@ impl Recorder {
         path.with_file_name(name)
     }
 
-    fn end_segment(&mut self) -> Result<()> {
+    fn end_segment(&mut self) -> Attempt<()> {
         self.append_statistics();
         self.flush()?;
         self.segment = None;
@@ -351,7 +384,7 @@ impl Recorder {
         self.drops_noted = self.drops;
     }
 
-    fn flush_if_due(&mut self) -> Result<()> {
+    fn flush_if_due(&mut self) -> Attempt<()> {
         if self.last_flush.elapsed() < FLUSH {
             return Ok(());
         }
@@ -362,7 +395,7 @@ impl Recorder {
     }
 
     /// Hand the buffer to the system. After an error, the file ends with the last block that is whole.
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Attempt<()> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
         let mut done = 0;
         let failure = loop {
@@ -382,15 +415,19 @@ impl Recorder {
             self.buffer.clear();
             return Ok(());
         };
-        let (whole, lost) = pcapng::whole_blocks(&self.buffer, done);
+        let whole = pcapng::whole_blocks(&self.buffer, done);
         let cut = segment.file.set_len(segment.flushed + whole as u64);
-        let path = segment.path.display().to_string();
-        self.stats.written -= lost;
-        self.stats.unwritten += lost;
+        let failure = Failure::to_write(&segment.path, cut.is_ok(), error);
+        for packet in pcapng::packets(&self.buffer[whole..]) {
+            self.stats.written -= 1;
+            self.stats.unwritten += 1;
+            if let Content::Datagram(datagram) = ip::parse(packet) {
+                self.stats.payload_bytes -= datagram.payload.len() as u64;
+            }
+        }
         self.stats.file_bytes -= (self.buffer.len() - whole) as u64;
         self.buffer.clear();
-        self.segment = None;
-        Err(write_error(&path, lost, cut.is_ok(), error))
+        Err(failure)
     }
 }
 
@@ -406,18 +443,4 @@ fn destination(group: Option<IpAddr>, sender: IpAddr) -> IpAddr {
 fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn create_error(path: &Path, error: io::Error) -> Error {
-    let exists = error.kind() == ErrorKind::AlreadyExists;
-    Error::system(format!("create {}", path.display()), error)
-        .advise(|_| exists.then(|| "choose another name, or overwrite it".into()))
-}
-
-fn write_error(path: &str, lost: u64, is_whole: bool, error: io::Error) -> Error {
-    let end = if is_whole { "the file is readable" } else { "the last packet of the file may be incomplete" };
-    let is_full = error.kind() == ErrorKind::StorageFull;
-    let rest = if is_full { "; free some space, or limit the size of the recording" } else { "" };
-    let advice = format!("{end}, {lost} received datagrams are not in it{rest}");
-    Error::system(format!("write {path}"), error).advise(|_| Some(advice))
 }

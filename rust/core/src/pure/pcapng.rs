@@ -1,5 +1,7 @@
 //! Blocks of a pcapng file, as bytes (draft-ietf-opsawg-pcapng). Everything is in little-endian order.
 
+use super::bytes::bytes_at;
+
 /// Packets that begin with an IPv4 or IPv6 header (`LINKTYPE_RAW`).
 pub const RAW_IP: u16 = 101;
 
@@ -131,20 +133,36 @@ pub fn append_statistics(
     });
 }
 
-/// Return how many of the first bytes of `blocks` are whole blocks, given that only `length` bytes were written, and how
-/// many packets the blocks after that hold.
-pub fn whole_blocks(blocks: &[u8], length: usize) -> (usize, u64) {
-    let (mut at, mut whole, mut lost) = (0, 0, 0);
-    while let Some(head) = blocks.get(at..at + 8) {
-        let word = |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
-        at += word(4) as usize;
-        if at <= length {
-            whole = at;
-        } else {
-            lost += u64::from(word(0) == PACKET);
-        }
+/// Return how many of the first bytes of `blocks` are whole blocks, given that only `length` bytes were written.
+pub fn whole_blocks(blocks: &[u8], length: usize) -> usize {
+    let mut whole = 0;
+    while let Some(size) = block_length(&blocks[whole..]).filter(|size| whole + size <= length) {
+        whole += size;
     }
-    (whole, lost)
+    whole
+}
+
+/// Return the packets in blocks that this module has made.
+pub fn packets(mut blocks: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        loop {
+            let length = block_length(blocks)?;
+            let (block, rest) = blocks.split_at_checked(length)?;
+            blocks = rest;
+            if word(block, 0) == Some(PACKET) {
+                return block.get(28..28 + word(block, 20)? as usize);
+            }
+        }
+    })
+}
+
+/// The length of the first block, which is at least as long as its head.
+fn block_length(blocks: &[u8]) -> Option<usize> {
+    word(blocks, 4).map(|length| length as usize).filter(|length| *length >= 8)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes_at(bytes, at).map(u32::from_le_bytes)
 }
 
 #[cfg(test)]
@@ -165,17 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn whole_blocks_of_a_cut_buffer_counts_lost_packets() {
+    fn whole_blocks_of_a_cut_buffer_leave_out_the_lost_packets() {
         let mut out = Vec::new();
         append_section(&mut out, "test", "a comment");
         let section = out.len();
         append_packet(&mut out, 0, 1, |out| out.extend_from_slice(&[1; 5]));
         let first = out.len();
         append_packet(&mut out, 0, 2, |out| out.extend_from_slice(&[2; 5]));
-        assert_eq!(whole_blocks(&out, out.len()), (out.len(), 0));
-        assert_eq!(whole_blocks(&out, out.len() - 1), (first, 1));
-        assert_eq!(whole_blocks(&out, first - 1), (section, 2));
-        assert_eq!(whole_blocks(&out, section - 1), (0, 2));
+        assert_eq!(whole_blocks(&out, out.len()), out.len());
+        assert_eq!(whole_blocks(&out, out.len() - 1), first);
+        assert_eq!(whole_blocks(&out, first - 1), section);
+        assert_eq!(whole_blocks(&out, section - 1), 0);
+        assert_eq!(packets(&out).collect::<Vec<_>>(), [[1; 5], [2; 5]]);
+        assert_eq!(packets(&out[first..]).collect::<Vec<_>>(), [[2; 5]]);
     }
 
     #[test]

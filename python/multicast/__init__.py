@@ -4,14 +4,20 @@
 
     import multicast
 
-    with multicast.Receiver("239.1.2.3:5000") as rx, multicast.Sender("239.1.2.3:5000") as tx:
-        tx.send(b"hello")
+    with multicast.Receiver("239.1.2.3:5000") as rx:
+        with multicast.Sender("239.1.2.3:5000") as tx:
+            tx.send(b"hello")
         print(rx.recv(timeout=1.0).data)
 
-``Receiver`` and ``Sender`` are for new programs, ``aio`` has both for asyncio, and
-``capture`` records and replays. The 2.x tools are in ``send``,
-``recv``, ``hear``, ``skt``, ``env`` and ``exceptions``. Importing the package opens nothing, prints nothing and
-changes no setting of the process. Everything but the settings and the exceptions is imported when it is first used.
+Start with ``Receiver`` and ``Sender``. ``multicast.aio`` has both for
+asyncio, ``multicast.capture`` records and replays datagrams, and
+``multicast.relay`` forwards them. ``interfaces()`` lists the interfaces
+of this machine. The 2.x tools are in ``send``, ``recv``, ``hear``,
+``skt``, ``env`` and ``exceptions``. Modules whose names begin with an
+underscore are private.
+
+Importing the package opens nothing, prints nothing and changes no
+setting of the process.
 """
 
 # First of all, and without `from __future__ import annotations`, which is an import too: `_interrupts` ends the command
@@ -55,8 +61,9 @@ if TYPE_CHECKING:
     from ._legacy.tool import mtool
     from .endpoints import Endpoint
     from .exceptions import EXCEPTION_EXIT_CODES, EXIT_CODES
+    from .sending import Sender
     from .skt import endSocket, genSocket
-    from .sync import Receiver, Sender, interfaces
+    from .sync import Receiver, interfaces
     from .types import Interface, InterfaceEvent, Membership, ReceiverStats, SenderStats
     from .watching import InterfaceWatch, watch_interfaces
 
@@ -116,7 +123,7 @@ _LATER = {
     "Membership": "types",
     "Receiver": "sync",
     "ReceiverStats": "types",
-    "Sender": "sync",
+    "Sender": "sending",
     "SenderStats": "types",
     "__version__": "_core",
     "aio": "aio",

@@ -1,6 +1,7 @@
 """Endpoint text such as ``source@group:port%interface``, parsed and written; ``group+N`` and ``group/length`` expanded.
 
-This module imports the standard library only. Whether an address is a multicast group is decided in the core.
+This module imports the standard library only. Whether an address is a
+multicast group is decided in the core.
 """
 
 from __future__ import annotations
@@ -54,11 +55,14 @@ class Endpoint:
         """Parse the text of an endpoint.
 
         Args:
-            text: ``group``, ``group:port``, ``group%interface``, ``group:port%interface``, each with ``source@`` or
-                ``source,source@`` before it. An IPv6 group with a port needs brackets: ``[ff02::114%eth0]:5000``.
+            text: ``group``, ``group:port``, ``group%interface``,
+                ``group:port%interface``, each with ``source@`` or
+                ``source,source@`` before it. An IPv6 group with a port needs
+                brackets: ``[ff02::114%eth0]:5000``.
 
         Raises:
-            ValueError: The text is not an endpoint; the message says which part is wrong.
+            ValueError: The text is not an endpoint; the message says which part
+                is wrong.
             TypeError: ``text`` is not a string.
         """
         if not isinstance(text, str):
@@ -128,11 +132,13 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
     """Return the endpoints that one stands for, which most often is just itself.
 
     Args:
-        endpoint: Its group is an address, ``239.1.2.3+10`` (ten groups, starting there) or ``239.1.2.0/24`` (all
-            groups with this prefix).
+        endpoint: Its group is an address, ``239.1.2.3+10`` (ten groups,
+            starting there) or ``239.1.2.0/24`` (all groups with this
+            prefix).
 
     Raises:
-        ValueError: The group is not an address, or stands for none or for more than `MAX_GROUPS`.
+        ValueError: The group is not an address, or stands for none or for
+            more than `MAX_GROUPS`.
     """
     group = endpoint.group
     if "+" in group:
@@ -162,7 +168,8 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
 def merge(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Return the endpoints, with those that differ only in their sources made one: a group is joined once.
 
-    An endpoint without sources, or with a source that an earlier one has, stays apart for the core to refuse.
+    An endpoint without sources, or with a source that an earlier one has,
+    stays apart for the core to refuse.
     """
     groups: list[Endpoint] = []
     sources: list[dict[str, None]] = []

@@ -112,7 +112,10 @@ class UnsupportedError(MulticastError):
 def _parts(
     name: str, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[BaseException | None, object, int | None]:
-    """Return the cause, the message and the exit code given to an exception; None stands for an absent part."""
+    """Return the cause, the message and the exit code given to an exception.
+
+    None stands for an absent part.
+    """
     parts: dict[str, object] = {"__cause__": None, "message": None, "exit_code": None}
     order = ["message", "exit_code"]
     if args and isinstance(args[0], BaseException):

@@ -37,7 +37,10 @@ def genSocket() -> socket.socket:
 
 
 def endSocket(sock: socket.socket | None = None) -> None:
-    """Close ``sock``, which may be None or closed already. A failure to close is logged and never raised."""
+    """Close ``sock``, which may be None or closed already.
+
+    A failure to close is logged and never raised.
+    """
     if sock is None:
         return
     try:

@@ -21,8 +21,9 @@ class ReceiverStats:
             print(f"received {stats.received}, dropped {lost_here}")
             print(f"receive buffer: {stats.recv_buffer_actual} bytes")
 
-    If the network loses nothing, sent = ``received`` + ``truncated`` + ``filtered`` + ``kernel_drops`` +
-    ``ring_drops`` + ``invalid`` + ``unassembled`` once the kernel's buffer has been emptied.
+    If the network loses nothing, sent = ``received`` + ``truncated`` +
+    ``filtered`` + ``kernel_drops`` + ``ring_drops`` + ``invalid`` +
+    ``unassembled`` once the kernel's buffer has been emptied.
     """
 
     received: int
@@ -32,7 +33,7 @@ class ReceiverStats:
     kernel_drops: int | None
     """Datagrams that the kernel dropped because its receive buffer was full; None if the system does not count."""
     truncated: int
-    """Datagrams received without their end, because they were longer than a UDP datagram can be."""
+    """Datagrams whose end was cut off, because they were longer than a UDP datagram can be."""
     filtered: int
     """Datagrams of a group, interface or source that the receiver has not joined."""
     invalid: int
@@ -43,17 +44,17 @@ class ReceiverStats:
     recv_buffer_requested: int | None
     """Receive buffer requested, in bytes; None if the system's default was kept."""
     recv_buffer_actual: int
-    """Receive buffer granted by the system, in bytes; of several sockets, the smallest."""
+    """Receive buffer granted by the system, in bytes; the smallest one if there are several sockets."""
     sockets: int
     """Sockets in use."""
     ring_drops: int
-    """Datagrams that the ring dropped because it was full, or that were in it at closing; 0 without a ring."""
+    """Datagrams that the ring dropped because it was full, or that were left in it at closing; 0 without a ring."""
     ring_high_water: int
-    """The most datagrams that were in the ring at the same time; 0 without a ring."""
+    """The highest number of datagrams that were in the ring at the same time; 0 without a ring."""
     rejoins: int
-    """Memberships that were joined again, or on an interface that appeared later."""
+    """Memberships that were joined again, or joined on an interface that appeared later."""
     interface_events: int
-    """Changes of joined interfaces: down, up, deleted, or with other addresses."""
+    """Changes of joined interfaces: down, up, deleted, or addresses changed."""
     outage_seconds: float
     """Seconds during which a group had no working interface."""
 
@@ -76,7 +77,7 @@ class SenderStats:
     bytes_sent: int
     """Payload bytes of these datagrams."""
     coalesced: int
-    """How many of these datagrams went to the kernel together with others of the same size."""
+    """The number of these datagrams that went to the kernel together with others of the same size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class InterfaceEvent:
             if event.interface is not None:
                 print(event.interface.name, event.kind)
             elif event.kind == "resync":
-                print("events were lost; the next ones lead to the present state")
+                print("events were lost; the next ones describe the current state")
     """
 
     kind: Literal["added", "removed", "up", "down", "addresses", "routes", "resync"]

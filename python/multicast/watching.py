@@ -34,11 +34,14 @@ class InterfaceWatch(Closing):
                 if event.kind == "removed":
                     break
 
-    `watch_interfaces` makes it. It is an iterator of `InterfaceEvent`, which ends when it is closed, and a context
-    manager, which closes it. It reports what happens from its creation on. Any thread may use it at any time.
+    Create it with `watch_interfaces`. It is an iterator of
+    `InterfaceEvent`, which ends when the watch is closed, and a context
+    manager, which closes the watch. It reports what happens after its
+    creation. Any thread may use it at any time.
 
     Args:
-        timeout: Seconds, from 0, to wait for each event of the iteration. None waits without a limit.
+        timeout: Seconds to wait for each event of the iteration, at least
+            0. None waits without a limit.
 
     Raises:
         ValueError: The timeout is out of range.
@@ -57,7 +60,8 @@ class InterfaceWatch(Closing):
         """Return the next event.
 
         Args:
-            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+            timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+                limit.
 
         Raises:
             TimeoutError: Nothing has changed in that time.
@@ -82,7 +86,10 @@ class InterfaceWatch(Closing):
         return self._opened is None or self._opened.closed
 
     def close(self) -> None:
-        """End the iteration, and waiting calls with ClosedError. Closing again does nothing."""
+        """End the iteration.
+
+        Waiting calls raise ClosedError. Closing again does nothing.
+        """
         self._core.close()
         self._events.clear()
 
@@ -110,12 +117,14 @@ def events(changes: Iterable[_Change]) -> list[InterfaceEvent]:
 def watch_interfaces(*, timeout: float | None = None) -> InterfaceWatch:
     """Watch the interfaces and routes of this machine.
 
-    On Linux, the kernel reports each change. Elsewhere, and where a sandbox forbids that, the interfaces are compared
-    once a second, and changes of routes are not noticed.
+    On Linux, the kernel reports each change. On other systems, and if a
+    sandbox forbids this, the watch compares the interfaces once a second
+    and does not notice changes of routes.
 
     Args:
-        timeout: Seconds, from 0, to wait for each event of the iteration before a `TimeoutError`. None waits without
-            a limit.
+        timeout: Seconds to wait for each event of the iteration, at least
+            0, before it raises ``TimeoutError``. None waits without a
+            limit.
 
     Returns:
         An iterator of `InterfaceEvent` and context manager.

@@ -41,6 +41,14 @@ def test_help_of_public_class_shows_no_private_name(name: str) -> None:
     assert re.findall(r"^ \|  (_[a-z]\w*)", text, re.MULTILINE) == []
 
 
+@pytest.mark.parametrize("public", [multicast, multicast.aio, *CLASSES, multicast.Batch], ids=str)
+def test_docstring_is_readable_in_a_terminal_of_80_columns(public: object) -> None:
+    members = [] if inspect.ismodule(public) else inspect.getmembers(public)
+    documented = [public, *(member for name, member in members if not name.startswith("_"))]
+    lines = [line for one in documented for line in (inspect.getdoc(one) or "").splitlines()]
+    assert [line for line in lines if len(line) > 76] == []
+
+
 @pytest.mark.parametrize(
     "public", [*CLASSES, *RESULTS, multicast.Datagram, multicast.Batch, multicast.Endpoint], ids=str
 )

@@ -43,7 +43,7 @@ LAYERS = [
         "aio.closing",
         "aio.select_thread",
     },
-    {"_small_buffer"},
+    {"_small_buffer", "sending"},
     {"sync", "skt", "aio.watch", "watching", "_legacy.join_options", "_legacy.options"},
     {"aio.readiness"},
     {"aio.endpoint"},

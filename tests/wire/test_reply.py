@@ -80,7 +80,9 @@ def test_reply_without_route_names_the_interface(interface: str) -> None:
     with Receiver("ff15::9:8:7", 0, interface=interface) as rx:
         index = socket.if_nametoindex(interface)
         msg = multicast.Datagram(b"x", ("fd99::9", 9), interface_index=index)
-        with pytest.raises(OSError, match=f"no route to it by {interface}, which the datagram came by"):
+        with pytest.raises(
+            OSError, match=f"no route to it through {interface}, on which the datagram arrived"
+        ):
             rx.reply(msg, b"x")
 
 

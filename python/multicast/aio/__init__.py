@@ -1,4 +1,17 @@
-"""The Receiver API for asyncio: ``Receiver`` and ``Sender`` with the names of ``multicast``."""
+"""Send and receive UDP multicast in asyncio.
+
+::
+
+    from multicast import aio
+
+    async with aio.Receiver("239.1.2.3:5000") as rx:
+        async with aio.Sender("239.1.2.3:5000") as tx:
+            await tx.send(b"hello")
+        print((await rx.recv(timeout=1.0)).data)
+
+The classes have the names, arguments and errors of those in
+``multicast``. The methods that wait are coroutines.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """How the asynchronous receiver and sender try, wait in turn, give way to other tasks, and close.
 
-An endpoint wraps its counterpart in `multicast.sync` and never blocks: it tries at once, and waits for the descriptor
-if there is nothing to do. Datagrams that are ready cost no future and no turn of the event loop, but after `SLICE`
-seconds other tasks get their turn. The waiting itself is in ``readiness``.
+An endpoint wraps its counterpart in `multicast.sync` and never blocks:
+it tries at once, and waits for the descriptor if there is nothing to
+do. Datagrams that are ready cost no future and no turn of the event
+loop, but after `SLICE` seconds other tasks get their turn. The waiting
+itself is in ``readiness``.
 """
 
 from __future__ import annotations
@@ -83,9 +85,10 @@ class AsyncEndpoint(AsyncClosing, Generic[Core]):
         return self._core.fileno()
 
     def close(self) -> None:
-        """Close it. Waiting tasks get a ClosedError; closing again does nothing.
+        """Close it. Waiting tasks get a ClosedError. Closing again does nothing.
 
-        In another thread than the event loop's, this takes effect at the next turn of the loop.
+        If another thread than the event loop's calls this, it takes effect at
+        the next iteration of the loop.
         """
         loop = self._ready.loop_elsewhere()
         if loop is not None:

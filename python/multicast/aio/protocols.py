@@ -57,24 +57,32 @@ async def create_datagram_endpoint(
         transport.sendto(b"hello", ("239.1.2.3", 5000))
         transport.close()
 
-    The transport calls the protocol as the one of ``loop.create_datagram_endpoint`` does, but reads many datagrams
-    with each system call. While datagrams keep arriving, other tasks run at least every 2 ms.
+    The transport calls the protocol as the transport of
+    ``loop.create_datagram_endpoint`` does, but reads many datagrams with
+    each system call. While datagrams keep arriving, other tasks run at
+    least every 2 ms.
 
     Args:
         protocol_factory: Called without arguments; returns the protocol.
-        endpoint: The group and the port to receive from, or several groups, as for `multicast.Receiver`. Datagrams to
-            a group leave by the interface where the groups are joined, if it is a single one.
-        sock: Instead, an IPv4 or IPv6 datagram socket, bound, connected or neither. Its options stay as they are, and
-            nothing is filtered. The transport owns it from now on.
-        **options: The options of `multicast.Receiver`, for ``endpoint`` only: ``interface``, ``source``, ``exclude``,
-            ``bind``, ``share``, ``strict``, ``loopback``, ``recv_buffer``, ``gro``, ``rejoin``, ``ring``,
-            ``ring_policy``, ``engine`` and ``packet_delay``.
+        endpoint: The group and the port to receive from, or several groups,
+            as for `multicast.Receiver`. If all groups are joined on one
+            interface, datagrams to a group are sent from it.
+        sock: Instead of an endpoint, an IPv4 or IPv6 datagram socket:
+            bound, connected or neither. Its options stay as they are, and
+            nothing is filtered. The transport takes ownership of it.
+        **options: The options of `multicast.Receiver`, for ``endpoint``
+            only: ``interface``, ``source``, ``exclude``, ``bind``,
+            ``share``, ``strict``, ``loopback``, ``recv_buffer``, ``gro``,
+            ``rejoin``, ``ring``, ``ring_policy``, ``engine`` and
+            ``packet_delay``.
 
     Returns:
-        The transport and the protocol, after ``connection_made`` was called.
+        The transport and the protocol, after ``connection_made`` was
+        called.
 
     Raises:
-        ValueError: Not exactly one of ``endpoint`` and ``sock`` is given, or an argument is out of range.
+        ValueError: Not exactly one of ``endpoint`` and ``sock`` is given,
+            or an argument is out of range.
         TypeError: An argument has the wrong type.
         OSError: The system refused; ``errno`` says why.
     """

@@ -37,18 +37,22 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
     ::
 
-        async with multicast.aio.Receiver("239.1.2.3:5000", interface="eth0") as rx:
+        async with aio.Receiver("239.1.2.3:5000", interface="eth0") as rx:
             msg = await rx.recv(timeout=1.0)
             print(msg.sender, msg.data)
             async for msg in rx:
                 await handle(msg)
 
-    The arguments and errors are those of `multicast.Receiver`; the sockets are opened at once. It is an asynchronous
-    iterator of `Datagram`, which ends when the receiver is closed, and an asynchronous context manager, which closes
-    it. Several tasks may receive at once: each datagram goes to one of them, and waiting tasks are served in turn. A
-    receive that is cancelled or times out has taken nothing.
+    The arguments and errors are those of `multicast.Receiver`. The
+    constructor opens the sockets at once. A receiver is an asynchronous
+    iterator of `Datagram`, which ends when the receiver is closed, and an
+    asynchronous context manager, which closes it. Several tasks may receive
+    at once: each datagram goes to one of them, and waiting tasks are served
+    in turn. A receive call that is cancelled or times out consumes no
+    datagram.
 
-    Use it in the thread of the event loop; only `close` may be called in others.
+    Use it in the thread of the event loop. Other threads may only call
+    `close`.
     """
 
     @with_signature_of(sync.Receiver.__init__)
@@ -58,7 +62,10 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
     @classmethod
     @with_signature_of_classmethod(sync.Receiver.adopt)
     def adopt(cls, *args: Any, **options: Any) -> Self:
-        """Receive on a UDP socket that is already open; see `multicast.Receiver.adopt`."""
+        """Receive on a UDP socket that is already open.
+
+        See `multicast.Receiver.adopt`.
+        """
         self = cls.__new__(cls)
         self._wrap(sync.Receiver.adopt(*args, **options))
         return self
@@ -78,17 +85,18 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
     @property
     def pending(self) -> int:
-        """Number of datagrams taken from the kernel and not yet returned."""
+        """Number of datagrams that were taken from the kernel but not yet returned."""
         return self._core.pending + length_hint(self._rest)
 
     async def recv(self, timeout: float | None = None) -> _core.Datagram:
         """Return the next datagram.
 
         Args:
-            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+            timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+                limit.
 
         Raises:
-            TimeoutError: Nothing was received in that time.
+            TimeoutError: No datagram arrived in that time.
             ClosedError: The receiver is closed, or was closed during the call.
         """
         msg = await self._retry_until_ready(self._take, timeout)
@@ -101,13 +109,15 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         """Wait for a datagram, then return everything already queued.
 
         Args:
-            limit: The most datagrams to return, from 1.
-            timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
-            linger: Seconds to go on gathering after the first datagram, until there are ``limit``. Fewer, larger
-                batches cost less CPU time.
+            limit: Maximum number of datagrams to return, at least 1.
+            timeout: Seconds to wait for the first datagram, at least 0. 0
+                polls; None waits without a limit.
+            linger: Seconds to keep collecting after the first datagram, until
+                there are ``limit`` of them. Fewer, larger batches cost less CPU
+                time.
 
         Raises:
-            TimeoutError: Nothing was received in that time.
+            TimeoutError: No datagram arrived in that time.
             ClosedError: The receiver is closed, or was closed during the call.
         """
         if not linger >= 0:
@@ -122,10 +132,12 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
     def batches(
         self, limit: int = 256, timeout: float | None = None, linger: float = 0.0
     ) -> AsyncIterator[_core.Batch]:
-        """Iterate over batches until the receiver is closed; see `recv_batch` for the arguments.
+        """Iterate over batches until the receiver is closed.
+
+        The arguments are those of `recv_batch`.
 
         Raises:
-            TimeoutError: Nothing was received within ``timeout``.
+            TimeoutError: No datagram arrived within ``timeout``.
         """
         return _Batches(functools.partial(self.recv_batch, limit, timeout, linger))
 
@@ -164,14 +176,17 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             self._wake_next()
 
     async def __anext__(self) -> _core.Datagram:
-        """Return the next datagram; see `recv`. The iteration ends when the receiver is closed."""
+        """Return the next datagram.
+
+        See `recv`. The iteration ends when the receiver is closed.
+        """
         try:
             return await self.recv()
         except ClosedError:
             raise StopAsyncIteration from None
 
     async def reply(self, msg: _core.Datagram, data: Buffer, timeout: float | None = None) -> int:
-        """Send one datagram back to the sender of a datagram; see `multicast.Receiver.reply`."""
+        """Send a reply to the sender of a datagram; see `multicast.Receiver.reply`."""
         deadline = deadline_after(timeout)
         while True:
             try:
@@ -203,7 +218,10 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         return self._core.stats()
 
     def detach(self) -> int:
-        """Close the receiver and return a descriptor of its socket; see `multicast.Receiver.detach`."""
+        """Close the receiver and return a descriptor of its socket.
+
+        See `multicast.Receiver.detach`.
+        """
         # Before the descriptor is closed, so that no event loop watches it any more.
         self._ready.close()
         descriptor = self._core.detach()
@@ -211,9 +229,12 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         return descriptor
 
     def close(self) -> None:
-        """Leave all groups and close the sockets. Waiting tasks get a ClosedError; closing again does nothing.
+        """Leave all groups and close the sockets.
 
-        In another thread than the event loop's, this takes effect at the next turn of the loop.
+        Waiting tasks get a ClosedError. Closing again does nothing.
+
+        If another thread than the event loop's calls this, it takes effect at
+        the next iteration of the loop.
         """
         super().close()
         if self.closed:
@@ -227,24 +248,27 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
         on_error: handlers.OnError = "log",
         timeout: float | None = None,
     ) -> int:
-        """Call a function with each datagram, one after the other; a coroutine function is awaited.
+        """Call a function, or await a coroutine function, with each datagram.
 
-        This ends when ``stop`` says so, which is checked after each datagram and at least every 0.1 s, when the
-        receiver is closed, and by cancellation.
+        The call returns when ``stop`` is set or returns true, which is checked
+        after each datagram and at least every 0.1 s, or when the receiver is
+        closed. You can also cancel it.
 
         Args:
             handler: Called with each datagram.
-            stop: A `threading.Event`, an `asyncio.Event`, or a function or coroutine function that returns true to
-                end.
-            on_error: The reaction after logging an exception of the handler: ``"log"`` goes on with the next datagram,
-                ``"raise"`` raises it.
-            timeout: Seconds without a datagram, from 0, after which to raise an error. None waits without a limit.
+            stop: A `threading.Event`, an `asyncio.Event`, or a function or
+                coroutine function that returns true to end.
+            on_error: How to go on after logging an exception of the handler:
+                ``"log"`` continues with the next datagram, and ``"raise"``
+                raises the exception.
+            timeout: Seconds without a datagram, at least 0, after which to
+                raise ``TimeoutError``. None waits without a limit.
 
         Returns:
             The number of datagrams that the handler was called with.
 
         Raises:
-            TimeoutError: Nothing was received in that time.
+            TimeoutError: No datagram arrived in that time.
             Exception: Any exception of the handler, if ``on_error="raise"``.
         """
         handler_loop = handlers.HandlerLoop(stop, on_error, timeout)

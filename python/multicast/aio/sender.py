@@ -33,16 +33,19 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     ::
 
-        async with multicast.aio.Sender("239.1.2.3:5000", interface="eth0") as tx:
+        async with aio.Sender("239.1.2.3:5000", interface="eth0") as tx:
             await tx.send(b"one datagram")
             await tx.send_many([b"several", b"at once"])
             async for answer in tx.query(b"who is there?", timeout=2.0):
                 print(answer.sender, answer.data)
 
-    The arguments and errors are those of `multicast.Sender`; the socket is opened at once. It is an asynchronous
-    context manager, which closes it. While the kernel's send buffer is full, a task waits and others run.
+    The arguments and errors are those of `multicast.Sender`. The
+    constructor opens the socket at once. A sender is an asynchronous
+    context manager, which closes it. While the kernel's send buffer is
+    full, the sending task waits and others run.
 
-    Use it in the thread of the event loop; only `close` may be called in others.
+    Use it in the thread of the event loop. Other threads may only call
+    `close`.
     """
 
     @with_signature_of(sync.Sender.__init__)
@@ -61,7 +64,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def ttl(self) -> int:
-        """Time to live: ``ttl=n`` allows up to n - 1 router hops. Set it for the datagrams that follow."""
+        """Time to live: ``ttl=n`` allows up to n - 1 router hops.
+
+        A change applies to the datagrams that follow.
+        """
         return self._core.ttl
 
     @ttl.setter
@@ -70,7 +76,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def dscp(self) -> int:
-        """Class of traffic (DSCP), from 0 to 63. Set it for the datagrams that follow."""
+        """Traffic class (DSCP), from 0 to 63.
+
+        A change applies to the datagrams that follow.
+        """
         return self._core.dscp
 
     @dscp.setter
@@ -79,7 +88,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def loopback(self) -> bool:
-        """Whether this machine receives what it sends. Set it for the datagrams that follow."""
+        """Whether this machine receives what it sends.
+
+        A change applies to the datagrams that follow.
+        """
         return self._core.loopback
 
     @loopback.setter
@@ -88,12 +100,15 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
     @property
     def local(self) -> tuple[str, int]:
-        """``(address, port)`` that datagrams are sent from and answers come to; see `multicast.Sender.local`."""
+        """``(address, port)`` that datagrams are sent from and answers are sent to.
+
+        See `multicast.Sender.local`.
+        """
         return self._core.local
 
     @property
     def pending(self) -> int:
-        """Number of answers taken from the kernel and not yet returned."""
+        """Number of answers that were taken from the kernel but not yet returned."""
         return 0 if self._receiver is None else self._receiver.pending
 
     def stats(self) -> SenderStats:
@@ -101,15 +116,16 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return self._core.stats()
 
     async def send(self, data: Buffer, timeout: float | None = None) -> int:
-        """Send one datagram. If this is cancelled or times out, it has not been sent.
+        """Send one datagram. If the call is cancelled or times out, it was not sent.
 
-        With a ``rate``, this waits before it sends: a timestamp inside ``data`` is older than the datagram by that
-        wait.
+        With a ``rate``, the call may wait before it sends. A timestamp inside
+        ``data`` is then older than the datagram by that time.
 
         Args:
-            data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
-            timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without
-                a limit.
+            data: The payload, in any buffer: at most 65,507 bytes over IPv4 and
+                65,527 over IPv6.
+            timeout: Seconds to wait while the kernel's send buffer is full or
+                the rate limit is reached. None waits without a limit.
 
         Returns:
             The number of bytes sent.
@@ -130,15 +146,17 @@ class Sender(AsyncEndpoint[sync.Sender]):
     ) -> int:
         """Send many datagrams, in order, in as few system calls as possible.
 
-        Messages are taken from the iterable as they are sent, some at a time; those of an asynchronous iterable are
-        sent one by one, as they come. If the iterable raises an error or a message is wrong, the messages before are
-        sent, and the error is raised then. If this is cancelled or times out, ``stats().sent`` counts the messages
-        that were sent, which are the first ones.
+        The payloads of an iterable are taken and sent several at a time. Those
+        of an asynchronous iterable are sent one by one, as they become
+        available. If the iterable raises an error or a payload is invalid, the
+        payloads before it are sent first, and then the error is raised. If the
+        call is cancelled or times out, ``stats().sent`` says how many payloads
+        were sent, beginning with the first.
 
         Args:
             messages: An iterable or asynchronous iterable of payloads.
-            timeout: Seconds to wait each time the kernel's send buffer is full or the rate is used up; None waits
-                without a limit.
+            timeout: Seconds to wait each time the kernel's send buffer is full
+                or the rate limit is reached. None waits without a limit.
 
         Returns:
             The number of datagrams sent, which is all of them.
@@ -170,14 +188,16 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return total
 
     async def query(self, data: Buffer, timeout: float | None) -> AsyncIterator[Datagram]:
-        """Send one datagram, then iterate over the answers until the time is over or the sender is closed.
+        """Send one datagram, then iterate over the answers.
 
-        The datagram is sent when the iteration begins. An answer that comes too late is returned by the next receiving
-        call.
+        The iteration ends when the timeout expires or the sender is closed. The
+        datagram is sent when the iteration begins. An answer that arrives too
+        late is returned by the next receiving call.
 
         Args:
             data: The payload, as for `send`.
-            timeout: Seconds, from 0, to collect answers. None collects until the sender is closed.
+            timeout: Seconds to collect answers, at least 0. None collects until
+                the sender is closed.
 
         Raises:
             ValueError: The payload is too long for a datagram.
@@ -201,13 +221,17 @@ class Sender(AsyncEndpoint[sync.Sender]):
             yield answer
 
     async def recv(self, timeout: float | None = None) -> Datagram:
-        """Return the next answer: a datagram that was sent to the address and port that this sender sends from.
+        """Return the next answer.
+
+        An answer is a datagram that was sent to this sender's own address and
+        port.
 
         Args:
-            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+            timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+                limit.
 
         Raises:
-            TimeoutError: Nothing was received in that time.
+            TimeoutError: No answer arrived in that time.
             ClosedError: The sender is closed, or was closed during the call.
         """
         return await self._answers().recv(timeout)
@@ -216,12 +240,14 @@ class Sender(AsyncEndpoint[sync.Sender]):
         """Wait for an answer, then return everything already queued.
 
         Args:
-            limit: The most datagrams to return, from 1.
-            timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
-            linger: Seconds to go on gathering after the first datagram, until there are ``limit``.
+            limit: Maximum number of answers to return, at least 1.
+            timeout: Seconds to wait for the first answer, at least 0. 0 polls;
+                None waits without a limit.
+            linger: Seconds to keep collecting after the first answer, until
+                there are ``limit`` of them.
 
         Raises:
-            TimeoutError: Nothing was received in that time.
+            TimeoutError: No answer arrived in that time.
             ClosedError: The sender is closed, or was closed during the call.
         """
         return await self._answers().recv_batch(limit, timeout, linger)
@@ -275,7 +301,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
             await super()._wait(timeout, again=again)
 
     def _send_some(self, messages: list[Buffer]) -> int:
-        """Send from the first message on, without waiting. Return how many were sent, which is at least one."""
+        """Send from the first message on, without waiting.
+
+        Return how many were sent, which is at least one.
+        """
         before = self._core.stats().sent
         try:
             return self._core.send_many(messages, 0)

@@ -32,12 +32,14 @@ class InterfaceWatch(AsyncClosing):
                 if event.kind == "removed":
                     break
 
-    `watch_interfaces` makes it. It is an asynchronous iterator of `InterfaceEvent`, which ends when it is closed, and
-    an asynchronous context manager, which closes it. It reports what happens from its creation on. Use it in the
-    thread of the event loop.
+    Create it with `watch_interfaces`. It is an asynchronous iterator of
+    `InterfaceEvent`, which ends when the watch is closed, and an
+    asynchronous context manager, which closes the watch. It reports what
+    happens after its creation. Use it in the thread of the event loop.
 
     Args:
-        timeout: Seconds, from 0, to wait for each event of the iteration. None waits without a limit.
+        timeout: Seconds to wait for each event of the iteration, at least
+            0. None waits without a limit.
 
     Raises:
         ValueError: The timeout is out of range.
@@ -55,7 +57,8 @@ class InterfaceWatch(AsyncClosing):
         """Return the next event.
 
         Args:
-            timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+            timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+                limit.
 
         Raises:
             TimeoutError: Nothing has changed in that time.
@@ -83,7 +86,10 @@ class InterfaceWatch(AsyncClosing):
         return self._core.closed
 
     def close(self) -> None:
-        """End the iteration, and waiting tasks with ClosedError. Closing again does nothing."""
+        """End the iteration.
+
+        Waiting tasks get a ClosedError. Closing again does nothing.
+        """
         # Before the descriptor is closed, so that no event loop watches one that another socket has got.
         self._ready.close()
         self._core.close()
@@ -102,5 +108,8 @@ class InterfaceWatch(AsyncClosing):
 
 
 def watch_interfaces(*, timeout: float | None = None) -> InterfaceWatch:
-    """Watch the interfaces and routes of this machine; see `multicast.watch_interfaces`."""
+    """Watch the interfaces and routes of this machine.
+
+    See `multicast.watch_interfaces`.
+    """
     return InterfaceWatch(timeout=timeout)

@@ -12,8 +12,9 @@
     with Player("feed.pcapng", speed=2.0) as player:
         player.run()
 
-A recording is a pcapng file with times in nanoseconds, which Wireshark and tcpdump read. Each datagram has IP and UDP
-headers that are made of its metadata. No privilege is needed.
+A recording is a pcapng file with times in nanoseconds, which Wireshark
+and tcpdump read. Each datagram has IP and UDP headers that are made of
+its metadata. No privilege is needed.
 """
 
 from .recording import Recorder, RecorderStats

@@ -61,21 +61,28 @@ class Recorder(Closing):
                     break
             print(recorder.stats())
 
-    The core writes the file without the GIL. Received datagrams are in the file after half a second at the latest if
-    `write` or `tick` is called that often: a process that is killed leaves a readable file without the rest. Drops of
-    the receivers are written as interface statistics.
+    The core writes the file without the GIL. If you call `write` or `tick`
+    at least every half second, received datagrams are in the file after
+    half a second at the latest. A process that is killed leaves a readable
+    file without the later ones. The interface statistics of the file
+    include the drops of the receivers.
 
     Args:
-        path: The file. With rotation, a number is added before its extension: ``feed-00001.pcapng``.
+        path: The file. With rotation, a number is added before its
+            extension: ``feed-00001.pcapng``.
         receivers: The receiver that is recorded, or several.
         comment: A comment for the file.
         overwrite: Whether to replace files that exist.
-        rotate_bytes: Begin another file before this one has more bytes, from 1.
-        rotate_seconds: Begin another file after this time, above 0.
-        max_files: Keep only this many of the newest files, from 1. Needs ``rotate_bytes`` or ``rotate_seconds``.
-        max_bytes: Stop before all files together have more bytes, from 1.
-        max_datagrams: Stop after this many datagrams, from 1.
-        max_rate: Leave out what exceeds this many bytes of file a second, above 0. A burst may have as many bytes.
+        rotate_bytes: Start another file before the current one exceeds this
+            many bytes, at least 1.
+        rotate_seconds: Start another file after this time, above 0.
+        max_files: Keep only this many of the newest files, at least 1.
+            Needs ``rotate_bytes`` or ``rotate_seconds``.
+        max_bytes: Stop before the total size of all files exceeds this, at
+            least 1.
+        max_datagrams: Stop after this many datagrams, at least 1.
+        max_rate: Leave out what exceeds this many bytes of file per second,
+            above 0. A single burst may have that many bytes.
 
     Raises:
         ValueError: An argument is out of range. No file was created.
@@ -131,17 +138,19 @@ class Recorder(Closing):
             receiver: The receiver that returned it.
 
         Returns:
-            Whether more can be written. If not, a limit was reached, and the rest of the batch was not written.
+            Whether more can be written. If not, a limit was reached, and the
+            rest of the batch was not written.
 
         Raises:
-            OSError: The file cannot be written, for example because the disk is full. It is readable up to there, the
-                message says how many datagrams are missing, and the recorder is closed.
+            OSError: The file cannot be written, for example because the disk is
+                full. The file is readable up to that point, the message says
+                how many datagrams are missing, and the recorder is closed.
         """
         self._look_if_due()
         return self._core.write(batch, receiver.port, *self._drops)
 
     def tick(self) -> None:
-        """Write what has been in memory for half a second. Call it at least that often while nothing is received.
+        """Write what has been in memory for half a second. While nothing is received, call it at least that often.
 
         Raises:
             OSError: As for `write`.
@@ -155,7 +164,7 @@ class Recorder(Closing):
 
     @property
     def path(self) -> Path:
-        """The file that is written now, or was written last."""
+        """The file that is being written, or was written last."""
         return self._core.path
 
     def close(self) -> None:

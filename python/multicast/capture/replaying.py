@@ -70,25 +70,31 @@ class Player(Closing):
             print(f"sent {stats.sent} datagrams")
         assert player.closed
 
-    A file may be from this package, Wireshark, tcpdump or another program: Ethernet, Linux cooked, raw IP or loopback
-    captures, with VLAN tags and IP fragments. Datagrams to groups are sent to their group and port, from an address of
-    this machine; the core keeps the time. It sleeps until 0.06 ms before each datagram, then looks at the clock until
-    it is due, so shorter gaps use a whole processor core.
+    A file may come from this package, Wireshark, tcpdump or another
+    program: Ethernet, Linux cooked, raw IP or loopback captures, with VLAN
+    tags and IP fragments. Datagrams to groups are sent to their group and
+    port, from an address of this machine. The core sleeps until 0.06 ms
+    before a datagram is due, then watches the clock, so shorter gaps use a
+    whole processor core.
 
     Args:
-        paths: The file, or several, which are sent in the order of the times of their first packets. A named pipe
-            works as well, and ``"-"``, which stands for standard input, but only alone and once. An error in the
-            contents of a pipe is raised by `run`.
-        interface: Name, index or address of the interface to send by, or an `Interface`. None leaves the choice to the
-            routes of the system.
+        paths: One or more files, which are sent in the order of the times
+            of their first packets. A single named pipe works too, and so
+            does ``"-"``, which stands for standard input; ``loops`` must be
+            1 then. `run` raises errors in the contents of a pipe.
+        interface: Name, index or address of the interface to send from, or
+            an `Interface`. None leaves the choice to the system's routes.
         ttl: Time to live, from 0 to 255, as for `Sender`.
-        loopback: Whether this machine receives what is sent.
-        speed: Send this many times as fast as the datagrams were captured, above 0. None sends as fast as the system
-            takes them.
-        rate: Send this many datagrams a second, above 0, instead.
-        loops: Send the files this many times, from 1. None repeats them until `stop` or `close`.
-        groups: Send only what is for these groups, such as ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
-        map: Other destinations: from an address or ``address:port`` in the files to a group or ``group:port``.
+        loopback: Whether this machine receives what it sends.
+        speed: Multiplies the speed of the capture, above 0. None sends as
+            fast as the system accepts the datagrams.
+        rate: Datagrams per second to send, above 0, instead of ``speed``.
+        loops: Send the files this many times, at least 1. None repeats them
+            until `stop` or `close`.
+        groups: Send only the datagrams of these groups, such as
+            ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
+        map: Changes destinations: from an address or ``address:port`` in
+            the files to a group or ``group:port``.
 
     Raises:
         ValueError: An argument is out of range, or a file is not a capture.
@@ -127,13 +133,16 @@ class Player(Closing):
         """Send until the end of the files, or of their last repetition.
 
         Args:
-            stop: A `threading.Event`, or a function that returns true to end. It is checked at least every 0.1 s.
+            stop: A `threading.Event`, or a function that returns true to end.
+                It is checked at least every 0.1 s.
 
         Returns:
-            ``"ended"`` if everything was sent, and ``"stopped"`` because of ``stop`` or after `close`.
+            ``"ended"`` if everything was sent, ``"stopped"`` after ``stop`` or
+                `close`.
 
         Raises:
-            ValueError: A file is damaged; the message says where. Datagrams before it were sent.
+            ValueError: A file is damaged; the message says where. Datagrams
+                before it were sent.
             OSError: A file cannot be read or a datagram cannot be sent.
         """
         stopped = handlers._as_predicate(stop)
@@ -187,7 +196,10 @@ def _selectors(text: str) -> list[Selector]:
 
 
 def _mapping(given: Mapping[str, str]) -> list[tuple[Selector, Selector]]:
-    """Return pairs of what is in the file and what is sent; several addresses map one by one."""
+    """Return pairs of what is in the file and what is sent.
+
+    Several addresses map one by one.
+    """
     pairs: list[tuple[Selector, Selector]] = []
     for before, after in given.items():
         sources, targets = _selectors(before), _selectors(after)

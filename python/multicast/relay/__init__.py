@@ -1,4 +1,4 @@
-"""Pass datagrams on where a network carries no multicast: between groups, unicast UDP and NATS.
+"""Forward datagrams where a network carries no multicast: between groups, unicast UDP and NATS.
 
 ::
 

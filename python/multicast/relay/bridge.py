@@ -34,7 +34,7 @@ _ADDRESSES_VALID = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """From where to where a relay passes datagrams on.
+    """Where a relay receives datagrams, and where it sends them.
 
     ::
 
@@ -70,7 +70,8 @@ class LegStats:
             if leg.lost or leg.lost_here or missing:
                 print(f"lost on the way here {leg.lost}, here {leg.lost_here + missing}")
 
-    ``received`` = ``sent`` + ``echoes`` + ``copies`` + ``dropped`` + ``failed`` + ``too_long`` + ``buffered``.
+    ``received`` = ``sent`` + ``echoes`` + ``copies`` + ``dropped`` +
+    ``failed`` + ``too_long`` + ``buffered``.
     """
 
     source: str
@@ -114,7 +115,7 @@ class _Leg:
 
 
 class Relay:
-    """Pass datagrams on, between groups, unicast UDP and NATS.
+    """Forward datagrams between groups, unicast UDP and NATS.
 
     ::
 
@@ -124,16 +125,21 @@ class Relay:
         for leg in relay.stats():
             print(leg.source, leg.to, leg.sent, leg.lost)
 
-    Over unicast UDP and NATS, each datagram travels in an envelope with its group, port, sender, TTL, receive time and
-    a number, so that the relay at the other end sends it to the original group and counts what is missing.
+    Over unicast UDP and NATS, each datagram travels in an envelope with its
+    group, port, sender, TTL, receive time and a number, so that the relay
+    at the other end can send it to the original group and count what is
+    missing.
 
-    A datagram that comes back is recognized and left out: envelopes by the number of the relay that made them, and
-    datagrams of groups because they come from another address within two seconds. So if two independent senders send
-    the same bytes to one group within two seconds, one of the two is left out.
+    A relay recognizes and skips what comes back: envelopes by the number of
+    the relay that made them, and datagrams of groups because the same bytes
+    arrive from another address within two seconds. As a consequence, if two
+    independent senders send the same bytes to one group within two seconds,
+    it skips the second datagram.
 
     Args:
         routes: The routes.
-        nats: More options for ``nats.connect`` of nats-py, such as ``user_credentials`` or ``tls``.
+        nats: More options for ``nats.connect`` of nats-py, such as
+            ``user_credentials`` or ``tls``.
 
     Raises:
         ValueError: A route is invalid. Nothing was opened.
@@ -157,7 +163,8 @@ class Relay:
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Relay until ``stop`` is set, or the task is cancelled.
 
-        Datagrams that wait then are sent, unless that takes more than half a second.
+        Datagrams that are still waiting are then sent, unless that takes more
+        than half a second.
 
         Raises:
             OSError: A group cannot be joined, or an address cannot be used.

@@ -16,7 +16,7 @@ _TYPES = {"source": str, "ttl": int, "link_scope": bool, "buffer": int}
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[list[Route], dict[str, Any]]:
-    """Read a file with a table ``[[relay]]`` for each route, and perhaps one named ``[nats]``.
+    """Read a file with a table ``[[relay]]`` for each route, and optionally a table ``[nats]``.
 
     Args:
         path: The file.
@@ -25,7 +25,8 @@ def read_config(path: str | os.PathLike[str]) -> tuple[list[Route], dict[str, An
         The routes, and the options for ``nats.connect``.
 
     Raises:
-        ValueError: The file is not TOML, or has a wrong entry; the message names it.
+        ValueError: The file is not TOML, or an entry is invalid; the
+            message names it.
         OSError: The file cannot be read.
         ImportError: Python 3.10 needs the package tomli.
     """

@@ -27,9 +27,12 @@ use crate::interner::Interner;
 ///     payloads = batch.payloads()
 ///     lengths = numpy.asarray(batch.lengths)
 ///
-/// A `Datagram` is made when you access it. The columns (`data`, `offsets`, `lengths`, ...) are memoryviews that NumPy
-/// reads without copying. A batch and its columns share one buffer of a few megabytes of address space, which the
-/// receiver uses again once nobody holds either. To keep datagrams for long, keep their `bytes`.
+/// A `Datagram` is created when you access it. The columns (`data`,
+/// `offsets`, `lengths`, ...) are memoryviews that NumPy reads without
+/// copying. A batch and its columns share one buffer, which takes a few
+/// megabytes of address space. The receiver reuses it as soon as you keep
+/// neither the batch nor a column. To keep datagrams for a long time, keep
+/// their `bytes`.
 #[pyclass(frozen, sequence, module = "multicast")]
 pub(crate) struct Batch {
     core: net::Batch,
@@ -54,7 +57,8 @@ impl Batch {
         self.datagram(py, at).map_or(Ok(false), |datagram| datagram?.bind(py).as_any().eq(value))
     }
 
-    /// Returns the different keys, in the order they first appear, and for each datagram the position of its key there.
+    /// Returns the different keys, in the order they first appear, and for each
+    /// datagram the position of its key there.
     fn distinct<K: Hash + Eq + Copy>(&self, key: impl Fn(&Origin) -> K) -> (Vec<u32>, Vec<K>) {
         let mut positions: HashMap<K, u32> = HashMap::new();
         let mut keys = Vec::new();
@@ -98,13 +102,15 @@ impl Batch {
         PyList::new(py, self.core.iter().map(|datagram| PyBytes::new(py, datagram.data)))
     }
 
-    /// The buffer that `offsets` point into, as unsigned bytes. Ignore the bytes between datagrams.
+    /// The buffer that `offsets` point into, as unsigned bytes. Ignore the
+    /// bytes between datagrams.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         view(py, Content::Data(self.core.clone()))
     }
 
-    /// Position of each datagram in `data`, in bytes, as 32-bit unsigned integers.
+    /// Position of each datagram in `data`, in bytes, as 32-bit unsigned
+    /// integers.
     #[getter]
     fn offsets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         view(py, Content::Offsets(self.core.clone()))
@@ -116,15 +122,16 @@ impl Batch {
         view(py, Content::Lengths(self.core.clone()))
     }
 
-    /// When the kernel received each datagram, in nanoseconds since the Unix epoch, as 64-bit signed integers; `None` if
-    /// a timestamp is missing.
+    /// When the kernel received each datagram, in nanoseconds since the Unix
+    /// epoch, as 64-bit signed integers; `None` if a timestamp is missing.
     #[getter]
     fn timestamps_ns<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
         let times: Option<Vec<i64>> = self.core.iter().map(|datagram| datagram.origin.timestamp_ns).collect();
         times.map(|times| view(py, Content::Times(times))).transpose()
     }
 
-    /// Position of each datagram's sender in `senders`, as 32-bit unsigned integers.
+    /// Position of each datagram's sender in `senders`, as 32-bit unsigned
+    /// integers.
     #[getter]
     fn sender_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         view(py, Content::Ids(self.distinct(|origin| origin.sender).0))
@@ -138,7 +145,8 @@ impl Batch {
         PyTuple::new(py, senders)
     }
 
-    /// Position of each datagram's group in `groups`, as 32-bit unsigned integers.
+    /// Position of each datagram's group in `groups`, as 32-bit unsigned
+    /// integers.
     #[getter]
     fn group_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         view(py, Content::Ids(self.distinct(|origin| origin.group).0))
@@ -155,7 +163,8 @@ impl Batch {
         PyTuple::new(py, groups)
     }
 
-    /// Return the position of the first datagram that equals `value`, from `start` up to `stop`.
+    /// Return the position of the first datagram that equals `value`, from
+    /// `start` up to `stop`.
     ///
     /// Raises:
     ///     ValueError: There is none.
@@ -237,7 +246,8 @@ impl Batch {
     }
 }
 
-/// Iterates over a batch. Any thread may use it; each datagram goes to one of them.
+/// Iterates over a batch. Any thread may use it; each datagram goes to one
+/// of them.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct BatchIterator {
     batch: Option<Py<Batch>>,

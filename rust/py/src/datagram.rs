@@ -12,22 +12,26 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 ///     with multicast.Receiver("239.1.2.3:5000") as rx:
 ///         msg = rx.recv(timeout=1.0)
 ///     host, port = msg.sender
-///     print(f"{len(msg)} bytes from {host} by {msg.interface}, {msg.ttl} hops left")
+///     print(f"{len(msg)} bytes from {host} on {msg.interface}")
 ///     payload = bytes(msg)
 ///
-/// A field that the platform cannot fill is `None`, never a guess. Datagrams can be compared, hashed and pickled.
+/// A field that the platform cannot fill is `None`, never a guess.
+/// Datagrams can be compared, hashed and pickled.
 #[pyclass(frozen, module = "multicast")]
 pub(crate) struct Datagram {
     /// The payload.
     #[pyo3(get)]
     pub(crate) data: Py<PyBytes>,
-    /// `(host, port)` of the sender; the host of a link-local IPv6 address with its zone, as in `fe80::1%eth0`.
+    /// `(host, port)` of the sender; the host of a link-local IPv6 address with
+    /// its zone, as in `fe80::1%eth0`.
     #[pyo3(get)]
     pub(crate) sender: Py<PyTuple>,
-    /// The address that it was sent to, as text: the group, or an address of this machine, as for an answer to a sender.
+    /// The address that it was sent to, as text: the group or, for an answer to
+    /// a sender, an address of this machine.
     #[pyo3(get)]
     pub(crate) group: Option<Py<PyString>>,
-    /// Name of the interface that received it; `None` also if the interface no longer exists.
+    /// Name of the interface that received it; `None` also if the interface no
+    /// longer exists.
     #[pyo3(get)]
     pub(crate) interface: Option<Py<PyString>>,
     /// Index of the interface that received it.
@@ -36,11 +40,11 @@ pub(crate) struct Datagram {
     /// When the kernel received it, in nanoseconds since the Unix epoch.
     #[pyo3(get)]
     pub(crate) timestamp_ns: Option<i64>,
-    /// Router hops that it had left (IPv6: hop limit).
+    /// Number of router hops that it had left (IPv6: hop limit).
     #[pyo3(get)]
     pub(crate) ttl: Option<u8>,
-    /// Whether its end is missing because it was longer than a UDP datagram can be, or metadata is because the kernel
-    /// had no room for it.
+    /// Whether its end is missing, because it was longer than a UDP datagram
+    /// can be, or metadata is missing, because the kernel had no room for it.
     #[pyo3(get)]
     pub(crate) truncated: bool,
 }

@@ -123,10 +123,11 @@ impl Receiver {
     /// Return the next datagram.
     ///
     /// Args:
-    ///     timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+    ///     timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+    ///         limit.
     ///
     /// Raises:
-    ///     TimeoutError: Nothing was received in that time.
+    ///     TimeoutError: No datagram arrived in that time.
     ///     ClosedError: The receiver is closed, or was closed during the call.
     #[pyo3(signature = (timeout=None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
@@ -136,13 +137,15 @@ impl Receiver {
     /// Wait for a datagram, then return everything already queued.
     ///
     /// Args:
-    ///     limit: The most datagrams to return, from 1.
-    ///     timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
-    ///     linger: Seconds to go on gathering after the first datagram, until there are `limit`. Fewer, larger batches
-    ///         cost less CPU time.
+    ///     limit: Maximum number of datagrams to return, at least 1.
+    ///     timeout: Seconds to wait for the first datagram, at least 0. 0
+    ///         polls; None waits without a limit.
+    ///     linger: Seconds to keep collecting after the first datagram, until
+    ///         there are `limit` of them. Fewer, larger batches cost less CPU
+    ///         time.
     ///
     /// Raises:
-    ///     TimeoutError: Nothing was received in that time.
+    ///     TimeoutError: No datagram arrived in that time.
     ///     ClosedError: The receiver is closed, or was closed during the call.
     #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
     fn recv_batch(
@@ -155,10 +158,11 @@ impl Receiver {
         self.opened()?.batch(py, limit, timeout, wait::duration("linger", linger)?)
     }
 
-    /// Iterate over batches until the receiver is closed; see `recv_batch` for the arguments.
+    /// Iterate over batches until the receiver is closed; see `recv_batch` for
+    /// the arguments.
     ///
     /// Raises:
-    ///     TimeoutError: Nothing was received within `timeout`.
+    ///     TimeoutError: No datagram arrived within `timeout`.
     #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
     fn batches(
         slf: Bound<'_, Self>,
@@ -172,19 +176,23 @@ impl Receiver {
         Ok(BatchStream { receiver: slf.unbind(), limit, timeout, linger })
     }
 
-    /// Send one datagram back to the sender of a datagram: from the port of this receiver, by the interface that the
-    /// datagram came by.
+    /// Send a reply to the sender of a datagram. It comes from the port of this
+    /// receiver, and leaves through the interface on which the datagram
+    /// arrived.
     ///
     /// Args:
     ///     msg: A datagram that this receiver returned.
-    ///     data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
-    ///     timeout: Seconds to wait while the kernel's send buffer is full; None waits without a limit.
+    ///     data: The payload, in any buffer: at most 65,507 bytes over IPv4 and
+    ///         65,527 over IPv6.
+    ///     timeout: Seconds to wait while the kernel's send buffer is full;
+    ///         None waits without a limit.
     ///
     /// Returns:
     ///     The number of bytes sent.
     ///
     /// Raises:
-    ///     ValueError: The payload is too long for a datagram, or the receiver has no socket of that IP version.
+    ///     ValueError: The payload is too long for a datagram, or the receiver
+    ///         has no socket of that IP version.
     ///     TimeoutError: The datagram could not be sent in that time.
     ///     ClosedError: The receiver is closed, or was closed during the call.
     ///     OSError: The system refused; `errno` says why.
@@ -245,7 +253,8 @@ impl Receiver {
         opened.log_events(py)
     }
 
-    /// Leave groups on an interface, or wherever they are joined; if there are sources, only these.
+    /// Leave groups on an interface, or wherever they are joined; if there are
+    /// sources, only these.
     #[pyo3(signature = (groups, interface=None, sources=Vec::new()))]
     fn _leave_groups(
         &self,
@@ -264,8 +273,9 @@ impl Receiver {
         py.detach(|| opened.backend.receiver()?.leave(&groups, &on, &sources)).map_err(to_python)
     }
 
-    /// Return what is joined: for each membership, the fields of `multicast.Membership`. This is the same object as the
-    /// last time if nothing has changed.
+    /// Return what is joined: for each membership, the fields of
+    /// `multicast.Membership`. This is the same object as the last time if
+    /// nothing has changed.
     fn _joined(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
         let opened = self.opened()?;
         let memberships = opened.backend.receiver().map_err(to_python)?.groups();
@@ -310,8 +320,9 @@ impl Receiver {
         Ok(self.opened()?.port)
     }
 
-    /// Number of datagrams taken from the kernel and not yet returned. Without a ring, the descriptor does not become
-    /// readable for them.
+    /// Number of datagrams that were taken from the kernel but not yet
+    /// returned. Without a ring, the descriptor does not become readable for
+    /// them.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
         self.opened()?.backend.pending().map_err(to_python)
@@ -323,7 +334,8 @@ impl Receiver {
         self.opened.get().is_none_or(|opened| opened.backend.is_closed())
     }
 
-    /// Return the descriptor to wait on, one for all sockets. Do not read from it.
+    /// Return the descriptor to wait on, one for all sockets. Do not read from
+    /// it.
     ///
     /// Raises:
     ///     UnsupportedError: On Windows, if the groups need several sockets.
@@ -333,7 +345,8 @@ impl Receiver {
         py.detach(|| opened.backend.descriptor()).map_err(to_python)
     }
 
-    /// Close the receiver and return a descriptor of its socket, bound and joined. You must close that descriptor.
+    /// Close the receiver and return a descriptor of its socket, which stays
+    /// bound and joined. You must close that descriptor.
     ///
     /// Raises:
     ///     ValueError: The groups need several sockets.
@@ -343,7 +356,8 @@ impl Receiver {
         py.detach(|| opened.backend.detach()).map(descriptor::owned).map_err(to_python)
     }
 
-    /// Leave all groups and close the sockets. Blocked calls end with ClosedError; closing again does nothing.
+    /// Leave all groups and close the sockets. Blocked calls raise ClosedError.
+    /// Closing again does nothing.
     pub(crate) fn close(&self, py: Python<'_>) {
         if let Some(opened) = self.opened.get() {
             py.detach(|| opened.backend.close());

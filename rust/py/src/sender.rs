@@ -106,12 +106,14 @@ impl Sender {
 
     /// Send one datagram.
     ///
-    /// With a `rate`, the call waits before it sends: a timestamp inside `data` is older than the datagram by that wait.
+    /// With a `rate`, the call may wait before it sends. A timestamp inside
+    /// `data` is then older than the datagram by that time.
     ///
     /// Args:
-    ///     data: The payload, any buffer: 0 to 65,507 bytes over IPv4, 65,527 over IPv6.
-    ///     timeout: Seconds to wait while the kernel's send buffer is full or the rate is used up; None waits without a
-    ///         limit.
+    ///     data: The payload, in any buffer: at most 65,507 bytes over IPv4 and
+    ///         65,527 over IPv6.
+    ///     timeout: Seconds to wait while the kernel's send buffer is full or
+    ///         the rate limit is reached. None waits without a limit.
     ///
     /// Returns:
     ///     The number of bytes sent.
@@ -135,14 +137,15 @@ impl Sender {
 
     /// Send many datagrams, in order, in as few system calls as possible.
     ///
-    /// Messages are taken from the iterable 1,024 at a time. The kernel coalesces consecutive messages of equal size
-    /// where it can. If the iterable raises an error or a message is wrong, the messages before are sent, and the error
-    /// is raised then.
+    /// Takes payloads from the iterable 1,024 at a time. The kernel coalesces
+    /// consecutive datagrams of equal size if it can. If the iterable raises an
+    /// error or a payload is invalid, the payloads before it are sent first,
+    /// and then the error is raised.
     ///
     /// Args:
     ///     messages: An iterable of payloads.
-    ///     timeout: Seconds to wait each time the kernel's send buffer is full or the rate is used up; None waits without
-    ///         a limit.
+    ///     timeout: Seconds to wait each time the kernel's send buffer is full
+    ///         or the rate limit is reached. None waits without a limit.
     ///
     /// Returns:
     ///     The number of datagrams sent, which is all of them.
@@ -189,13 +192,15 @@ impl Sender {
         Ok(dict)
     }
 
-    /// Return the next answer: a datagram that was sent to the address and port that this sender sends from.
+    /// Return the next answer: a datagram that was sent to this sender's own
+    /// address and port.
     ///
     /// Args:
-    ///     timeout: Seconds to wait, from 0. 0 polls; None waits without a limit.
+    ///     timeout: Seconds to wait, at least 0. 0 polls; None waits without a
+    ///         limit.
     ///
     /// Raises:
-    ///     TimeoutError: Nothing was received in that time.
+    ///     TimeoutError: No answer arrived in that time.
     ///     ClosedError: The sender is closed, or was closed during the call.
     #[pyo3(signature = (timeout=None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
@@ -205,12 +210,14 @@ impl Sender {
     /// Wait for an answer, then return everything already queued.
     ///
     /// Args:
-    ///     limit: The most datagrams to return, from 1.
-    ///     timeout: Seconds to wait for the first datagram, from 0. 0 polls; None waits without a limit.
-    ///     linger: Seconds to go on gathering after the first datagram, until there are `limit`.
+    ///     limit: Maximum number of answers to return, at least 1.
+    ///     timeout: Seconds to wait for the first answer, at least 0. 0 polls;
+    ///         None waits without a limit.
+    ///     linger: Seconds to keep collecting after the first answer, until
+    ///         there are `limit` of them.
     ///
     /// Raises:
-    ///     TimeoutError: Nothing was received in that time.
+    ///     TimeoutError: No answer arrived in that time.
     ///     ClosedError: The sender is closed, or was closed during the call.
     #[pyo3(signature = (limit=256, timeout=None, linger=0.0))]
     fn recv_batch(
@@ -224,13 +231,16 @@ impl Sender {
         self.opened()?.receiving(py, |answers| answers.batch(py, limit, timeout, linger))
     }
 
-    /// Send one datagram, then iterate over the answers until the time is over or the sender is closed.
+    /// Send one datagram, then iterate over the answers until the timeout
+    /// expires or the sender is closed.
     ///
-    /// The datagram is sent by this call. An answer that comes too late is returned by the next receiving call.
+    /// This call itself sends the datagram. An answer that arrives too late is
+    /// returned by the next receiving call.
     ///
     /// Args:
     ///     data: The payload, as for `send`.
-    ///     timeout: Seconds, from 0, to collect answers. None collects until the sender is closed.
+    ///     timeout: Seconds to collect answers, at least 0. None collects until
+    ///         the sender is closed.
     ///
     /// Raises:
     ///     ValueError: The payload is too long for a datagram.
@@ -256,7 +266,8 @@ impl Sender {
         until_closed(py, self.recv(py, None))
     }
 
-    /// Number of answers taken from the kernel and not yet returned. The descriptor does not become readable for them.
+    /// Number of answers that were taken from the kernel but not yet returned.
+    /// The descriptor does not become readable for them.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
         match self.opened()?.answers.get() {
@@ -294,7 +305,7 @@ impl Sender {
         self.opened()?.core.set_ttl(ttl).map_err(to_python)
     }
 
-    /// Class of traffic (DSCP) of the datagrams, from 0 to 63. It can be set.
+    /// Traffic class (DSCP) of the datagrams, from 0 to 63. It can be set.
     #[getter]
     fn dscp(&self) -> PyResult<u8> {
         Ok(self.opened()?.core.options().map_err(to_python)?.dscp)
@@ -314,8 +325,9 @@ impl Sender {
         self.opened()?.core.set_loopback(loopback).map_err(to_python)
     }
 
-    /// `(address, port)` that datagrams are sent from and answers come to. The address is unspecified where the system
-    /// chooses it for each datagram; the port is 0 until the first datagram unless `local` named it.
+    /// `(address, port)` that datagrams are sent from and answers are sent to.
+    /// The address is unspecified if the system chooses it for each datagram.
+    /// The port is 0 until the first datagram, unless `local` named it.
     #[getter]
     fn local(&self) -> PyResult<(String, u16)> {
         let local = self.opened()?.core.local().map_err(to_python)?;
@@ -348,7 +360,8 @@ impl Sender {
         Ok(self.opened()?.core.congestion().map_or(0.0, |pause| pause.as_secs_f64()))
     }
 
-    /// Close the socket. Blocked calls end with ClosedError; closing again does nothing.
+    /// Close the socket. Blocked calls raise ClosedError. Closing again does
+    /// nothing.
     fn close(&self, py: Python<'_>) {
         if let Some(opened) = self.opened.get() {
             py.detach(|| opened.core.close());

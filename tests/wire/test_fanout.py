@@ -13,6 +13,7 @@ import pytest
 from multicast import aio
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import PATIENCE, nothing_more
+from tests.wire.faults import open_descriptors
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -126,3 +127,20 @@ def test_fanout_in_an_event_loop_receives() -> None:
             return (await rx.recv(timeout=PATIENCE)).data
 
     assert asyncio.run(receive()) == b"shared"
+
+
+def test_fanout_that_refuses_a_join_leaves_nothing_joined() -> None:
+    with (
+        Receiver("ff15::9:8:7", 0, interface="lo", engine="packet", fanout=(9, "round-robin")),
+        Receiver("239.9.8.7", 0, interface="lo", engine="packet", fanout=(9, "flow")) as rx,
+    ):
+        before = open_descriptors(), rx.groups, rx.stats().sockets
+        with pytest.raises(OSError, match="another program uses the number of fanout in another way"):
+            rx.join(["239.9.8.8", "ff15::9:8:8"], "lo")
+        assert (open_descriptors(), rx.groups, rx.stats().sockets) == before
+        with (
+            Sender("239.9.8.8", rx.port, interface="lo") as other,
+            Sender("239.9.8.7", rx.port, interface="lo") as tx,
+        ):
+            other.send(b"not joined any more")
+            nothing_more(rx, tx)

@@ -71,8 +71,9 @@ impl Control {
         let is_single = |group: IpAddr| groups.iter().all(|g| g.group == group || g.group.is_ipv4() != group.is_ipv4());
         let first = |v4: bool| groups.iter().map(|spec| spec.group).find(|group| group.is_ipv4() == v4);
         let (v4, v6) = (first(true).is_some_and(is_single), first(false).is_some_and(is_single));
-        memberships.join(groups, &mut sockets, |spec| if spec.group.is_ipv4() { v4 } else { v6 })?;
-        packets.follow(&memberships, &mut sockets)?;
+        let is_single = |spec: &GroupSpec| if spec.group.is_ipv4() { v4 } else { v6 };
+        memberships
+            .join(groups, &mut sockets, is_single, |memberships, sockets| packets.follow(memberships, sockets))?;
         Ok(Self {
             // A time too far away to be represented never comes.
             next_rejoin: config.rejoin.and_then(|period| Instant::now().checked_add(period)),
@@ -90,17 +91,20 @@ impl Control {
         self.sockets.table()?;
         // The join looks at the interfaces of now: changes that are still to be repaired must not be taken for known.
         self.attend();
-        if self.sockets.config.engine != Engine::Packet {
-            return self.memberships.join(groups, &mut self.sockets, |_| false);
+        let Self { sockets, memberships, packets, .. } = self;
+        if sockets.config.engine != Engine::Packet {
+            return memberships.join(groups, sockets, |_| false, |_, _| Ok(()));
         }
-        let (sockets, packets) = (self.sockets.mark()?, self.packets.mark());
-        let prepared = self.packets.prepare(groups, &mut self.sockets);
-        if let Err(e) = prepared.and_then(|()| self.memberships.join(groups, &mut self.sockets, |_| false)) {
-            self.packets.roll_back(packets);
-            self.sockets.roll_back(&sockets)?;
-            return Err(e);
+        let (sockets_before, packets_before) = (sockets.mark()?, packets.mark());
+        let joined = packets.prepare(groups, sockets).and_then(|()| {
+            memberships.join(groups, sockets, |_| false, |memberships, sockets| packets.follow(memberships, sockets))
+        });
+        if joined.is_err() {
+            packets.roll_back(packets_before);
+            sockets.roll_back(&sockets_before)?;
+            packets.follow(memberships, sockets)?;
         }
-        self.packets.follow(&self.memberships, &mut self.sockets)
+        joined
     }
 
     /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of

@@ -164,12 +164,14 @@ impl Memberships {
         self.requests.iter().flat_map(|request| &request.active).map(|active| &active.membership)
     }
 
-    /// Join all of these groups or none. `is_single` says whether a socket can be bound to a group.
+    /// Join all of these groups or none. `is_single` says whether a socket can be bound to a group. `finish` does the rest: if
+    /// it fails, none is joined.
     pub(super) fn join(
         &mut self,
         specs: &[GroupSpec],
         sockets: &mut SocketSet,
         is_single: impl Fn(&GroupSpec) -> bool,
+        finish: impl FnOnce(&Self, &mut SocketSet) -> Result<()>,
     ) -> Result<()> {
         // `self.links` stays as it was at the last repair, so that the next repair sees every change.
         self.look(|memberships, here| {
@@ -177,7 +179,7 @@ impl Memberships {
                 // The first look: there is nothing yet that a change could have affected.
                 memberships.links.clone_from(&here.links);
             }
-            memberships.join_all(specs, &here, sockets, is_single)
+            memberships.join_all(specs, &here, sockets, is_single, finish)
         })
     }
 
@@ -187,27 +189,25 @@ impl Memberships {
         here: &Surroundings<'_>,
         sockets: &mut SocketSet,
         is_single: impl Fn(&GroupSpec) -> bool,
+        finish: impl FnOnce(&Self, &mut SocketSet) -> Result<()>,
     ) -> Result<()> {
         let before = self.requests.len();
         let mark = sockets.mark()?;
         let mut extended = Vec::new();
-        for spec in specs {
-            let joined = match self.add_sources(spec, before) {
-                Ok(true) => {
-                    extended.push(spec);
-                    Ok(())
-                }
-                Ok(false) => self.join_one(spec, here, sockets, is_single(spec)),
-                Err(e) => Err(e),
-            };
-            if let Err(e) = joined {
-                extended.iter().for_each(|spec| self.take_back_sources(spec, before));
-                for request in self.requests.split_off(before) {
-                    self.withdraw(&request);
-                }
-                sockets.roll_back(&mark)?;
-                return Err(e);
+        let joined = specs.iter().try_for_each(|spec| match self.add_sources(spec, before)? {
+            true => {
+                extended.push(spec);
+                Ok(())
             }
+            false => self.join_one(spec, here, sockets, is_single(spec)),
+        });
+        if let Err(e) = joined.and_then(|()| finish(self, sockets)) {
+            extended.iter().for_each(|spec| self.take_back_sources(spec, before));
+            for request in self.requests.split_off(before) {
+                self.withdraw(&request);
+            }
+            sockets.roll_back(&mark)?;
+            return Err(e);
         }
         self.report_selected(before);
         self.update_outage();

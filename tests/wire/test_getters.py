@@ -192,6 +192,34 @@ def test_getter_while_another_thread_receives_a_flood_returns_at_once() -> None:
     assert longest_of_most(durations) < LIMIT
 
 
+SENDER_GETTERS: dict[str, Callable[[Sender], object]] = {
+    "closed": lambda tx: tx.closed,
+    "stats": lambda tx: tx.stats(),
+    "repr": repr,
+    "local": lambda tx: tx.local,
+    "options": lambda tx: (tx.ttl, tx.dscp, tx.loopback),
+    "fileno": lambda tx: tx.fileno(),
+}
+
+
+@pytest.mark.parametrize("getter", SENDER_GETTERS)
+def test_sender_getter_while_another_thread_sends_many_returns_at_once(getter: str) -> None:
+    durations: list[float] = []
+    pause = threading.Event()
+    with LOOPBACK.receiver() as rx, LOOPBACK.sender(rx.port) as tx:
+
+        def send(stop: threading.Event) -> None:
+            while not stop.is_set():
+                tx.send_many([bytes(60_000)] * 1024)
+
+        with running(send):
+            for _ in range(100):
+                # Gives the GIL away, so that the other thread is in the middle of sending.
+                pause.wait(0.001)
+                durations.append(timed(lambda: SENDER_GETTERS[getter](tx)))
+    assert longest_of_most(durations) < LIMIT
+
+
 def test_groups_are_current_after_join_leave_and_repair(interface: str) -> None:
     with Receiver("239.9.0.1", 0, interface=interface) as rx:
         assert [one.group for one in rx.groups] == ["239.9.0.1"]

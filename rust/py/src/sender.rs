@@ -301,8 +301,9 @@ impl Sender {
         Ok(self.opened()?.core.options().map_err(to_python)?.ttl)
     }
 
-    fn _set_ttl(&self, ttl: u8) -> PyResult<()> {
-        self.opened()?.core.set_ttl(ttl).map_err(to_python)
+    fn _set_ttl(&self, py: Python<'_>, ttl: u8) -> PyResult<()> {
+        let opened = self.opened()?;
+        py.detach(|| opened.core.set_ttl(ttl)).map_err(to_python)
     }
 
     /// Traffic class (DSCP) of the datagrams, from 0 to 63. It can be set.

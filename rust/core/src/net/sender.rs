@@ -16,7 +16,7 @@ use super::fork::ForkSafeMutex;
 use super::receiver::Receiver;
 use super::send_options::{self, bind, bind_if_unbound, local_address, prepare};
 use super::socket::GroupSocket;
-use super::stats::SenderStats;
+use super::stats::{SenderCounters, SenderStats};
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, max_payload};
 use crate::pure::pace::Pace;
@@ -25,14 +25,28 @@ use crate::sys::{self, SendQueue, Waker};
 
 /// Sends datagrams to one group.
 ///
-/// Any thread can call any method at any time. Only [`Sender::wait`] blocks.
+/// Any thread can call any method at any time. Only [`Sender::wait`] blocks. `send`, `pause`, `congestion`, `set_ttl` and
+/// `close` wait for another thread that sends; the others do not, so that a thread can call them while it holds a global
+/// lock.
 pub struct Sender {
     /// The group and the interface as they were at opening, for messages.
     label: String,
     group: IpAddr,
     /// The times of the schedule count from here.
     opened: Instant,
+    /// Locked while messages are sent. Take it before `handle`.
     state: ForkSafeMutex<State>,
+    /// Locked for a few instructions.
+    handle: ForkSafeMutex<Handle>,
+    counters: SenderCounters,
+}
+
+/// The socket, or what it was like when it was closed.
+enum Handle {
+    /// Shared with the threads that wait on it.
+    Open(Arc<Open>),
+    /// The options and the address that it had last.
+    Closed(SenderOptions, SocketAddr),
 }
 
 /// The resources that a sender holds until it is closed and no thread waits on it any more.
@@ -42,17 +56,13 @@ struct Open {
 }
 
 struct State {
-    /// `None` once closed. Shared with the threads that wait on it.
+    /// `None` once closed.
     open: Option<Arc<Open>>,
     queue: SendQueue,
     /// The system refused the last message although the socket is writable.
     congested: bool,
     destination: Destination,
     pace: Option<Pace>,
-    stats: SenderStats,
-    /// The options of a closed sender: those that it had last.
-    options: SenderOptions,
-    local: SocketAddr,
 }
 
 impl fmt::Debug for Sender {
@@ -84,19 +94,19 @@ impl Sender {
             .and_then(|()| destination.apply(&socket))
             .map_err(failed("set up a socket to send to"))?;
         bind(&socket, &config, destination.interface())?;
-        let local = local_address(&socket).map_err(failed("read the address of a socket to send to"))?;
         let waker = Waker::new().map_err(failed("open a wake-up descriptor to send to"))?;
+        let queue = SendQueue::new(&socket, config.coalesce);
+        let open = Arc::new(Open { socket, waker });
         Ok(Self {
             group: config.group,
+            handle: ForkSafeMutex::new(Handle::Open(Arc::clone(&open)))?,
+            counters: SenderCounters::default(),
             state: ForkSafeMutex::new(State {
-                queue: SendQueue::new(&socket, config.coalesce),
+                queue,
                 congested: false,
                 destination,
-                open: Some(Arc::new(Open { socket, waker })),
+                open: Some(open),
                 pace: config.rate.map(Pace::new),
-                stats: SenderStats::default(),
-                options: SenderOptions { ttl: config.ttl, dscp: 0, loopback: config.loopback },
-                local,
             })?,
             opened: Instant::now(),
             label,
@@ -112,7 +122,7 @@ impl Sender {
     /// rate is reached; then [`Sender::wait`] waits until more can be sent. Never blocks.
     pub fn send(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         let mut state = self.state.lock_or_refuse()?;
-        let State { open, queue, pace, stats, destination, congested, .. } = &mut *state;
+        let State { open, queue, pace, destination, congested } = &mut *state;
         let socket = &open.as_ref().ok_or_else(|| self.closed())?.socket;
         let messages = match pace {
             Some(pace) => &messages[..pace.allow(self.opened.elapsed(), messages.iter().map(|m| m.len()))],
@@ -129,10 +139,12 @@ impl Sender {
                 }
                 Ok(sent) => {
                     *congested = false;
-                    stats.sent += sent.messages as u64;
-                    stats.coalesced += sent.coalesced as u64;
                     let taken = &messages[done..done + sent.messages];
-                    stats.bytes_sent += taken.iter().map(|message| message.len() as u64).sum::<u64>();
+                    self.counters.add(&SenderStats {
+                        sent: sent.messages as u64,
+                        bytes_sent: taken.iter().map(|message| message.len() as u64).sum(),
+                        coalesced: sent.coalesced as u64,
+                    });
                     if let Some(pace) = pace {
                         taken.iter().for_each(|message| pace.sent(message.len()));
                     }
@@ -167,23 +179,32 @@ impl Sender {
 
     /// The options. Of an open sender, they are read from the system.
     pub fn options(&self) -> Result<SenderOptions> {
-        let state = self.state.lock_or_refuse()?;
-        match &state.open {
-            Some(open) => send_options::read(&open.socket, self.group.is_ipv4()).map_err(|e| self.cannot_read(e)),
-            None => Ok(state.options),
+        match self.handle()? {
+            Handle::Open(open) => self.options_of(&open).map_err(|e| self.cannot_read(e)),
+            Handle::Closed(options, _) => Ok(options),
         }
     }
 
     /// The address that it sends from: unspecified where the system chooses for each datagram, port 0 before it has one.
     pub fn local(&self) -> Result<SocketAddr> {
-        let state = self.state.lock_or_refuse()?;
-        match &state.open {
-            Some(open) => local_address(&open.socket).map_err(|e| self.cannot_read(e)),
-            None => Ok(state.local),
+        match self.handle()? {
+            Handle::Open(open) => local_address(&open.socket).map_err(|e| self.cannot_read(e)),
+            Handle::Closed(_, local) => Ok(local),
         }
     }
 
-    fn cannot_read(&self, e: std::io::Error) -> Error {
+    fn handle(&self) -> Result<Handle> {
+        Ok(match &*self.handle.lock_or_refuse()? {
+            Handle::Open(open) => Handle::Open(Arc::clone(open)),
+            Handle::Closed(options, local) => Handle::Closed(*options, *local),
+        })
+    }
+
+    fn options_of(&self, open: &Open) -> io::Result<SenderOptions> {
+        send_options::read(&open.socket, self.group.is_ipv4())
+    }
+
+    fn cannot_read(&self, e: io::Error) -> Error {
         Error::system(format!("read the options of the sender to {}", self.label), e)
     }
 
@@ -210,7 +231,7 @@ impl Sender {
             .map_err(|e| self.cannot_set("loopback", e))
     }
 
-    fn cannot_set(&self, what: &str, e: std::io::Error) -> Error {
+    fn cannot_set(&self, what: &str, e: io::Error) -> Error {
         Error::system(format!("set {what} of the sender to {}", self.label), e)
     }
 
@@ -258,7 +279,7 @@ impl Sender {
 
     /// The counters.
     pub fn stats(&self) -> SenderStats {
-        self.state.lock().map_or_else(SenderStats::default, |state| state.stats)
+        self.counters.read()
     }
 
     /// Call `use_it` with the socket, for operations that this crate does not offer.
@@ -268,35 +289,35 @@ impl Sender {
 
     /// Close the socket and end every wait. Closing again does nothing.
     pub fn close(&self) {
-        let Some(mut state) = self.state.lock() else { return };
-        let Some(open) = state.open.take() else { return };
-        // Options that cannot be read any more stay as they were.
-        if let Ok(options) = send_options::read(&open.socket, self.group.is_ipv4()) {
-            state.options = options;
-        }
-        if let Ok(local) = local_address(&open.socket) {
-            state.local = local;
-        }
-        drop(state);
+        let (Some(mut state), Some(mut handle)) = (self.state.lock(), self.handle.lock()) else { return };
+        let Handle::Open(open) = &*handle else { return };
+        let open = Arc::clone(open);
+        // A value that cannot be read any more is reported as the system's default.
+        let options = self.options_of(&open).unwrap_or(SenderOptions { ttl: 1, dscp: 0, loopback: true });
+        let local = local_address(&open.socket).unwrap_or(SocketAddr::new(wildcard(self.group), 0));
+        *handle = Handle::Closed(options, local);
+        state.open = None;
+        drop((state, handle));
         open.waker.wake();
     }
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().is_none_or(|state| state.open.is_none())
+        self.handle.lock().is_none_or(|handle| matches!(*handle, Handle::Closed(..)))
     }
 
     fn open_parts(&self) -> Result<Arc<Open>> {
-        let mut state = self.state.lock_or_refuse()?;
-        let open = state.open.as_ref().ok_or_else(|| self.closed())?;
-        if open.waker.is_inherited() {
-            // A wait in a forked process must not end when the parent closes the sender.
-            let renewed = open.socket.try_clone().and_then(|socket| Ok(Open { socket, waker: Waker::new()? }));
-            let renewed =
-                renewed.map_err(|e| Error::system(format!("use the inherited sender to {}", self.label), e))?;
-            state.open = Some(Arc::new(renewed));
+        let mut handle = self.handle.lock_or_refuse()?;
+        let Handle::Open(open) = &*handle else { return Err(self.closed()) };
+        if !open.waker.is_inherited() {
+            return Ok(Arc::clone(open));
         }
-        state.open.clone().ok_or_else(|| self.closed())
+        // A wait in a forked process must not end when the parent closes the sender.
+        let renewed = open.socket.try_clone().and_then(|socket| Ok(Open { socket, waker: Waker::new()? }));
+        let renewed = renewed.map_err(|e| Error::system(format!("use the inherited sender to {}", self.label), e))?;
+        let renewed = Arc::new(renewed);
+        *handle = Handle::Open(Arc::clone(&renewed));
+        Ok(renewed)
     }
 
     /// The error for a use after closing.

@@ -79,13 +79,11 @@ pub(super) struct Received {
 impl Counters {
     /// Add what one kernel call brought. Only one thread at a time may call this.
     pub(super) fn add(&self, new: &Received) {
-        // Cheaper than an atomic addition, which would lock the bus.
-        let add = |counter: &AtomicU64, more| counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
-        add(&self.received, new.received);
-        add(&self.bytes_received, new.bytes);
-        add(&self.truncated, new.truncated);
-        add(&self.filtered, new.filtered);
-        add(&self.invalid, new.invalid);
+        raise(&self.received, new.received);
+        raise(&self.bytes_received, new.bytes);
+        raise(&self.truncated, new.truncated);
+        raise(&self.filtered, new.filtered);
+        raise(&self.invalid, new.invalid);
     }
 
     /// Say how many datagrams were received and not yet taken.
@@ -106,6 +104,36 @@ impl Counters {
         stats.filtered = self.filtered.load(Ordering::Relaxed);
         stats.invalid = self.invalid.load(Ordering::Relaxed);
     }
+}
+
+/// Counters that one sender at a time changes, and any thread reads without a lock.
+#[derive(Debug, Default)]
+pub(super) struct SenderCounters {
+    sent: AtomicU64,
+    bytes_sent: AtomicU64,
+    coalesced: AtomicU64,
+}
+
+impl SenderCounters {
+    /// Add what one kernel call took. Only one thread at a time may call this.
+    pub(super) fn add(&self, new: &SenderStats) {
+        raise(&self.sent, new.sent);
+        raise(&self.bytes_sent, new.bytes_sent);
+        raise(&self.coalesced, new.coalesced);
+    }
+
+    pub(super) fn read(&self) -> SenderStats {
+        SenderStats {
+            sent: self.sent.load(Ordering::Relaxed),
+            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
+            coalesced: self.coalesced.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Adds to a counter that no other thread changes. Cheaper than an atomic addition, which would lock the bus.
+fn raise(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 /// The kernel's figures of the sockets of a receiver.

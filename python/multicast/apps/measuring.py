@@ -1,4 +1,4 @@
-"""Measure numbered and RTP streams: losses with their owner, order, rate, jitter and one-way delay."""
+"""Measure streams with numbers: losses with their owner, order, rate, jitter and one-way delay."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Result:
     group: str | None
     port: int
     kind: str
-    """"numbered", "rtp", "mpegts" or "unknown"."""
+    """"numbered", "rtp", "mpegts", "iperf" or "unknown"."""
     received: int
     """Datagrams received, duplicates included."""
     lost: int

@@ -1,7 +1,8 @@
 """Statistics of streams: loss, duplicates, reordering, gaps, restarts, jitter and delay, from the payloads themselves.
 
-A stream is what one sender sends to one group. Three kinds of payloads carry numbers: RTP (RFC 3550), MPEG transport
-streams (ISO 13818-1) and the datagrams of ``multicast send --numbered``. Of others, only rates and bursts are known.
+A stream is what one sender sends to one group. Four kinds of payloads carry numbers: RTP (RFC 3550), MPEG transport
+streams (ISO 13818-1), the datagrams of ``multicast send --numbered``, and those of iperf 2. Of others, only rates and
+bursts are known.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .._core import Batch, Datagram, _Wire
 
-    Kind = Literal["rtp", "mpegts", "numbered", "unknown"]
+    Kind = Literal["rtp", "mpegts", "numbered", "iperf", "unknown"]
 
 _HEADROOM = 2
 """Linux lets the datagrams in a receive buffer occupy twice the size that was requested."""

@@ -61,7 +61,7 @@ class Row:
     dscp: int | None = None
     """Class of traffic of the datagrams; None if the system does not say."""
     kind: str = "unknown"
-    """"rtp", "mpegts", "numbered" or "unknown"."""
+    """"rtp", "mpegts", "numbered", "iperf" or "unknown"."""
     last_ns: int | None = None
     """When the last datagram arrived, in nanoseconds since 1970; None if the group has no stream."""
     silent_s: float | None = None

@@ -176,6 +176,7 @@ impl Figures {
             Kind::Rtp => "rtp",
             Kind::MpegTs => "mpegts",
             Kind::Numbered => "numbered",
+            Kind::Iperf => "iperf",
         };
         let dict = PyDict::new(py);
         dict.set_item("group", key.group.map(|group| group.to_string()))?;

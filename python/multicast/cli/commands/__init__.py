@@ -14,7 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "listen": ("cli.commands.listen", "print what arrives"),
     "send": ("cli.commands.send", "send words, a file, standard input or generated datagrams"),
     "top": ("cli.commands.top", "watch the streams of groups: who sends, how fast, and what is lost"),
-    "measure": ("cli.commands.measure", "measure loss, order, jitter and delay of numbered and RTP streams"),
+    "measure": (
+        "cli.commands.measure",
+        "measure loss, order, jitter and delay of numbered streams, RTP and iperf",
+    ),
     "interfaces": (
         "cli.commands.interfaces",
         "list the network interfaces and say which of them can do multicast",

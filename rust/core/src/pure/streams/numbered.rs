@@ -9,9 +9,9 @@ const MAGIC: &[u8; 4] = b"MCN1";
 
 /// The first bytes of a numbered datagram.
 pub(super) struct Header {
-    run: u32,
-    number: u64,
-    sent_ns: u64,
+    pub(super) run: u32,
+    pub(super) number: u64,
+    pub(super) sent_ns: u64,
 }
 
 impl Header {
@@ -28,7 +28,7 @@ impl Header {
     }
 }
 
-/// A stream of numbered datagrams.
+/// A stream of numbered datagrams, of this project or of iperf 2.
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
     pub(super) sequence: Sequence,
@@ -41,6 +41,12 @@ pub(super) struct Numbered {
 }
 
 impl Numbered {
+    pub(super) fn begin(header: &Header, time_ns: i64) -> Box<Self> {
+        let mut numbered = Box::<Self>::default();
+        numbered.add(header, time_ns);
+        numbered
+    }
+
     #[inline]
     pub(super) fn add(&mut self, header: &Header, time_ns: i64) {
         if self.first_delay.is_some() && header.run != self.run {

@@ -2,6 +2,7 @@
 
 use super::burst::{Amount, Burst};
 use super::histogram::Histogram;
+use super::iperf;
 use super::mpegts::{MpegTs, is_mpegts};
 use super::numbered::{self, Numbered};
 use super::rtp::{self, Rtp};
@@ -22,6 +23,8 @@ pub enum Kind {
     MpegTs,
     /// Datagrams of `multicast send --numbered`.
     Numbered,
+    /// Datagrams of iperf 2.
+    Iperf,
 }
 
 /// The arrival of a datagram.
@@ -43,6 +46,7 @@ enum Content {
     Open(u32, Option<rtp::Header>),
     Plain,
     Numbered(Box<Numbered>),
+    Iperf(Box<Numbered>),
     Rtp(Box<Rtp>),
     MpegTs(Box<MpegTs>),
 }
@@ -92,6 +96,11 @@ impl Stream {
                     numbered.add(&header, time_ns);
                 }
             }
+            Content::Iperf(numbered) => {
+                if let Some(header) = iperf::read(payload) {
+                    numbered.add(&header, time_ns);
+                }
+            }
             Content::Rtp(rtp) => {
                 if let Some(header) = rtp::Header::read(payload) {
                     rtp.add(&header, time_ns);
@@ -107,6 +116,7 @@ impl Stream {
         match &self.content {
             Content::Open(..) | Content::Plain => Kind::Unknown,
             Content::Numbered(_) => Kind::Numbered,
+            Content::Iperf(_) => Kind::Iperf,
             Content::Rtp(_) => Kind::Rtp,
             Content::MpegTs(_) => Kind::MpegTs,
         }
@@ -131,16 +141,16 @@ impl Stream {
     /// The interarrival jitter in nanoseconds; `None` if the times of sending are not known.
     pub fn jitter_ns(&self) -> Option<f64> {
         match &self.content {
-            Content::Numbered(numbered) => numbered.jitter.nanoseconds(),
+            Content::Numbered(numbered) | Content::Iperf(numbered) => numbered.jitter.nanoseconds(),
             Content::Rtp(rtp) => rtp.jitter.nanoseconds(),
             _ => None,
         }
     }
 
-    /// The one-way delays of numbered datagrams in nanoseconds, less the first one, and the first one.
+    /// The one-way delays of datagrams with a time of sending in nanoseconds, less the first one, and the first one.
     pub fn delays(&self) -> Option<(&Histogram, i64)> {
         match &self.content {
-            Content::Numbered(numbered) => Some((&numbered.delays, numbered.first_delay())),
+            Content::Numbered(numbered) | Content::Iperf(numbered) => Some((&numbered.delays, numbered.first_delay())),
             _ => None,
         }
     }
@@ -152,7 +162,7 @@ impl Stream {
 
     fn sequence(&self) -> Option<&Sequence> {
         match &self.content {
-            Content::Numbered(numbered) => Some(&numbered.sequence),
+            Content::Numbered(numbered) | Content::Iperf(numbered) => Some(&numbered.sequence),
             Content::Rtp(rtp) => Some(&rtp.sequence),
             _ => None,
         }
@@ -162,9 +172,10 @@ impl Stream {
 /// Find out the kind of a stream from one of its first datagrams, and begin with it.
 fn recognize(payload: &[u8], time_ns: i64, tried: u32, before: Option<&rtp::Header>) -> Content {
     if let Some(header) = numbered::Header::read(payload) {
-        let mut numbered = Box::<Numbered>::default();
-        numbered.add(&header, time_ns);
-        return Content::Numbered(numbered);
+        return Content::Numbered(Numbered::begin(&header, time_ns));
+    }
+    if let Some(header) = iperf::recognize(payload, time_ns) {
+        return Content::Iperf(Numbered::begin(&header, time_ns));
     }
     if is_mpegts(payload) {
         let mut mpegts = Box::<MpegTs>::default();
@@ -228,6 +239,8 @@ mod tests {
         let packets = [1u8, 2, 5].map(|number| [&[0x47, 1, 0, 0x10 | number][..], &[0xff; 184]].concat());
         let found = fed([packets.concat()]);
         assert_eq!((found.kind(), found.counts().unwrap().lost), (Kind::MpegTs, 2));
+        let found = fed(disorder.map(|number| [[0, 0, 0, number as u8], [0; 4], [0; 4], [0; 4]].concat()));
+        assert_eq!((found.kind(), found.counts()), (Kind::Iperf, expected));
         let found = fed(vec![b"hello".to_vec(); 9]);
         assert_eq!((found.kind(), found.counts(), found.received, found.bytes), (Kind::Unknown, None, 9, 45));
     }

@@ -92,9 +92,11 @@ def test_linger_while_a_batch_of_the_same_memory_is_held_loses_nothing() -> None
 
 def test_linger_without_datagram_raises_timeout_error() -> None:
     with LOOPBACK.receiver() as rx:
-        for timeout in (0, 0.01):
+        start = time.monotonic()
+        for timeout in (0, 0.01, 0.01):
             with pytest.raises(TimeoutError):
                 rx.recv_batch(timeout=timeout, linger=LONG)
+        assert time.monotonic() - start < LONG / 2
 
 
 @pytest.mark.platform("linux", "darwin")
@@ -162,5 +164,50 @@ def test_aio_linger_cancelled_loses_nothing() -> None:
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(rx.recv_batch(linger=LONG), 0.05)
                 assert (await rx.recv_batch()).payloads() == [b"x"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("options", [{}, {"ring": 1000}], ids=["direct", "ring"])
+def test_linger_with_no_room_for_more_ends_early(options: dict[str, Any]) -> None:
+    messages = [bytes(1316)] * 500
+    with LOOPBACK.pair(tx_options={"gso": False}, **options) as (tx, rx):
+        tx.send_many(messages)
+        start, taken = time.monotonic(), 0
+        # A batch holds about 64 long datagrams. The last one has room left.
+        while taken < len(messages) - 64:
+            taken += len(rx.recv_batch(limit=4096, timeout=PATIENCE, linger=LONG))
+        assert time.monotonic() - start < LONG / 2
+
+
+@pytest.mark.parametrize("limit", [64, 100])
+def test_linger_of_long_datagrams_gathers_to_the_limit(limit: int) -> None:
+    messages = [bytes([number]) * (1000 if limit == 64 else 300) for number in range(limit)]
+    with LOOPBACK.pair() as (tx, rx):
+        thread = send_slowly(tx, messages, 0.001)
+        assert gather(rx, limit=limit, linger=LONG) == messages
+        thread.join()
+
+
+def test_linger_of_a_full_ring_ends_early() -> None:
+    with LOOPBACK.pair(ring=10) as (tx, rx):
+        thread = send_slowly(tx, MESSAGES[:10], 0.001)
+        start = time.monotonic()
+        assert gather(rx, limit=100, linger=LONG) == MESSAGES[:10]
+        assert time.monotonic() - start < LONG / 2
+        thread.join()
+
+
+def test_aio_linger_with_no_room_for_more_ends_early() -> None:
+    messages = [bytes(1316)] * 500
+
+    async def main() -> None:
+        async with aio.Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface) as rx:
+            with LOOPBACK.sender(rx.port, gso=False) as tx:
+                tx.send_many(messages)
+                start, taken = time.monotonic(), 0
+                while taken < len(messages) - 64:
+                    taken += len(await rx.recv_batch(4096, PATIENCE, LONG))
+                assert time.monotonic() - start < LONG / 2
 
     asyncio.run(main())

@@ -25,6 +25,7 @@ from tests.support.hosts import Host
 from tests.wire import faults, places
 from tests.wire.endpoints import Recorder
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
+from tests.wire.frames import Wrapping, raw_from
 from tests.wire.test_fork import in_child
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
@@ -290,63 +291,22 @@ def test_packet_receiver_fragmented_datagrams_arrive_whole(
         assert (rx.stats().invalid, rx.stats().unassembled) == (0, 0)
 
 
-def checksum(data: bytes) -> int:
-    data += bytes(len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
-
-
-def frame(port: int, payload: bytes, wrong: int = 0, tag: str = "") -> bytes:
-    """Return an Ethernet frame to 239.9.8.7 whose UDP checksum differs from the right one by ``wrong``."""
-    source, group = socket.inet_aton("10.9.0.2"), socket.inet_aton("239.9.8.7")
-    length = 8 + len(payload)
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 7, 0, 1, 17, 0, source, group)
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    ports = struct.pack("!HHH", 7, port, length)
-    pseudo = source + group + struct.pack("!BBH", 0, 17, length)
-    right = checksum(pseudo + ports + bytes(2) + payload)
-    udp = ports + struct.pack("!H", right ^ wrong) + payload
-    return bytes.fromhex(f"01005e090807 020000000001 {tag} 0800") + header + udp
-
-
-@contextlib.contextmanager
-def raw_from_h1(hosts: list[Host], interface: str) -> Generator[socket.socket, None, None]:
-    """Open a socket that sends frames from the first host."""
-    with places.on(hosts[0]):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        raw.bind((interface, 0))
-    with raw:
-        yield raw
-
-
 def test_packet_receiver_wrong_checksum_is_counted_and_not_delivered(
     hosts: list[Host], interface: str
 ) -> None:
     with (
         Receiver("239.9.8.7", 0, interface=interface, engine="packet") as rx,
-        raw_from_h1(hosts, interface) as raw,
+        raw_from(hosts[0], interface) as raw,
     ):
-        raw.send(frame(rx.port, b"wrong", wrong=1))
-        raw.send(frame(rx.port, b"right"))
+        for message in (
+            Wrapping("10.9.0.2", "239.9.8.7", rx.port, b"wrong", udp_error=1),
+            Wrapping("10.9.0.2", "239.9.8.7", rx.port, b"right"),
+        ):
+            (frame,) = message.frames()
+            raw.send(frame)
         assert rx.recv(timeout=PATIENCE).data == b"right"
         stats = rx.stats()
         assert (stats.received, stats.invalid) == (1, 1)
-
-
-def test_packet_receiver_frames_of_a_vlan_are_not_those_of_the_interface(
-    hosts: list[Host], interface: str
-) -> None:
-    with (
-        Receiver("239.9.8.7", 0, interface=interface, engine="packet") as rx,
-        raw_from_h1(hosts, interface) as raw,
-    ):
-        raw.send(frame(rx.port, b"VLAN 5", tag="8100 0005"))
-        raw.send(frame(rx.port, b"priority tag", tag="8100 e000"))
-        raw.send(frame(rx.port, b"no tag"))
-        assert [rx.recv(timeout=PATIENCE).data for _ in range(2)] == [b"priority tag", b"no tag"]
-        assert rx.stats().received == 2
 
 
 @pytest.mark.parametrize("only", [True, False], ids=["source", "exclude"])

@@ -113,8 +113,8 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             timeout: Seconds to wait for the first datagram, at least 0. 0
                 polls; None waits without a limit.
             linger: Seconds to keep collecting after the first datagram, until
-                there are ``limit`` of them. Fewer, larger batches cost less CPU
-                time.
+                there are ``limit`` of them or no more fit. Fewer, larger
+                batches cost less CPU time.
 
         Raises:
             TimeoutError: No datagram arrived in that time.

@@ -36,7 +36,8 @@ pub(crate) trait Backend: Send + Sync {
     /// Asks the kernel if nothing is in hand. Returns whether there is something for `next_datagram`.
     fn fetch(&self) -> Result<bool>;
 
-    /// Asks the kernel for more until `limit` datagrams are in hand or there is no more room. Returns how many are.
+    /// Asks the kernel for more until `limit` datagrams are in hand or there is no more room. Returns how many are, or
+    /// `limit` if nothing that arrives can be in the next batch.
     fn gather(&self, limit: usize) -> Result<usize>;
 
     /// Returns how many datagrams are in hand.
@@ -172,9 +173,8 @@ impl Backend for RingReceiver {
         self.fetch()
     }
 
-    /// The thread of the ring asks the kernel.
-    fn gather(&self, _limit: usize) -> Result<usize> {
-        self.pending()
+    fn gather(&self, limit: usize) -> Result<usize> {
+        self.gather(limit)
     }
 
     fn pending(&self) -> Result<usize> {

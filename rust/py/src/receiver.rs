@@ -141,8 +141,8 @@ impl Receiver {
     ///     timeout: Seconds to wait for the first datagram, at least 0. 0
     ///         polls; None waits without a limit.
     ///     linger: Seconds to keep collecting after the first datagram, until
-    ///         there are `limit` of them. Fewer, larger batches cost less CPU
-    ///         time.
+    ///         there are `limit` of them or no more fit. Fewer, larger batches
+    ///         cost less CPU time.
     ///
     /// Raises:
     ///     TimeoutError: No datagram arrived in that time.
@@ -239,7 +239,8 @@ impl Receiver {
         until_closed(py, self.opened()?.one(py, None))
     }
 
-    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending.
+    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending, or
+    /// `limit` if nothing that arrives can be in the next batch.
     fn _gather(&self, py: Python<'_>, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
         let opened = self.opened()?;
         py.detach(|| opened.backend.gather(limit)).map_err(to_python)

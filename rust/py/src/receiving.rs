@@ -89,11 +89,11 @@ impl OpenReceiver {
         // A wait that ends has most likely found something: the first look can be at the end of the first nap.
         let mut trusting = timeout != Some(0.0) && self.backend.is_drained();
         loop {
-            self.wait_for(py, deadline, || {
-                let found = trusting || self.backend.gather(limit)? > 0;
-                Ok(found.then_some(()))
+            let held = self.wait_for(py, deadline, || {
+                let held = if trusting { 0 } else { self.backend.gather(limit)? };
+                Ok((trusting || held > 0).then_some(held))
             })?;
-            self.linger(py, limit, Deadline::after(linger))?;
+            self.linger(py, limit, held, Deadline::after(linger))?;
             // Another thread may have taken what was gathered here; then the loop starts over.
             if let Some(batch) = self.backend.take_pending(limit).map_err(to_python)? {
                 return Ok(batch);
@@ -102,10 +102,9 @@ impl OpenReceiver {
         }
     }
 
-    /// Gathers until there are `limit` datagrams in hand or the time is over.
-    fn linger(&self, py: Python<'_>, limit: usize, end: Deadline) -> PyResult<()> {
+    /// Gathers until there are `limit` datagrams in hand, nothing more fits the batch, or the time is over.
+    fn linger(&self, py: Python<'_>, limit: usize, mut held: usize, end: Deadline) -> PyResult<()> {
         let mut nap = FIRST_NAP;
-        let mut held = self.backend.pending().map_err(to_python)?;
         while held < limit {
             let remaining = end.remaining().unwrap_or(LONGEST_NAP);
             if remaining.is_zero() {
@@ -118,6 +117,10 @@ impl OpenReceiver {
                 })
                 .map_err(to_python)?;
             py.check_signals()?;
+            if held == 0 {
+                // The wait ended for another reason, or another thread has taken everything.
+                break;
+            }
             nap = (2 * nap).min(LONGEST_NAP);
         }
         Ok(())

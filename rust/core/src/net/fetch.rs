@@ -65,6 +65,8 @@ pub(super) struct Fetch {
     released_at: Option<Instant>,
     /// How often only the packet rings were looked at since all sockets were.
     ring_looks: u32,
+    /// The storage that was last received into has no room for what comes next.
+    is_full: bool,
 }
 
 /// The result of one fill, apart from the datagrams.
@@ -88,6 +90,7 @@ impl Fetch {
             counters,
             released_at: None,
             ring_looks: 0,
+            is_full: false,
         }
     }
 
@@ -103,6 +106,11 @@ impl Fetch {
     /// How many datagrams were received and not yet taken.
     pub(super) fn pending(&self) -> usize {
         self.pending.as_ref().map_or(0, |(_, rows)| rows.len())
+    }
+
+    /// As [`Fetch::pending`], but `limit` if [`Fetch::extend`] cannot add to it.
+    pub(super) fn gathered(&self, limit: usize) -> usize {
+        if self.is_full && self.pending.is_some() { limit } else { self.pending() }
     }
 
     /// Drop what was received and not yet taken.
@@ -219,11 +227,12 @@ impl Fetch {
         let Some((mut storage, rows)) = self.pending.take() else {
             return self.fill(table, limit, strict);
         };
-        let result = match Arc::get_mut(&mut storage) {
-            Some(own) if rows.len() < limit => match own.pack() {
-                SLOTS => Ok(Filled::default()),
-                used => self.receive(table, own, used, limit.saturating_add(rows.start), strict),
-            },
+        // A batch that shares the storage, or that is long, leaves no room.
+        self.is_full = true;
+        let result = match Arc::get_mut(&mut storage).map(|own| (own.make_room(), own)) {
+            Some((used, own)) if used < SLOTS && rows.len() < limit => {
+                self.receive(table, own, used, limit.saturating_add(rows.start), strict)
+            }
             _ => Ok(Filled::default()),
         };
         let rows = rows.start..storage.len();
@@ -242,6 +251,7 @@ impl Fetch {
         strict: bool,
     ) -> io::Result<Filled> {
         let alone = table.sockets.len() == 1;
+        self.is_full = false;
         let mut filled = Filled::default();
         // Whether a socket can have more to read than it gave since the last look.
         let mut has_more = true;
@@ -264,7 +274,9 @@ impl Fetch {
                 }
                 Inlet::Packet(socket) => {
                     let room = Room { first: used, end: used + slots.div_ceil(waiting), rows: storage.len() + rows };
-                    self.read_packets(socket, storage, room)?
+                    let (first_free, more) = self.read_packets(socket, storage, room)?;
+                    self.is_full = more && waiting == 1 && storage.len() < room.rows;
+                    (first_free, more)
                 }
             };
             has_more |= more;
@@ -274,15 +286,13 @@ impl Fetch {
                 continue;
             }
             used = first_free;
-            if storage.len() >= limit {
-                return Ok(filled);
-            }
-            if used == SLOTS {
+            if used == SLOTS && storage.len() < limit {
                 // Packing short datagrams makes room for more.
                 used = storage.pack();
-                if used == SLOTS {
-                    return Ok(filled);
-                }
+                self.is_full = used == SLOTS;
+            }
+            if storage.len() >= limit || self.is_full {
+                return Ok(filled);
             }
         }
         // A waiter on the descriptor of the set may have been woken by the monitor or the timer.

@@ -193,17 +193,17 @@ impl Receiver {
     }
 
     /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them. Returns
-    /// how many can be taken.
+    /// how many can be taken, or `limit` if there is no more room.
     pub fn gather(&self, limit: usize) -> Result<usize> {
         let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
         let attention_due = fetch.pending() < limit && self.fill(&mut fetch, &table, limit, Fetch::extend)?;
-        let pending = fetch.pending();
+        let gathered = fetch.gathered(limit);
         drop(fetch);
         if attention_due {
             self.attend();
         }
-        Ok(pending)
+        Ok(gathered)
     }
 
     /// Take up to `max` datagrams; `None` if there are none now. Receives as [`Receiver::fetch`] does.

@@ -204,6 +204,13 @@ impl Storage {
         end.div_ceil(STRIDE)
     }
 
+    /// Return the first free slot, after moving the datagrams together if there is none; `SLOTS` if there is none even so.
+    pub(super) fn make_room(&mut self) -> usize {
+        let ends = self.offsets.last().zip(self.lengths.last());
+        let free = ends.map_or(0, |(&offset, &length)| (offset + length) as usize).div_ceil(STRIDE);
+        if free < SLOTS { free } else { self.pack() }
+    }
+
     /// Return the `slots` slots from `first` on, and a recorder of what is received into them. Fails if there is not
     /// enough memory for the columns of all that these slots can hold.
     pub(super) fn fill(&mut self, first: usize, slots: usize) -> io::Result<(&mut [u8], Recorder<'_>)> {
@@ -377,6 +384,22 @@ mod tests {
         let before = storage.offsets.clone();
         assert_eq!(storage.pack(), SLOTS);
         assert_eq!(storage.offsets, before);
+    }
+
+    #[test]
+    fn storage_with_free_slots_has_room_without_packing() {
+        let mut storage = Storage::new().unwrap();
+        assert_eq!(storage.make_room(), 0);
+        for (slots, length, room) in [(2, 40_000, 2), (SLOTS - 2, 100, SLOTS)] {
+            let first = storage.make_room();
+            let (_, mut recorder) = storage.fill(first, slots).unwrap();
+            (0..slots).for_each(|slot| _ = recorder.record(slot, &arrival(length, 0)));
+            assert_eq!(storage.make_room(), room);
+        }
+        storage.clear();
+        let (_, mut recorder) = storage.fill(0, SLOTS).unwrap();
+        (0..SLOTS).for_each(|slot| _ = recorder.record(slot, &arrival(100, 0)));
+        assert_eq!(storage.make_room(), 1);
     }
 
     #[test]

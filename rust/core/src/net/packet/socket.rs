@@ -20,8 +20,8 @@ use crate::pure::coalesce::split;
 use crate::pure::filter::{Filter, Membership};
 use crate::pure::packet::block::{Cursor, Frame};
 use crate::pure::packet::bpf;
-use crate::pure::packet::fragments::Reassembly;
-use crate::pure::packet::ip::{Packet, Udp, parse, udp};
+use crate::pure::packet::fragments::{Assembled, Reassembly};
+use crate::pure::packet::ip::{Packet, Udp, can_have, parse};
 use crate::sys::{self, PacketBlocks};
 
 /// Bytes of a ring if no receive buffer is requested.
@@ -99,7 +99,7 @@ impl PacketSocket {
             timestamps: config.timestamps,
             ttl: config.ttl,
             filter: Filter::default(),
-            reassembly: Reassembly::default(),
+            reassembly: Reassembly::for_port(config.port),
         };
         Ok(Self {
             socket,
@@ -219,12 +219,11 @@ impl Delivery {
             Packet::Whole(datagram) => self.put(&datagram, frame, frame.segment, packer, new)?,
             Packet::Part(_) if packer.room() < MAX_DATAGRAM => return Ok(false),
             Packet::Part(fragment) => {
-                let whole = self.reassembly.add(frame.interface, &fragment, frame.timestamp_ns);
-                if let Some((envelope, body)) = whole {
-                    match udp(&body, &envelope, false) {
-                        Some(datagram) => self.put(&datagram, frame, 0, packer, new)?,
-                        None => new.invalid += 1,
-                    }
+                let assembled = self.reassembly.add(frame.interface, &fragment, frame.timestamp_ns);
+                match assembled.as_ref().map_or(Packet::Other, Assembled::parse) {
+                    Packet::Whole(datagram) => self.put(&datagram, frame, 0, packer, new)?,
+                    Packet::Invalid => new.invalid += 1,
+                    Packet::Part(_) | Packet::Other => {}
                 }
             }
             Packet::Other => {}
@@ -244,6 +243,10 @@ impl Delivery {
     ) -> io::Result<()> {
         // The kernel's filter does not look behind extension headers, nor into later fragments.
         if datagram.port != self.port {
+            return Ok(());
+        }
+        if !can_have(datagram.sender.ip(), datagram.group, frame.is_loopback) {
+            new.invalid += 1;
             return Ok(());
         }
         if !self.filter.admit(datagram.group, frame.interface, datagram.sender.ip()) {

@@ -10,8 +10,8 @@ use crate::net::fork::ForkSafeMutex;
 use crate::pure::coalesce::split;
 use crate::pure::packet::block::{Cursor, Frame};
 use crate::pure::packet::bpf;
-use crate::pure::packet::fragments::Reassembly;
-use crate::pure::packet::ip::{Packet, Udp, dscp, parse, udp};
+use crate::pure::packet::fragments::{Assembled, Reassembly};
+use crate::pure::packet::ip::{Packet, Udp, dscp, parse};
 use crate::pure::streams::stream::Arrival;
 use crate::pure::streams::table::{Key, Streams};
 use crate::sys::{self, PacketBlocks};
@@ -107,11 +107,11 @@ fn take(frame: &Frame<'_>, reassembly: &mut Reassembly, streams: &mut Streams, n
     match parse(frame.packet, frame.vouched) {
         Packet::Whole(datagram) => add(&datagram, frame, frame.segment, streams, new),
         Packet::Part(fragment) => {
-            if let Some((envelope, body)) = reassembly.add(frame.interface, &fragment, frame.timestamp_ns) {
-                match udp(&body, &envelope, false) {
-                    Some(datagram) => add(&datagram, frame, 0, streams, new),
-                    None => new.invalid += 1,
-                }
+            let assembled = reassembly.add(frame.interface, &fragment, frame.timestamp_ns);
+            match assembled.as_ref().map_or(Packet::Other, Assembled::parse) {
+                Packet::Whole(datagram) => add(&datagram, frame, 0, streams, new),
+                Packet::Invalid => new.invalid += 1,
+                Packet::Part(_) | Packet::Other => {}
             }
         }
         Packet::Other => {}

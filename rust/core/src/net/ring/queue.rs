@@ -181,6 +181,11 @@ impl Queue {
         self.datagrams.now
     }
 
+    /// Whether nothing that arrives can be in the batch that is taken next.
+    pub(super) fn has_complete_batch(&self) -> bool {
+        self.chunks.len() > 1 || self.datagrams.now >= self.datagrams.limit
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }

@@ -71,6 +71,11 @@ impl RingReceiver {
         Ok(self.worker()?.queue.pending())
     }
 
+    /// As [`Receiver::gather`], but the thread receives.
+    pub fn gather(&self, limit: usize) -> Result<usize> {
+        self.worker()?.queue.gathered(limit)
+    }
+
     /// Call `use_it` with a socket that is readable exactly while there is something to take or an error to collect.
     /// The ring owns it: nobody else may read from it. It is closed with the receiver.
     pub fn with_ready_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {

@@ -179,16 +179,35 @@ impl SharedQueue {
             return Err(self.closed());
         }
         let taken = ring.queue.take(max);
-        let failure = if taken.is_none() { ring.failure.take() } else { None };
+        if taken.is_none() {
+            self.collect_failure(&mut ring)?;
+        }
         if ring.stalled {
             self.room.notify_one();
         }
-        match failure {
-            Some(error) => {
-                ring.clear_flag_if_empty();
-                Err(error)
-            }
-            None => Ok(taken),
+        Ok(taken)
+    }
+
+    /// Fail with the error of the thread, if it left one.
+    fn collect_failure(&self, ring: &mut Ring) -> Result<()> {
+        let Some(error) = ring.failure.take() else { return Ok(()) };
+        self.room.notify_one();
+        ring.clear_flag_if_empty();
+        Err(error)
+    }
+
+    /// How many datagrams can be taken; `limit` if nothing that arrives can be in the batch that is taken next.
+    pub(super) fn gathered(&self, limit: usize) -> Result<usize> {
+        // Datagrams that were taken out to be returned singly are a batch of their own.
+        let hand = lock(&self.hand);
+        let mut ring = lock(&self.ring);
+        if ring.closed {
+            return Err(self.closed());
+        }
+        match ring.queue.len() {
+            _ if hand.is_some() || ring.queue.has_complete_batch() => Ok(limit),
+            0 => self.collect_failure(&mut ring).map(|()| 0),
+            count => Ok(count),
         }
     }
 

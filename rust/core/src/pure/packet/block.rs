@@ -18,6 +18,10 @@ const STATUS: usize = 20;
 const LINK_AT: usize = 24;
 const NETWORK_AT: usize = 26;
 const INTERFACE: usize = 52;
+const LINK_TYPE: usize = 56;
+
+/// The type of the loopback interface (`ARPHRD_LOOPBACK`).
+const LOOPBACK: u16 = 772;
 
 /// The checksum is left to the interface, because the packet never left this machine.
 const CHECKSUM_NOT_READY: u32 = 1 << 3;
@@ -42,6 +46,8 @@ pub struct Frame<'a> {
     pub segment: usize,
     /// Index of the interface that it arrived on.
     pub interface: u32,
+    /// Whether that is the loopback interface.
+    pub is_loopback: bool,
     /// When it arrived, in nanoseconds since the Unix epoch.
     pub timestamp_ns: i64,
 }
@@ -90,7 +96,7 @@ impl Cursor {
 #[inline]
 fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
     // One check for the whole header.
-    let header: &[u8; INTERFACE + 4] = bytes.first_chunk()?;
+    let header: &[u8; LINK_TYPE + 2] = bytes.first_chunk()?;
     let number = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let short = |at: usize| usize::from(u16::from_ne_bytes([header[at], header[at + 1]]));
     let (kept, status) = (number(KEPT_BYTES) as usize, number(STATUS));
@@ -103,6 +109,7 @@ fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
         vouched: status & (CHECKSUM_NOT_READY | CHECKSUM_VALID) != 0,
         segment,
         interface: number(INTERFACE),
+        is_loopback: short(LINK_TYPE) == LOOPBACK.into(),
         timestamp_ns: i64::from(number(SECONDS)) * 1_000_000_000 + i64::from(number(NANOSECONDS)),
     })
 }
@@ -151,7 +158,7 @@ mod tests {
         let found = frames(&block);
         assert_eq!(found.iter().map(|frame| frame.packet).collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
         assert_eq!(found[2].timestamp_ns, 3_000_000_002);
-        assert!(found.iter().all(|frame| frame.interface == 7 && !frame.vouched));
+        assert!(found.iter().all(|frame| frame.interface == 7 && !frame.vouched && !frame.is_loopback));
         assert!(found.iter().all(|frame| frame.segment == 0));
     }
 

@@ -53,8 +53,9 @@ const LAST_INCOMING: u32 = 2;
 const WHOLE: u32 = 0x4_0000;
 
 const UDP: u32 = 17;
-/// Extension headers of IPv6 that can come before the UDP header: the receiver looks behind them.
-const EXTENSIONS: [u32; 4] = [0, 43, 44, 60];
+/// Extension headers of IPv6 that can come before the UDP header: the receiver looks behind them. The system discards
+/// packets to a group with a routing header.
+const EXTENSIONS: [u32; 3] = [0, 44, 60];
 
 /// Let a packet pass if it is for this port and one of these groups on its interface; interface 0 stands for any. All groups
 /// must be of the IP version. If there are too many groups, only the port is compared.
@@ -164,8 +165,8 @@ impl Program {
             self.push(SHIFT_LEFT, 2);
             self.push(AND, 0xf);
             let place = self.push(LOAD_BYTE, at(0));
-            // Only the first fragment has the port.
-            self.jump_if(IF_ANY_BIT, 0x1fff, accept, place);
+            // Only the first fragment has the port. The receiver needs it, to know which datagram the others are not.
+            self.jump_if(IF_ANY_BIT, 0x3fff, accept, place);
             self.push(LOAD_SHORT, at(6))
         } else {
             let place = self.push(LOAD_SHORT, at(42));
@@ -344,13 +345,15 @@ mod tests {
         let v4 = program(true, 9, &[(ip("239.1.2.3"), 2)]);
         let mut packet = packet_v4(b"x");
         assert!(!passes(&v4, &packet, 2));
-        packet[7] = 1;
-        assert!(passes(&v4, &packet, 2));
+        for place in [[0x20, 0], [0, 1], [0x20, 1]] {
+            packet[6..8].copy_from_slice(&place);
+            assert!(passes(&v4, &packet, 2));
+        }
         packet[9] = 6;
         assert!(!passes(&v4, &packet, 2));
         let v6 = program(false, 9, &[(ip("ff15::114"), 2)]);
         let mut packet = packet_v6(b"x");
-        for (kind, admitted) in [(44, true), (0, true), (58, false), (17, false)] {
+        for (kind, admitted) in [(44, true), (0, true), (60, true), (43, false), (58, false), (17, false)] {
             packet[6] = kind;
             assert_eq!(passes(&v6, &packet, 2), admitted, "{kind}");
         }

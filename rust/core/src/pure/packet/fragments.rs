@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::envelope::Envelope;
-use super::ip::{Fragment, FragmentKey};
+use super::ip::{Fragment, FragmentKey, Packet, UDP, parse_assembled};
+use crate::pure::bytes::bytes_at;
 
 /// The most datagrams that wait for their fragments, and the most bytes of them together.
 const MAX_DATAGRAMS: usize = 64;
@@ -19,12 +20,30 @@ const MAX_DATAGRAM: usize = 65_535;
 #[derive(Debug)]
 struct Partial {
     data: Vec<u8>,
-    /// The parts that are there: start and end, in order, not touching each other.
+    /// The parts that are there: start and end, in order. Only the last one grows, as in the system, which takes a copy for a
+    /// contradiction if it reaches beyond one part.
     parts: Vec<(usize, usize)>,
     /// The length, once the last fragment is there.
     length: Option<usize>,
+    /// The header that it starts with.
+    kind: u8,
     hops: u8,
     since_ns: i64,
+}
+
+/// A datagram that was put together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Assembled {
+    envelope: Envelope,
+    kind: u8,
+    data: Vec<u8>,
+}
+
+impl Assembled {
+    /// Read it.
+    pub fn parse(&self) -> Packet<'_> {
+        parse_assembled(self.kind, &self.data, &self.envelope)
+    }
 }
 
 /// The fragments of the datagrams of one receiver.
@@ -32,17 +51,24 @@ struct Partial {
 pub struct Reassembly {
     partials: HashMap<(u32, FragmentKey), Partial>,
     bytes: usize,
+    /// Only datagrams to this port count as lost, if their port is known.
+    port: Option<u16>,
     lost: u64,
 }
 
 impl Reassembly {
+    /// Put together the datagrams to one port, beside which there can be others.
+    pub fn for_port(port: u16) -> Self {
+        Self { port: Some(port), ..Self::default() }
+    }
+
     /// Datagrams that were given up: a fragment was late, or contradicted another one, or there were too many.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Add a fragment that arrived on this interface. Returns the datagram, from its UDP header on, if it is complete.
-    pub fn add(&mut self, interface: u32, fragment: &Fragment<'_>, now_ns: i64) -> Option<(Envelope, Vec<u8>)> {
+    /// Add a fragment that arrived on this interface. Returns the datagram if it is complete.
+    pub fn add(&mut self, interface: u32, fragment: &Fragment<'_>, now_ns: i64) -> Option<Assembled> {
         self.expire(now_ns);
         let key = (interface, fragment.key);
         let end = fragment.offset + fragment.data.len();
@@ -52,8 +78,8 @@ impl Reassembly {
         }
         if !self.partials.contains_key(&key) {
             self.make_room();
-            let partial =
-                Partial { data: Vec::new(), parts: Vec::new(), length: None, hops: fragment.hops, since_ns: now_ns };
+            let Fragment { kind, hops, .. } = *fragment;
+            let partial = Partial { data: Vec::new(), parts: Vec::new(), length: None, kind, hops, since_ns: now_ns };
             self.partials.insert(key, partial);
         }
         let partial = self.partials.get_mut(&key)?;
@@ -62,10 +88,10 @@ impl Reassembly {
         self.bytes += partial.data.len() - before;
         match added {
             Some(true) => {
-                let Partial { data, hops, .. } = self.partials.remove(&key)?;
+                let Partial { data, kind, hops, .. } = self.partials.remove(&key)?;
                 self.bytes -= data.len();
                 let FragmentKey { source, group, .. } = fragment.key;
-                Some((Envelope { source, group, hops }, data))
+                Some(Assembled { envelope: Envelope { source, group, hops }, kind, data })
             }
             Some(false) => None,
             None => {
@@ -91,20 +117,28 @@ impl Reassembly {
     }
 
     fn give_up(&mut self, key: (u32, FragmentKey)) {
-        if let Some(partial) = self.partials.remove(&key) {
-            self.bytes -= partial.data.len();
+        let partial = self.partials.remove(&key);
+        self.bytes -= partial.as_ref().map_or(0, |partial| partial.data.len());
+        let to = partial.and_then(|partial| partial.port());
+        if self.port.is_none() || to.is_none() || to == self.port {
+            self.lost += 1;
         }
-        self.lost += 1;
     }
 }
 
 impl Partial {
+    /// The port that the datagram is for, if the UDP header is there.
+    fn port(&self) -> Option<u16> {
+        let has_start = self.kind == UDP && self.parts.first().is_some_and(|part| part.0 == 0);
+        has_start.then(|| bytes_at(&self.data, 2).map(u16::from_be_bytes)).flatten()
+    }
+
     /// Add a part. Returns whether the datagram is complete; `None` if the part contradicts an earlier one (RFC 5722).
     fn add(&mut self, fragment: &Fragment<'_>, end: usize) -> Option<bool> {
         let start = fragment.offset;
         let at = self.parts.partition_point(|part| part.0 < start);
-        if self.parts.iter().any(|part| part.0 <= start && end <= part.1 && self.data[start..end] == *fragment.data) {
-            // The network made a copy of it.
+        if self.parts.iter().any(|part| part.0 <= start && end <= part.1) {
+            // A copy. As the system does, this takes what arrived first.
             return Some(self.is_complete());
         }
         let overlaps = |part: &(usize, usize)| part.0 < end && start < part.1;
@@ -121,26 +155,23 @@ impl Partial {
             self.data.resize(end, 0);
         }
         self.data[start..end].copy_from_slice(fragment.data);
-        self.parts.insert(at, (start, end));
-        self.parts.dedup_by(|later, earlier| {
-            let touches = earlier.1 == later.0;
-            if touches {
-                earlier.1 = later.1;
-            }
-            touches
-        });
+        match self.parts.last_mut().filter(|last| last.1 == start) {
+            Some(last) => last.1 = end,
+            None => self.parts.insert(at, (start, end)),
+        }
         Some(self.is_complete())
     }
 
     fn is_complete(&self) -> bool {
-        self.length.is_some_and(|length| self.parts == [(0, length)])
+        self.length == Some(self.parts.iter().map(|part| part.1 - part.0).sum())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::packet::samples::Noise;
+    use crate::pure::packet::ip::parse;
+    use crate::pure::packet::samples::{Noise, packet_v6};
 
     const DATAGRAM: [u8; 100] = {
         let mut bytes = [0; 100];
@@ -157,7 +188,8 @@ mod tests {
     }
 
     fn part(id: u32, start: usize, end: usize) -> Fragment<'static> {
-        Fragment { key: key(id), offset: start, more: end < DATAGRAM.len(), hops: 9, data: &DATAGRAM[start..end] }
+        let more = end < DATAGRAM.len();
+        Fragment { key: key(id), offset: start, more, kind: UDP, hops: 9, data: &DATAGRAM[start..end] }
     }
 
     fn parts(id: u32) -> [Fragment<'static>; 4] {
@@ -177,8 +209,8 @@ mod tests {
             let mut reassembly = Reassembly::default();
             let (last, before) = all.split_last().unwrap();
             assert!(before.iter().all(|part| reassembly.add(1, part, 0).is_none()));
-            let (envelope, data) = reassembly.add(1, last, 0).unwrap();
-            assert_eq!((data.as_slice(), envelope.hops), (&DATAGRAM[..], 9));
+            let Assembled { envelope, kind, data } = reassembly.add(1, last, 0).unwrap();
+            assert_eq!((data.as_slice(), envelope.hops, kind), (&DATAGRAM[..], 9, UDP));
             assert_eq!((reassembly.bytes, reassembly.lost, reassembly.partials.len()), (0, 0, 0));
         }
     }
@@ -196,13 +228,52 @@ mod tests {
 
     #[test]
     fn fragments_that_overlap_are_given_up() {
-        let contradiction = Fragment { data: &[0xee; 16], ..part(1, 8, 24) };
-        for second in [contradiction, part(1, 16, 40)] {
-            let mut reassembly = Reassembly::default();
+        let mut reassembly = Reassembly::default();
+        assert!(reassembly.add(1, &part(1, 0, 24), 0).is_none());
+        assert!(reassembly.add(1, &part(1, 16, 40), 0).is_none());
+        assert_eq!((reassembly.lost(), reassembly.bytes, reassembly.partials.len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn fragments_within_earlier_ones_change_nothing() {
+        let mut reassembly = Reassembly::default();
+        assert!(parts(1)[..3].iter().all(|part| reassembly.add(1, part, 0).is_none()));
+        assert!(reassembly.add(1, &Fragment { data: &[0xee; 16], ..part(1, 8, 24) }, 0).is_none());
+        assert_eq!(reassembly.add(1, &parts(1)[3], 0).unwrap().data, DATAGRAM);
+    }
+
+    #[test]
+    fn fragments_of_other_ports_are_not_lost() {
+        // The port of these is 0x0203.
+        for (port, lost) in [(0x0203, 2), (0x0204, 1)] {
+            let mut reassembly = Reassembly::for_port(port);
             assert!(reassembly.add(1, &part(1, 0, 24), 0).is_none());
-            assert!(reassembly.add(1, &second, 0).is_none());
-            assert_eq!((reassembly.lost(), reassembly.bytes, reassembly.partials.len()), (1, 0, 0));
+            // The port of this one is not known.
+            assert!(reassembly.add(1, &part(2, 24, 48), 0).is_none());
+            reassembly.expire(PATIENCE_NS + 1);
+            assert_eq!((reassembly.lost(), reassembly.bytes), (lost, 0));
         }
+    }
+
+    #[test]
+    fn fragments_that_start_with_options_are_put_together() {
+        let plain = packet_v6(b"payload");
+        let body = [&[UDP, 0, 1, 4, 0, 0, 0, 0][..], &plain[40..]].concat();
+        let Packet::Whole(expected) = parse(&plain, false) else { panic!("invalid") };
+        let key = FragmentKey { source: expected.sender.ip(), group: expected.group, id: 7 };
+        let mut reassembly = Reassembly::default();
+        let mut assembled = None;
+        for (offset, data) in [(0, &body[..16]), (16, &body[16..])] {
+            let mut packet = plain[..40].to_vec();
+            packet[6] = 44;
+            packet[5] = 8 + data.len() as u8;
+            packet.extend([60, 0, 0, offset | u8::from(offset == 0), 0, 0, 0, 7]);
+            packet.extend(data);
+            let Packet::Part(fragment) = parse(&packet, false) else { panic!("{packet:?}") };
+            assert_eq!(fragment.key, key);
+            assembled = reassembly.add(1, &fragment, 0);
+        }
+        assert_eq!(assembled.unwrap().parse(), Packet::Whole(expected));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::envelope::Envelope;
+use super::options::{are_options_right, behind_options};
 use crate::pure::bytes::bytes_at;
 
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
-/// Extension headers that say how many bytes they have: hop-by-hop options, routing, destination options.
-const SKIPPED: [u8; 3] = [0, 43, 60];
+/// Extension headers of options: for every hop, which can only come first, and for the destination. The system discards
+/// packets to a group that have a routing header.
+const HOP_OPTIONS: u8 = 0;
+const OPTIONS: u8 = 60;
 const UDP_HEADER: usize = 8;
 
 /// A complete UDP datagram.
@@ -46,6 +49,8 @@ pub struct Fragment<'a> {
     pub offset: usize,
     /// More fragments follow.
     pub more: bool,
+    /// The header that the datagram starts with: that of UDP, or options.
+    pub kind: u8,
     /// The remaining hops.
     pub hops: u8,
     /// The part.
@@ -76,6 +81,23 @@ pub fn parse(packet: &[u8], vouched: bool) -> Packet<'_> {
     parsed.unwrap_or(Packet::Invalid)
 }
 
+/// Whether the system delivers packets with these addresses (RFC 1122, section 3.2.1.3; RFC 4291, sections 2.5 and 2.7).
+#[inline]
+pub fn can_have(source: IpAddr, group: IpAddr, is_loopback: bool) -> bool {
+    match (source, group) {
+        (IpAddr::V4(source), IpAddr::V4(group)) => match source.octets() {
+            [0, 0, 0, 0] => matches!(group.octets(), [224, 0, 0, _]),
+            [127, ..] => is_loopback,
+            [first, ..] => first < 224 || !(source.is_multicast() || source.is_broadcast()),
+        },
+        (IpAddr::V6(source), IpAddr::V6(group)) => {
+            let scope = group.octets()[1] & 0xf;
+            !source.is_multicast() && scope != 0 && (is_loopback || !source.is_loopback() && scope != 1)
+        }
+        _ => false,
+    }
+}
+
 /// Read the class of traffic of a packet of either IP version (RFC 2474).
 pub fn dscp(packet: &[u8]) -> Option<u8> {
     let &[first, second, ..] = packet else { return None };
@@ -92,7 +114,10 @@ fn parse_v4(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
     let header = packet.get(..usize::from(fixed[0] & 0xf) * 4).filter(|header| header.len() >= 20)?;
     // The bytes after the packet are padding of the link.
     let body = packet.get(header.len()..u16::from_be_bytes([fixed[2], fixed[3]]).into())?;
-    let is_right = if header.len() == 20 { is_header_intact(fixed) } else { checksum(header, 0) == 0 };
+    let is_right = match &header[20..] {
+        [] => is_header_intact(fixed),
+        options => checksum(header, 0) == 0 && are_options_right(options),
+    };
     if !is_right {
         return None;
     }
@@ -112,6 +137,7 @@ fn parse_v4(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
         key: FragmentKey { source, group, id },
         offset,
         more,
+        kind: UDP,
         hops: envelope.hops,
         data: body,
     }))
@@ -123,54 +149,82 @@ fn parse_v6(packet: &[u8], vouched: bool) -> Option<Packet<'_>> {
     let source = Ipv6Addr::from(bytes_at::<16>(fixed, 8)?).into();
     let group = Ipv6Addr::from(bytes_at::<16>(fixed, 24)?).into();
     let envelope = Envelope { source, group, hops: fixed[7] };
-    let (mut kind, mut body) = (fixed[6], packet.get(40..end)?);
+    let (kind, body) = match (fixed[6], packet.get(40..end)?) {
+        (HOP_OPTIONS, body) => behind_options(body)?,
+        first => first,
+    };
+    content(kind, body, &envelope, vouched, true)
+}
+
+/// Read what follows the IP header and the options for every hop; `None` if it is invalid.
+fn content<'a>(
+    mut kind: u8,
+    mut body: &'a [u8],
+    envelope: &Envelope,
+    vouched: bool,
+    mut can_be_part: bool,
+) -> Option<Packet<'a>> {
     loop {
         match kind {
-            UDP => return udp(body, &envelope, vouched).map(Packet::Whole),
+            UDP => return udp(body, envelope, vouched).map(Packet::Whole),
+            OPTIONS => (kind, body) = behind_options(body)?,
+            // A second header of a fragment.
+            FRAGMENT if !can_be_part => return None,
             FRAGMENT => {
+                can_be_part = false;
                 let head: &[u8; 8] = body.first_chunk()?;
                 let place = u16::from_be_bytes([head[2], head[3]]);
                 let (offset, more) = (usize::from(place & !7), place & 1 != 0);
                 (kind, body) = (head[0], &body[8..]);
-                if kind != UDP {
+                if offset == 0 && !more {
+                    continue;
+                }
+                if ![UDP, OPTIONS].contains(&kind) {
                     return Some(Packet::Other);
                 }
-                if offset > 0 || more {
-                    let key =
-                        FragmentKey { source, group, id: u32::from_be_bytes([head[4], head[5], head[6], head[7]]) };
-                    return Some(Packet::Part(Fragment { key, offset, more, hops: envelope.hops, data: body }));
-                }
-            }
-            _ if SKIPPED.contains(&kind) => {
-                let head: &[u8; 2] = body.first_chunk()?;
-                kind = head[0];
-                body = body.get((usize::from(head[1]) + 1) * 8..)?;
+                let Envelope { source, group, hops } = *envelope;
+                let key = FragmentKey { source, group, id: u32::from_be_bytes([head[4], head[5], head[6], head[7]]) };
+                return Some(Packet::Part(Fragment { key, offset, more, kind, hops, data: body }));
             }
             _ => return Some(Packet::Other),
         }
     }
 }
 
+/// Read what was put together from fragments that start with a header of this kind.
+pub(super) fn parse_assembled<'a>(kind: u8, body: &'a [u8], envelope: &Envelope) -> Packet<'a> {
+    content(kind, body, envelope, false, false).unwrap_or(Packet::Invalid)
+}
+
 /// Read a UDP header and its payload. Returns `None` if a length or the checksum is wrong.
 #[inline]
-pub fn udp<'a>(body: &'a [u8], envelope: &Envelope, vouched: bool) -> Option<Udp<'a>> {
+fn udp<'a>(body: &'a [u8], envelope: &Envelope, vouched: bool) -> Option<Udp<'a>> {
     let header: &[u8; UDP_HEADER] = body.first_chunk()?;
     let short = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let datagram = body.get(..short(4).into())?;
+    let length = match (short(4), envelope.group) {
+        // Longer than the field can say (RFC 2675): as long as the packet.
+        (0, IpAddr::V6(_)) => body.len(),
+        (length, _) => length.into(),
+    };
+    let datagram = body.get(..length)?;
     let payload = datagram.get(UDP_HEADER..)?;
-    if !vouched && !is_intact(datagram, short(6), envelope) {
+    let is_right = match (short(6), envelope.group) {
+        // IPv4 allows none.
+        (0, group) => group.is_ipv4(),
+        _ => vouched || is_intact(datagram, envelope),
+    };
+    if !is_right {
         return None;
     }
     let Envelope { source, group, hops } = *envelope;
     Some(Udp { sender: SocketAddr::new(source, short(0)), group, port: short(2), hops, payload })
 }
 
-/// Whether the checksum of a datagram is right. IPv4 allows none.
-fn is_intact(datagram: &[u8], sent: u16, envelope: &Envelope) -> bool {
+/// Whether the checksum of a datagram is right.
+fn is_intact(datagram: &[u8], envelope: &Envelope) -> bool {
     let addresses = match (envelope.source, envelope.group) {
-        (IpAddr::V4(_), IpAddr::V4(_)) if sent == 0 => return true,
         (IpAddr::V4(source), IpAddr::V4(group)) => sum(&source.octets()) + sum(&group.octets()),
-        (IpAddr::V6(source), IpAddr::V6(group)) if sent != 0 => sum(&source.octets()) + sum(&group.octets()),
+        (IpAddr::V6(source), IpAddr::V6(group)) => sum(&source.octets()) + sum(&group.octets()),
         _ => return false,
     };
     checksum(datagram, addresses + u64::from(UDP) + datagram.len() as u64) == 0
@@ -268,7 +322,7 @@ mod tests {
         assert!(matches!(parse(&packet, false), Packet::Whole(_)));
         let mut packet = packet_v6(b"payload");
         packet[46..48].fill(0);
-        assert_eq!(parse(&packet, false), Packet::Invalid);
+        assert_eq!([parse(&packet, false), parse(&packet, true)], [Packet::Invalid; 2]);
     }
 
     #[test]
@@ -278,10 +332,56 @@ mod tests {
         packet[5] += 24;
         packet[6] = 0;
         packet.extend([60, 0, 1, 4, 0, 0, 0, 0]);
-        packet.extend([UDP, 1, 1, 12]);
-        packet.extend([0; 12]);
+        packet.extend([UDP, 1, 5, 2, 0, 0, 1, 4, 0, 0, 0, 0, 0x1e, 2, 0, 0]);
         packet.extend(&plain[40..]);
         assert!(matches!(parse(&packet, false), Packet::Whole(udp) if udp.payload == b"payload"));
+        // Options for every hop come first, and a group has no route.
+        for (at, kind) in [(40, 0), (6, 43)] {
+            let mut wrong = packet.clone();
+            wrong[at] = kind;
+            assert_eq!(parse(&wrong, false), Packet::Other);
+        }
+    }
+
+    #[test]
+    fn packet_v6_whose_udp_header_has_no_length_is_as_long_as_it_says() {
+        let mut packet = packet_v6(b"payload");
+        packet[44..46].fill(0);
+        // The checksum covers the length twice: here, and as a part of the pseudo header, which stays.
+        let sum = u16::from_be_bytes([packet[46], packet[47]]);
+        let total = u32::from(sum) + 15;
+        packet[46..48].copy_from_slice(&((total + (total >> 16)) as u16).to_be_bytes());
+        packet.extend([0xee; 5]);
+        assert!(matches!(parse(&packet, false), Packet::Whole(udp) if udp.payload == b"payload"));
+        let mut packet = packet_v4(b"payload");
+        packet[24..26].fill(0);
+        assert_eq!(parse(&packet, true), Packet::Invalid);
+    }
+
+    #[test]
+    fn addresses_that_the_system_discards_are_recognized() {
+        let check = |source: &str, group: &str, is_loopback| {
+            can_have(source.parse().unwrap(), group.parse().unwrap(), is_loopback)
+        };
+        for (source, group, on_wire, on_loopback) in [
+            ("10.0.0.1", "239.1.2.3", true, true),
+            ("250.0.0.1", "239.1.2.3", true, true),
+            ("0.0.0.1", "239.1.2.3", true, true),
+            ("0.0.0.0", "239.1.2.3", false, false),
+            ("0.0.0.0", "224.0.0.1", true, true),
+            ("127.0.0.1", "239.1.2.3", false, true),
+            ("239.1.2.3", "239.1.2.3", false, false),
+            ("255.255.255.255", "239.1.2.3", false, false),
+            ("fd00::1", "ff15::114", true, true),
+            ("::1", "ff15::114", false, true),
+            ("fd00::1", "ff11::114", false, true),
+            ("fd00::1", "ff10::114", false, false),
+            ("ff15::1", "ff15::114", false, false),
+            ("::ffff:10.0.0.1", "ff15::114", true, true),
+        ] {
+            let found = (check(source, group, false), check(source, group, true));
+            assert_eq!(found, (on_wire, on_loopback), "{source} {group}");
+        }
     }
 
     #[test]

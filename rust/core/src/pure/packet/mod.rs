@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod envelope;
 pub mod fragments;
 pub mod ip;
+mod options;
 
 #[cfg(test)]
 pub(in crate::pure) mod samples;

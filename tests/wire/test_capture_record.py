@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import multicast
-from multicast.capture import Recorder
+from multicast.capture import Player, Recorder
+from multicast.exceptions import UnsupportedError
 from tests.support.hosts import Host
 from tests.support.programs import environment
 from tests.support.waiting import until
 from tests.wire.places import on
+from tests.wire.test_fork import in_child
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -250,3 +252,28 @@ def test_recorder_flushes_within_a_second_while_nothing_arrives(
 
         until(is_there, "the datagram in the file", 1.0)
         assert payloads_of(path) == [b"hello"]
+
+
+def test_recorder_inherited_by_a_fork_writes_in_the_parent_only(
+    rx: multicast.Receiver, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.pcapng"
+    with Recorder(path, rx) as recorder:
+        send(rx, [b"one"] * 10)
+        record(recorder, rx, 10)
+
+        def use() -> None:
+            batch = rx.recv_batch(timeout=10.0)
+            with pytest.raises(UnsupportedError, match=r"cannot record to .* in a forked process"):
+                recorder.write(batch, rx)
+            with pytest.raises(UnsupportedError, match=r"cannot record to .* in a forked process"):
+                recorder.tick()
+            recorder.close()
+
+        send(rx, [b"for the child"])
+        assert in_child(use) == 0
+        send(rx, [b"two"] * 10)
+        record(recorder, rx, 20)
+    with Player(path, interface="lo", speed=None) as player:
+        assert player.run() == "ended"
+    assert player.stats().sent == 20

@@ -13,6 +13,7 @@ import pytest
 
 import multicast
 from multicast.capture import Player, Recorder
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -388,3 +389,17 @@ def test_replay_that_repeats_knows_its_progress_unless_it_has_no_end(
         assert player.progress == 1.0
     with Player(path, loops=None) as player:
         assert player.progress is None
+
+
+@pytest.mark.parametrize("rate", [100.0, None], ids=["slow", "flat out"])
+def test_replay_closed_by_another_thread_stops(rate: float | None, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    path.write_bytes(pcap([ip_packet(b"one")]))
+    with Player(path, interface="lo", speed=None, rate=rate, loops=None) as player:
+        results: list[str] = []
+        thread = threading.Thread(target=lambda: results.append(player.run()))
+        thread.start()
+        until(lambda: player.stats().sent > 3, "some datagrams to be sent")
+        player.close()
+        thread.join()
+    assert results == ["stopped"]

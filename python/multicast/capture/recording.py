@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import _arguments, _core
 from .._closing import Closing
+from ..exceptions import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,6 +130,7 @@ class Recorder(Closing):
             kernel_drops=self._drops[0],
             ring_drops=self._drops[1],
         )
+        self._given, self._process = os.fspath(path), os.getpid()
         self.closed = False
 
     def write(self, batch: _core.Batch, receiver: sync.Receiver) -> bool:
@@ -146,6 +149,7 @@ class Recorder(Closing):
                 full. The file is readable up to that point, the message says
                 how many datagrams are missing, and the recorder is closed.
         """
+        self._check_process()
         self._look_if_due()
         return self._core.write(batch, receiver.port, *self._drops)
 
@@ -155,6 +159,7 @@ class Recorder(Closing):
         Raises:
             OSError: As for `write`.
         """
+        self._check_process()
         self._look_if_due()
         self._core.tick(*self._drops)
 
@@ -170,17 +175,33 @@ class Recorder(Closing):
     def close(self) -> None:
         """Write what is in memory and the final counters, and close the file. Closing again does nothing.
 
+        In a forked process, this leaves the file to the process that opened it.
+
         Raises:
             OSError: As for `write`.
         """
         if not self.closed:
             self.closed = True
+            if os.getpid() != self._process:
+                return
             self._look()
             self._core.close(*self._drops)
 
     def __repr__(self) -> str:
         """Return the file and whether it is closed."""
         return f"<Recorder of {self.path}{', closed' if self.closed else ''}>"
+
+    def _check_process(self) -> None:
+        """Refuse to write in a forked process: its parent writes what is in memory, and the rest of the file.
+
+        Raises:
+            UnsupportedError: This is a forked process.
+        """
+        if os.getpid() != self._process:
+            raise UnsupportedError(
+                errno.EOPNOTSUPP,
+                f"cannot record to {self._given} in a forked process: its parent does that (open another one)",
+            )
 
     def _look_if_due(self) -> None:
         if time.monotonic() >= self._looked + _LOOK_INTERVAL:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import _arguments, _core, endpoints, handlers
 from .._closing import Closing
+from ..exceptions import ClosedError
 from ..sync import Sender
 from .recording import above_zero
 
@@ -147,7 +148,11 @@ class Player(Closing):
         """
         stopped = handlers._as_predicate(stop)
         while not self.closed and not stopped():
-            ended, missing = self._core.step()
+            try:
+                ended, missing = self._core.step()
+            except ClosedError:
+                # Another thread called close().
+                break
             if ended:
                 return "ended"
             if missing is not None:

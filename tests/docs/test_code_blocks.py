@@ -44,6 +44,7 @@ CANNOT_BE_TRIED = re.compile(
 # Blocks that are not run: output, data, diagrams, and the site's own directives.
 NOT_CODE = {
     "text",
+    "json",
     "yaml",
     "dockerfile",
     "mermaid",

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -96,9 +96,9 @@ def test_sender_ttl_on_loopback_is_seen_by_tshark(tool: Tool, stack: ExitStack) 
 CHANGE_TO_INCLUDE, CHANGE_TO_EXCLUDE, ALLOW_NEW_SOURCES, BLOCK_OLD_SOURCES = "3", "4", "5", "6"
 
 
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(("version", "engine"), [(4, "socket"), (6, "socket"), (4, "packet")])
 def test_join_and_leave_reports_are_seen_by_tshark(
-    tool: Tool, stack: ExitStack, hosts: list[Host], version: int
+    tool: Tool, stack: ExitStack, hosts: list[Host], version: int, engine: Literal["socket", "packet"]
 ) -> None:
     host = hosts[1]
     if version == 4:
@@ -134,7 +134,7 @@ def test_join_and_leave_reports_are_seen_by_tshark(
         waiting.until(seen, f"a record of type {kind} for {group}")
 
     with on(host):
-        rx = stack.enter_context(Receiver(groups["any"], 0, interface="eth0"))
+        rx = stack.enter_context(Receiver(groups["any"], 0, interface="eth0", engine=engine))
         reported(CHANGE_TO_EXCLUDE, groups["any"])
         rx.join(groups["only"], "eth0", source=source)
         reported(ALLOW_NEW_SOURCES, groups["only"], source)

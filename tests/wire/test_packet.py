@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -208,6 +208,32 @@ def test_packet_receiver_gets_what_this_machine_sends_from_a_new_address(group: 
             assert (datagram.data, datagram.sender[0]) == (b"new", address)
         finally:
             faults.sh(f"ip addr del {address}/{32 if '.' in group else 128} dev veth0")
+
+
+@pytest.mark.parametrize("engine", ["socket", "packet"])
+@pytest.mark.parametrize(("group", "returned"), [(GROUPS[0], False), (GROUPS[1], True)])
+def test_receiver_of_what_the_network_brings_back_gets_what_the_kernel_delivers(
+    group: str, returned: bool, engine: Literal["socket", "packet"]
+) -> None:
+    # Packets that veth0 sends arrive by veth1. The kernel discards IPv4 packets that come from an address of its own.
+    expected = {("lo", "lo"), ("veth0", "veth0")} | ({("veth0", "veth1")} if returned else set())
+    with Receiver(group, 0, interface=["lo", "veth0", "veth1"], engine=engine) as rx:
+        for interface in ("veth0", "lo"):
+            with Sender(group, rx.port, interface=interface) as tx:
+                tx.send(interface.encode())
+        received = [rx.recv(timeout=PATIENCE) for _ in expected]
+        assert {(msg.data.decode(), msg.interface or "") for msg in received} == expected
+        with Sender(group, rx.port, interface="lo") as tx:
+            nothing_more(rx, tx)
+
+
+def test_packet_receiver_closed_by_a_forked_process_still_receives() -> None:
+    with (
+        Receiver(GROUPS[0], 0, interface="veth0", engine="packet") as rx,
+        Sender(GROUPS[0], rx.port, interface="veth0") as tx,
+    ):
+        assert in_child(rx.close) == 0
+        nothing_more(rx, tx)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -110,6 +110,10 @@ impl Control {
     /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of
     /// them is not joined there, none is left.
     pub(super) fn leave(&mut self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
+        let is_whole = sources.is_empty() && self.sockets.config.engine == Engine::Packet;
+        if let (true, Ok(on)) = (is_whole, choose(interface)) {
+            self.packets.forget(&groups.iter().copied().collect(), (on.index != 0).then_some(on.index));
+        }
         let left = self.memberships.leave_sources(groups, interface, sources);
         left.and(self.packets.follow(&self.memberships, &mut self.sockets))
     }
@@ -200,8 +204,12 @@ impl Control {
 
     /// Release everything.
     pub(super) fn clear(&mut self) {
-        self.memberships.clear();
+        // A forked process shares the memberships with its parent.
+        if self.sockets.table().is_ok_and(|table| !table.waker.is_inherited()) {
+            self.packets.forget_all();
+        }
         self.packets = PacketEngine::default();
+        self.memberships.clear();
         self.sockets.clear();
     }
 }

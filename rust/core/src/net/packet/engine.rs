@@ -4,7 +4,7 @@
 //! was on the interface. So a bound UDP socket joins the same groups for one purpose: as sources, it has the addresses of this
 //! host and no others. It also reserves the port.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::net::events::Level;
 use crate::net::inlet::Inlet;
 use crate::net::journal::Journal;
 use crate::net::membership::Memberships;
+use crate::net::packet::own::OwnSources;
 use crate::net::packet::socket::PacketSocket;
 use crate::net::socket::GroupSocket;
 use crate::net::socket_set::SocketSet;
@@ -115,6 +116,8 @@ impl PacketEngine {
                 wanted.insert((own.group, own.interface), own);
             }
         }
+        // A source that the bound socket leaves or joins is received twice for a moment rather than not at all.
+        self.leave_out(self.own.iter().filter_map(|(place, own)| Some(in_both(&own.membership, wanted.get(place)?))))?;
         self.own.retain(|place, own| {
             let stays = wanted.get(place).is_some_and(|wanted| own.change_to(wanted));
             if stays {
@@ -135,8 +138,40 @@ impl PacketEngine {
                 Err(e) => memberships.journal.push(Level::Warning, e.to_string()),
             }
         }
-        Ok(())
+        self.leave_out(self.own.values().map(|own| own.membership.clone()))
     }
+
+    /// Let packet sockets leave these memberships to the bound socket.
+    fn leave_out(&self, own: impl Iterator<Item = Membership>) -> Result<()> {
+        let own: Vec<Membership> = own.collect();
+        self.packets.iter().try_for_each(|packets| packets.leave_out(OwnSources::new(own.iter().cloned())))
+    }
+
+    /// Stop delivering what this host sends to groups that are about to be left, on one interface or on all. The system
+    /// only reports to routers that a group is left if this membership is not the last one to go.
+    pub(in crate::net) fn forget(&mut self, groups: &HashSet<IpAddr>, interface: Option<u32>) {
+        self.own.retain(|(group, index), own| {
+            let is_left = groups.contains(group) && interface.is_none_or(|interface| interface == *index);
+            if is_left {
+                own.socket.forget(&own.membership);
+            }
+            !is_left
+        });
+    }
+
+    /// As [`Self::forget`] for all groups.
+    pub(in crate::net) fn forget_all(&mut self) {
+        self.own.drain().for_each(|(_, own)| own.socket.forget(&own.membership));
+    }
+}
+
+/// A membership with the sources that another one has too.
+fn in_both(one: &Membership, other: &Membership) -> Membership {
+    let sources = match (&one.sources, &other.sources) {
+        (Sources::Only(one), Sources::Only(other)) => one.iter().filter(|ip| other.contains(ip)).copied().collect(),
+        _ => Vec::new(),
+    };
+    Membership { sources: Sources::Only(sources), ..one.clone() }
 }
 
 /// The membership for the datagrams that this host sends to a group; `None` if packet sockets see them, or none is wanted.

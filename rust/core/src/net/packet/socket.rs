@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use socket2::Socket;
 
+use super::own::OwnSources;
 use crate::errno;
 use crate::error::{Error, Result};
 use crate::net::config::{Fanout, ReceiverConfig};
@@ -79,6 +80,7 @@ struct Delivery {
     timestamps: bool,
     ttl: bool,
     filter: Filter,
+    own: OwnSources,
     reassembly: Reassembly,
 }
 
@@ -99,6 +101,7 @@ impl PacketSocket {
             timestamps: config.timestamps,
             ttl: config.ttl,
             filter: Filter::default(),
+            own: OwnSources::default(),
             reassembly: Reassembly::for_port(config.port),
         };
         Ok(Self {
@@ -134,6 +137,12 @@ impl PacketSocket {
             .map_err(|e| Error::system("filter the packets of the joined groups", e))?;
         // Before it has its filter, it would take packets away from the others and reject them.
         if joined.is_empty() { Ok(()) } else { self.share() }
+    }
+
+    /// Leave these to the bound UDP socket from now on, and no others.
+    pub(super) fn leave_out(&self, own: OwnSources) -> Result<()> {
+        self.reader.lock_or_refuse()?.delivery.own = own;
+        Ok(())
     }
 
     /// Share the packets with other sockets, if that is configured.
@@ -243,6 +252,9 @@ impl Delivery {
     ) -> io::Result<()> {
         // The kernel's filter does not look behind extension headers, nor into later fragments.
         if datagram.port != self.port {
+            return Ok(());
+        }
+        if self.own.have(datagram.group, frame.interface, datagram.sender.ip()) {
             return Ok(());
         }
         if !can_have(datagram.sender.ip(), datagram.group, frame.is_loopback) {

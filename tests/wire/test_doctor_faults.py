@@ -136,6 +136,27 @@ FAULTS = {
         {"rules": ["inet guard input: policy drop"]},
         feed={"group": GROUP6},
     ),
+    "firewall-input-named-set": Fault(
+        "firewall-input",
+        make=NFT.format(hook="input", policy="") + "; on $near nft add set inet guard bad "
+        "'{ type ipv4_addr; flags interval; elements = { 239.0.0.0/8 }; }'; "
+        "on $near nft add rule inet guard input iifname != lo ip daddr @bad counter drop",
+        proof={"rules": starting("inet guard input: rule ")},
+    ),
+    "firewall-input-verdict-map": Fault(
+        "firewall-input",
+        make=NFT.format(hook="input", policy="")
+        + "; on $near nft add chain inet guard zone; on $near nft add rule inet guard zone ip protocol udp reject; "
+        "on $near nft add rule inet guard input iifname vmap '{ lo : accept, eth0 : goto zone }'",
+        proof={"rules": starting("inet guard zone: rule ")},
+    ),
+    "firewall-input-named-map-of-pairs": Fault(
+        "firewall-input",
+        make=NFT.format(hook="input", policy="") + "; on $near nft add map inet guard ports "
+        f"'{{ type ipv4_addr . inet_service : verdict; elements = {{ {GROUP} . {PORT} : drop }}; }}'; "
+        "on $near nft add rule inet guard input ip daddr . udp dport vmap @ports",
+        proof={"rules": starting("inet guard input: rule ")},
+    ),
     "source-filtered": Fault(
         "source-filtered",
         f"10.78.0.9@232.7.8.9:{PORT}%eth0",
@@ -151,6 +172,12 @@ FAULTS = {
         feed={"size": 3000},
         mend="true",
         mended_feed={"size": 1472},
+    ),
+    "source-filtered-v6": Fault(
+        "source-filtered",
+        f"fd78::9@[ff35::7%eth0]:{PORT}",
+        proof={"sources_joined": ["fd78::9"], "arrived_from": {"fd78::2": positive}},
+        feed={"group": "ff35::7"},
     ),
     "ipv6-disabled": Fault(
         "ipv6-disabled",

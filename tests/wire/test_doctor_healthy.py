@@ -86,6 +86,52 @@ SITUATIONS = {
     ),
     "another-interface-down": Situation(make="ip -n $near link set eth1 down"),
     "no-address": Situation(make="ip -n $near addr flush dev eth0"),
+    "loose-reverse-path-filter-and-policy-routing": Situation(
+        make="on $near sysctl -qw net.ipv4.conf.all.rp_filter=2; ip -n $near rule add to 239.0.0.0/8 lookup 201; "
+        "ip -n $near route add 239.0.0.0/8 dev eth1 table 201"
+    ),
+    "firewall-with-named-sets-and-zones": Situation(
+        make=f"{GUARD % 'policy drop;'}; "
+        + "; ".join(
+            f"on $near nft add {command}"
+            for command in (
+                "set inet guard ok '{ type ipv4_addr; flags interval; elements = { 239.0.0.0/8 }; }'",
+                "chain inet guard zone",
+                "rule inet guard input ct state established,related counter accept",
+                "rule inet guard input ct state invalid counter drop",
+                "rule inet guard input iifname vmap '{ lo : accept, eth0 : jump zone }'",
+                "rule inet guard zone ip daddr @ok udp dport 1024-65535 counter accept",
+                "rule inet guard zone meta l4proto igmp accept",
+            )
+        )
+    ),
+    "address-of-a-bridge": Situation(
+        f"{GROUP}:{PORT}%brn",
+        make="ip -n $near addr flush dev eth0; ip -n $near link add brn type bridge mcast_snooping 0; "
+        "ip -n $near link set brn up; ip -n $near link set eth0 master brn; "
+        "ip -n $near addr add 10.78.0.1/24 dev brn",
+    ),
+    "macvlan-in-a-namespace-of-its-own": Situation(
+        f"{GROUP}:{PORT}%mac0",
+        make="ip -n $near link add mac0 link eth0 type macvlan mode bridge; "
+        "ip -n $near link set mac0 netns $switch; ip -n $switch addr add 10.78.0.7/24 dev mac0; "
+        "ip -n $switch link set mac0 up",
+        listener="switch",
+    ),
+    "alternative-name-of-the-interface": Situation(
+        f"{GROUP}:{PORT}%lan0", make="ip -n $near link property add dev eth0 altname lan0"
+    ),
+    "second-address-of-the-interface": Situation(
+        f"{GROUP}:{PORT}%10.78.0.5", make="ip -n $near addr add 10.78.0.5/24 dev eth0"
+    ),
+    "mld-version-1": Situation(
+        f"[{GROUP6}%eth0]:{PORT}",
+        make="on $near sysctl -qw net.ipv6.conf.eth0.force_mld_version=1",
+        feed={"group": GROUP6},
+    ),
+    "snooping-without-a-querier-floods": Situation(
+        make="ip -n $switch link set br0 type bridge mcast_snooping 1 mcast_querier 0"
+    ),
     "snooping-with-a-querier": Situation(
         make="ip -n $switch link set br0 type bridge mcast_query_response_interval 10; "
         "ip -n $switch link set br0 type bridge mcast_snooping 1 mcast_querier 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ... import _core
 from ...endpoints import is_link_scope
 from ..groups import one_group
 from ..links import links
@@ -69,7 +70,9 @@ def _link_for(endpoint: Endpoint, here: tuple[Link, ...]) -> Link | None:
     if name is None:
         index = interface_for(endpoint.group)
         return next((one for one in here if one.index == index), None)
-    found = next((one for one in here if name in (one.name, str(one.index)) or name in one.addresses), None)
+    # Every name that a receiver accepts: alternative names and labels as well.
+    index = _core._interface_index(name)
+    found = next((one for one in here if one.index == index), None)
     if found is None:
         raise ValueError(f"interface must be one of {', '.join(one.name for one in here)}, got {name!r}")
     return found

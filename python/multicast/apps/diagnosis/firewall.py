@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Rule = Mapping[str, Any]
+    # Of a chain, a set or a map: the family, the table and the name.
+    Key = tuple[str, str, str]
+    Value = str | int | tuple[str | int, ...]
 
 _PATIENCE = 10.0
 INPUT = ("ingress", "prerouting", "input")
@@ -55,11 +58,7 @@ def _nft_blockers(packet: Packet, hooks: Sequence[str]) -> Iterable[Blocker]:
     if not listing:
         return
     items: list[dict[str, Any]] = json.loads(listing)["nftables"]
-    rules: dict[tuple[str, str, str], list[Rule]] = {}
-    for item in items:
-        if "rule" in item:
-            rule = item["rule"]
-            rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+    ruleset = _Ruleset(items)
     families = {"inet", "netdev", "ip6" if ":" in packet.group else "ip"}
     for item in items:
         chain = item.get("chain", {})
@@ -68,14 +67,14 @@ def _nft_blockers(packet: Packet, hooks: Sequence[str]) -> Iterable[Blocker]:
         if chain.get("dev", packet.interface) != packet.interface:
             continue
         key = (chain["family"], chain["table"], chain["name"])
-        verdict, where, rule = _walk(key, rules, packet)
+        verdict, where, rule = ruleset.walk(key, packet)
         if verdict == "drop" and rule is not None:
             yield _blocker(where, f"rule {rule['handle']}", packet)
         elif verdict is None and chain.get("policy") == "drop":
             yield _blocker(key, "policy drop", packet)
 
 
-def _blocker(key: tuple[str, str, str], reason: str, packet: Packet) -> Blocker:
+def _blocker(key: Key, reason: str, packet: Packet) -> Blocker:
     family, table, chain = key
     match = f"{'ip6' if ':' in packet.group else 'ip'} daddr {packet.group} udp dport {packet.port}"
     return Blocker(
@@ -83,35 +82,109 @@ def _blocker(key: tuple[str, str, str], reason: str, packet: Packet) -> Blocker:
     )
 
 
-def _walk(
-    key: tuple[str, str, str], rules: Mapping[tuple[str, str, str], list[Rule]], packet: Packet
-) -> tuple[str | None, tuple[str, str, str], Rule | None]:
-    """Return the verdict of a chain, "accept" or "drop" or None, with the chain and the rule that gives it."""
-    for rule in rules.get(key, ()):
-        if not all(_matches(part["match"], packet) for part in rule["expr"] if "match" in part):
-            continue
-        for part in rule["expr"]:
-            if "drop" in part or "reject" in part:
-                return "drop", key, rule
-            if "accept" in part:
-                return "accept", key, rule
-            if "return" in part:
-                return None, key, None
-            target = part.get("jump") or part.get("goto")
-            if target:
-                outcome = _walk((key[0], key[1], target["target"]), rules, packet)
-                if outcome[0] is not None or "goto" in part:
-                    return outcome
-    return None, key, None
+class _Ruleset:
+    """The rules of ``nft``, by chain, and the elements of its named sets and maps."""
+
+    def __init__(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self._rules: dict[Key, list[Rule]] = {}
+        self._elements: dict[Key, list[Any]] = {}
+        for item in items:
+            if "rule" in item:
+                rule = item["rule"]
+                self._rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+            named = item.get("set") or item.get("map")
+            if named:
+                self._elements[named["family"], named["table"], named["name"]] = named.get("elem", [])
+
+    def walk(self, key: Key, packet: Packet) -> tuple[str | None, Key, Rule | None]:
+        """Return the verdict of a chain, "accept" or "drop" or None, with the chain and the rule that gives it."""
+        for rule in self._rules.get(key, ()):
+            if not all(self._matches(key, part["match"], packet) for part in rule["expr"] if "match" in part):
+                continue
+            for part in rule["expr"]:
+                statement = self._looked_up(key, part["vmap"], packet) if "vmap" in part else part
+                if "drop" in statement or "reject" in statement:
+                    return "drop", key, rule
+                if "accept" in statement:
+                    return "accept", key, rule
+                if "return" in statement:
+                    return None, key, None
+                target = statement.get("jump") or statement.get("goto")
+                if target:
+                    outcome = self.walk((key[0], key[1], target["target"]), packet)
+                    if outcome[0] is not None or "goto" in statement:
+                        return outcome
+        return None, key, None
+
+    def _looked_up(self, key: Key, vmap: Mapping[str, Any], packet: Packet) -> Mapping[str, Any]:
+        """Return the statement that a verdict map gives for the datagram; an empty one if there is none."""
+        actual, data = _value(vmap["key"], packet), vmap["data"]
+        if actual is None:
+            return {}
+        entries = cast(
+            "list[tuple[Any, Rule]]", self._named(key, data) if isinstance(data, str) else data["set"]
+        )
+        for value, statement in entries:
+            if self._is_among(key, actual, value):
+                return statement
+        return {}
+
+    def _matches(self, key: Key, match: Mapping[str, Any], packet: Packet) -> bool:
+        """Return whether a comparison of a rule holds. One that cannot be judged here counts as false."""
+        actual = _value(match["left"], packet)
+        if actual is None:
+            return False
+        is_among = self._is_among(key, actual, match["right"])
+        return not is_among if match["op"] == "!=" else is_among
+
+    def _named(self, key: Key, reference: str) -> list[Any]:
+        """Return the elements of a set or a map of the same table, such as ``@name``."""
+        return self._elements.get((key[0], key[1], reference.removeprefix("@")), [])
+
+    def _is_among(self, key: Key, actual: Value, right: Any) -> bool:
+        """Return whether a value is the right side of a comparison, or in it if that is a set."""
+        return any(_is(actual, one) for one in self._alternatives(key, right))
+
+    def _alternatives(self, key: Key, right: Any) -> Iterator[Any]:
+        """Yield the elements of a set, named or not, or the right side of a comparison itself."""
+        sides = cast("dict[str, Any]", right) if isinstance(right, dict) else {}
+        if isinstance(right, str) and right.startswith("@"):
+            several = self._named(key, right)
+        elif "set" in sides:
+            several = sides["set"]
+        elif "elem" in sides:
+            several = [sides["elem"]["val"]]
+        else:
+            yield right
+            return
+        for one in several:
+            yield from self._alternatives(key, one)
 
 
-def _matches(match: Mapping[str, Any], packet: Packet) -> bool:
-    """Return whether a comparison of a rule holds. One that cannot be judged here counts as false."""
-    actual = _field(match["left"], packet)
-    if actual is None:
-        return False
-    is_among = _is_among(actual, match["right"])
-    return not is_among if match["op"] == "!=" else is_among
+def _is(actual: Value, right: Any) -> bool:
+    """Return whether a value is ``right``: a value, a range, a prefix, or several of them joined."""
+    if not isinstance(right, dict):
+        return bool(actual == right or str(actual) == str(right))
+    sides = cast("dict[str, Any]", right)
+    if isinstance(actual, tuple):
+        return "concat" in sides and all(map(_is, actual, sides["concat"]))
+    if "range" in sides:
+        low, high = sides["range"]
+        if isinstance(actual, int):
+            return bool(low <= actual <= high)
+        return _number(low) <= _number(actual) <= _number(high)
+    if "prefix" in sides:
+        network = f"{sides['prefix']['addr']}/{sides['prefix']['len']}"
+        return ipaddress.ip_address(actual) in ipaddress.ip_network(network, strict=False)
+    return False
+
+
+def _value(left: Any, packet: Packet) -> Value | None:
+    """Return the value of the packet that a rule compares, several if it joins them; None if one is not known here."""
+    if "concat" not in left:
+        return _field(left, packet)
+    fields = tuple(_field(one, packet) for one in left["concat"])
+    return None if None in fields else cast("Value", fields)
 
 
 def _field(left: Any, packet: Packet) -> str | int | None:
@@ -139,24 +212,6 @@ def _field(left: Any, packet: Packet) -> str | int | None:
     key = meta.get("key")
     # A rule compares the name of an interface or its index, and the listing has the name in both cases.
     return names.get(key, names.get(f"{key}name"))
-
-
-def _is_among(actual: str | int, right: Any) -> bool:
-    """Return whether a value is the right side of a comparison: a value, a set, a range or a prefix."""
-    if not isinstance(right, dict):
-        return bool(actual == right or str(actual) == str(right))
-    sides = cast("dict[str, Any]", right)
-    if "set" in sides:
-        return any(_is_among(actual, one) for one in sides["set"])
-    if "range" in sides:
-        low, high = sides["range"]
-        if isinstance(actual, int):
-            return bool(low <= actual <= high)
-        return _number(low) <= _number(actual) <= _number(high)
-    if "prefix" in sides:
-        network = f"{sides['prefix']['addr']}/{sides['prefix']['len']}"
-        return ipaddress.ip_address(actual) in ipaddress.ip_network(network, strict=False)
-    return False
 
 
 def _number(address: str | int) -> int:

@@ -90,6 +90,15 @@ def only(found: Diagnosis, cause: str) -> Finding:
     return found.findings[0]
 
 
+def drop_output(net: Lab, host: str) -> None:
+    """Let the firewall of a host drop what it sends to the port."""
+    net.sh(
+        f"on ${host} nft add table inet guard; "
+        f"on ${host} nft add chain inet guard out '{{ type filter hook output priority 0; }}'; "
+        f"on ${host} nft add rule inet guard out udp dport {PORT} drop"
+    )
+
+
 def test_peer_on_the_same_link_is_heard(net: Lab) -> None:
     finding = only(compare(net, f"{GROUP}:{PORT}%eth0"), "ok")
     assert finding.proof["left_peer_by"] == "eth0"
@@ -97,11 +106,7 @@ def test_peer_on_the_same_link_is_heard(net: Lab) -> None:
 
 
 def test_peer_whose_firewall_drops_is_named_and_mended(net: Lab) -> None:
-    net.sh(
-        "on $far nft add table inet guard; "
-        "on $far nft add chain inet guard out '{ type filter hook output priority 0; }'; "
-        f"on $far nft add rule inet guard out udp dport {PORT} drop"
-    )
+    drop_output(net, "far")
     finding = only(compare(net, f"{GROUP}:{PORT}%eth0"), "firewall-output")
     assert (finding.confidence, finding.proof["error"], finding.proof["seen_leaving"]) == (
         "proven",
@@ -185,11 +190,7 @@ def test_peer_that_has_joined_on_another_interface_is_named_and_mended(net: Lab)
 
 
 def test_firewall_of_this_host_is_seen_by_the_peer_that_listens(net: Lab) -> None:
-    net.sh(
-        "on $near nft add table inet guard; "
-        "on $near nft add chain inet guard out '{ type filter hook output priority 0; }'; "
-        f"on $near nft add rule inet guard out udp dport {PORT} drop"
-    )
+    drop_output(net, "near")
     finding = only(at_peer(net, f"{GROUP}:{PORT}%eth0"), "firewall-output")
     assert net.near.run("bash", "-ec", finding.fix).returncode == 0
     assert at_peer(net, f"{GROUP}:{PORT}%eth0").is_fine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import select
@@ -9,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Generator
+    from typing import BinaryIO, TextIO
 
 # Text from the network must not control the terminal it is shown on: control characters other than tab and line feed
 # are shown as escapes.
@@ -25,19 +27,13 @@ def show(*texts: str) -> None:
         BrokenPipeError: Nobody reads standard output, or it was closed when the process started.
         OSError: Standard output cannot be written, for example because the disk is full.
     """
-    out = sys.stdout
-    if out is None:
-        raise BrokenPipeError(errno.EPIPE, "standard output is closed")
-    text = "\n".join((*texts, ""))
-    if out.isatty():
-        text = text.translate(_CONTROLS)
-    encoding = getattr(out, "encoding", None) or "utf-8"
-    try:
+    with _standard_output() as out:
+        text = "\n".join((*texts, ""))
+        if out.isatty():
+            text = text.translate(_CONTROLS)
+        encoding = getattr(out, "encoding", None) or "utf-8"
         out.write(text.encode(encoding, "backslashreplace").decode(encoding))
         out.flush()
-    except OSError as error:
-        # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.
-        raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
 
 
 def is_terminal() -> bool:
@@ -52,14 +48,22 @@ def write(data: bytes) -> None:
         BrokenPipeError: Nobody reads standard output, or it was closed when the process started.
         OSError: Standard output cannot be written, for example because the disk is full.
     """
+    with _standard_output() as out:
+        out.flush()
+        out.buffer.write(data)
+        out.buffer.flush()
+
+
+@contextlib.contextmanager
+def _standard_output() -> Generator[TextIO, None, None]:
+    """Yield standard output, and let the errors of writing name it."""
     out = sys.stdout
     if out is None:
         raise BrokenPipeError(errno.EPIPE, "standard output is closed")
     try:
-        out.flush()
-        out.buffer.write(data)
-        out.buffer.flush()
+        yield out
     except OSError as error:
+        # OSError chooses the subclass by errno, so a broken pipe stays a BrokenPipeError.
         raise OSError(error.errno, f"cannot write standard output: {error.strerror}") from error
 
 

@@ -14,6 +14,7 @@ import pytest
 from multicast import Sender
 from multicast.apps.numbered import numbered
 from tests.cli.running import GROUP, MULTICAST, OTHER
+from tests.support.background import running
 from tests.support.terminal import GIVEN_BACK, TAKEN, OnTerminal, plain
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -22,22 +23,16 @@ pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 @contextmanager
 def feed(port: int) -> Generator[None, None, None]:
     """Send a numbered datagram every 20 ms; every tenth number is missing."""
-    end = threading.Event()
 
-    def send() -> None:
+    def send(end: threading.Event) -> None:
         with Sender(GROUP, port, interface="lo", ttl=9) as tx:
             number = 0
             while not end.wait(0.02):
                 number += 2 if number % 10 == 8 else 1
                 tx.send(numbered(1, number, time.time_ns(), 100))
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with running(send):
         yield
-    finally:
-        end.set()
-        thread.join()
 
 
 def top(port: int, *options: str, columns: int = 80, env: dict[str, str] | None = None) -> OnTerminal:

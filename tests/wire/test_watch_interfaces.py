@@ -1,6 +1,7 @@
 """Test `watch_interfaces`: the events of real changes, how a wait ends, and that nothing is lost unnoticed."""
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -229,3 +230,15 @@ def test_watch_in_two_threads_gives_each_an_event_of_one_change(attempt: int, wx
         for thread in threads:
             thread.join()
     assert len(kinds) == 2, attempt
+
+
+def test_watch_in_a_loop_that_is_forgotten_warns() -> None:
+    async def forget() -> None:
+        watch = aio.watch_interfaces()
+        with pytest.raises(TimeoutError):
+            await watch.wait(0.01)
+        del watch
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="unclosed <multicast.aio.InterfaceWatch, open>"):
+        asyncio.run(forget())

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .. import _arguments, _core, watching
+from .._closing import Closing
 from ..exceptions import ClosedError
 from .closing import AsyncClosing
 from .endpoint import FOREVER, deadline_after
@@ -46,10 +47,13 @@ class InterfaceWatch(AsyncClosing):
         OSError: The system refused; ``errno`` says why.
     """
 
+    # For `closed` of a watch that could not be opened.
+    _opened: _core._InterfaceWatch | None = None
+
     def __init__(self, *, timeout: float | None = None) -> None:
         self._timeout = _arguments.timeout(timeout)
         self._events: deque[InterfaceEvent] = deque()
-        self._core = _core._InterfaceWatch()
+        self._opened = self._core = _core._InterfaceWatch()
         self._period = _PERIOD if self._core.fileno() is None else FOREVER
         self._ready = Readiness(self._core.fileno, writing=False)
 
@@ -83,7 +87,7 @@ class InterfaceWatch(AsyncClosing):
     @property
     def closed(self) -> bool:
         """Whether it is closed."""
-        return self._core.closed
+        return self._opened is None or self._opened.closed
 
     def close(self) -> None:
         """End the iteration.
@@ -94,6 +98,13 @@ class InterfaceWatch(AsyncClosing):
         self._ready.close()
         self._core.close()
         self._events.clear()
+
+    # Warns if it is dropped without having been closed.
+    __del__ = Closing.__del__
+
+    def __repr__(self) -> str:
+        """Return whether it is closed."""
+        return f"<multicast.aio.InterfaceWatch, {'closed' if self.closed else 'open'}>"
 
     def __aiter__(self) -> Self:
         """Return itself."""

@@ -111,7 +111,7 @@ class _ListeningServer(McastServer):
         self._drops = DropWatch(self._bound_receiver().stats, on_dropped)
 
     def listen(self) -> None:
-        """Serve until STOP or an error, print all messages that were handled, and report what was dropped."""
+        """Serve until STOP or an error, print all messages that were handled, and report drops."""
         try:
             self.serve_forever()
         finally:
@@ -205,12 +205,12 @@ class McastHEAR(mtool):
                 decide.
             is_daemon: not used.
             is_std: print each message on standard output as it arrives.
-            source: the only senders wanted, one address or several (source-specific multicast).
-            exclude: senders that are not wanted.
+            source: the only senders to receive from, one address or several (source-specific multicast).
+            exclude: senders not to receive from.
             reply: answer senders.
             stop: end when a message contains ``STOP``.
-            raw: with ``is_std``, print the bytes of each message and nothing else. At a terminal, messages are printed
-                as lines of text in any case.
+            raw: with ``is_std``, print the bytes of each message and nothing else. On a terminal, messages are always
+                printed as lines of text.
             on_dropped: called with a `Dropped` about once a second while the system drops datagrams because they
                 arrive faster than they are handled, and at the end if it dropped any. Drops are logged in any case.
             extra: logged and not used.

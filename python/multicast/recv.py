@@ -1,7 +1,7 @@
 """The 2.x tool that receives once, ``McastRECV``, and its steps ``joinstep``, ``tryrecv`` and ``recvstep``.
 
-``joinstep`` returns a plain socket of the standard library; ``tryrecv`` and ``recvstep`` read one datagram from such a
-socket. ``hear`` has what listens for longer.
+``joinstep`` returns a plain socket of the standard library. ``tryrecv`` and ``recvstep`` read one datagram
+from such a socket. To listen for longer, use ``hear``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def joinstep(
     Args:
         groups: the groups to join.
         port: UDP port, 0-65535; 0 takes a free one.
-        iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes decide.
+        iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes
+            decide.
         bind_group: one more group; or an address of this machine, or ``"0.0.0.0"``, to bind to.
         isock: a socket to set up instead of a new one. The result is a duplicate of it; the caller closes both.
 
@@ -112,7 +113,7 @@ def tryrecv(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buff
 
 
 def recvstep(msgbuffer: Buffer, chunk: bytes | None, sock: socket.socket) -> Buffer:
-    """Receive one datagram like `tryrecv`, and close ``sock``, also after an error."""
+    """Receive one datagram like `tryrecv`, and close ``sock``, even after an error."""
     try:
         return tryrecv(msgbuffer, chunk, sock)
     finally:
@@ -181,9 +182,9 @@ class McastRECV(mtool):
             group: one more group, the primary one.
             is_std: print the text on standard output.
             is_daemon: not used.
-            timeout: seconds to wait. None waits without limit.
-            source: the only senders wanted, one address or several (source-specific multicast).
-            exclude: senders that are not wanted.
+            timeout: seconds to wait. None waits without a limit.
+            source: the only senders to receive from, one address or several (source-specific multicast).
+            exclude: senders not to receive from.
             extra: logged and not used.
 
         Raises:

@@ -1,7 +1,7 @@
 """``McastServer``: a multicast server with the interface of the standard library's ``socketserver``.
 
-It receives with ``sync.Receiver``, many datagrams at a time, on the server's own socket. ``hear`` exports it, and has
-its default handler and the tool around it.
+It receives with ``sync.Receiver``, many datagrams at a time, on the server's own socket. ``hear`` exports it,
+and has its default handler and the tool around it.
 """
 
 from __future__ import annotations
@@ -41,20 +41,22 @@ class McastServer(socketserver.UDPServer):
 
     It opens further sockets only if one cannot hold the groups: very many groups, or groups of both IP versions.
 
-    When the socket is readable, the server takes up to 256 datagrams at once and handles them one after the other,
-    each with the usual hooks. If it is shut down in between, the rest is handled first when it serves again.
+    When the socket is readable, the server takes up to 256 datagrams at once and handles them one after the
+    other, each with the usual hooks. If it is shut down in between, it handles the rest first when it serves
+    again.
 
     Args:
-        server_address: ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, as the attribute of that
-            name has it. If the host is a group, the server joins it; None is the default group. If it is another
-            address, the server binds to it, joins the default group, and handles everything that the system delivers
-            there. The scope is the index of the interface, unless ``iface`` is given.
+        server_address: ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, as the attribute of
+            that name has it. If the host is a group, the server joins it; None is the default group. If it is
+            another address, the server binds to it, joins the default group, and handles everything that the
+            system delivers there. The scope is the index of the interface, unless ``iface`` is given.
         RequestHandlerClass: the handler, created for each datagram, as in every ``socketserver``.
         bind_and_activate: bind and join at once, instead of when ``server_bind`` is called.
         groups: more groups to join.
-        iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes decide.
-        source: the only senders wanted, one address or several.
-        exclude: senders that are not wanted.
+        iface: name, index or address of the interface to join on, or ``"all"``. None lets the system's routes
+            decide.
+        source: the only senders to receive from, one address or several.
+        exclude: senders not to receive from.
         reply: let the default handler answer senders.
         stop: shut down when a handler fails on a datagram that contains ``STOP``.
 
@@ -130,8 +132,8 @@ class McastServer(socketserver.UDPServer):
     def fileno(self) -> int:
         """Return the descriptor to wait on, for a selector or an event loop.
 
-        Once the server is bound, it is not that of ``socket``: it stands for all sockets, and is readable as well when
-        the server must rejoin its groups, which `handle_request` does.
+        Once the server is bound, this is not the descriptor of ``socket``: it stands for all sockets, and also
+        becomes readable when the server must rejoin its groups, which `handle_request` does.
         """
         if self._receiver is None:
             return super().fileno()
@@ -308,9 +310,9 @@ class McastServer(socketserver.UDPServer):
     def shutdown(self) -> None:
         """Make `serve_forever` return, and wait until it has returned in every thread.
 
-        If a handler calls it in a serving thread, it does not wait; the thread returns after this datagram. Nor does it
-        if a handler calls it in a forked process: it shuts down the server of the parent. If nothing is serving, the
-        next `serve_forever` returns at once.
+        If a handler calls it in a serving thread, it does not wait; the thread returns after this datagram. If a
+        handler calls it in a forked process, it shuts down the server of the parent without waiting. If no thread is
+        serving, the next `serve_forever` returns at once.
         """
         self._service.end()
 

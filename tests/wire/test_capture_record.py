@@ -141,6 +141,20 @@ def test_recorder_rotates_by_size_and_keeps_the_newest_files(
     assert found == payloads[-len(found) :]
 
 
+def test_recorder_that_rotates_goes_on_after_the_files_that_exist(
+    rx: multicast.Receiver, tmp_path: Path
+) -> None:
+    before = tmp_path / "feed-00009.pcapng"
+    before.write_bytes(b"precious")
+    for overwrite, first in ((False, 10), (True, 1)):
+        with Recorder(tmp_path / "feed.pcapng", rx, rotate_bytes=300, overwrite=overwrite) as recorder:
+            assert recorder.path == tmp_path / f"feed-{first:05}.pcapng"
+            send(rx, [b"x"] * 4)
+            record(recorder, rx, 4)
+        assert recorder.path.name == f"feed-{first + recorder.stats().files - 1:05}.pcapng"
+    assert before.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"), [({"max_datagrams": 7}, 7), ({"max_bytes": 2000}, 10), ({"max_rate": 2000.0}, 10)]
 )

@@ -71,15 +71,17 @@ class Recorder(Closing):
 
     Args:
         path: The file. With rotation, a number is added before its
-            extension: ``feed-00001.pcapng``.
+            extension: ``feed-00001.pcapng``, or the next number after the
+            files that exist.
         receivers: The receiver that is recorded, or several.
         comment: A comment for the file.
-        overwrite: Whether to replace files that exist.
+        overwrite: Whether to replace files that exist. With rotation, the
+            numbers then begin at 1.
         rotate_bytes: Start another file before the current one exceeds this
             many bytes, at least 1.
         rotate_seconds: Start another file after this time, above 0.
-        max_files: Keep only this many of the newest files, at least 1.
-            Needs ``rotate_bytes`` or ``rotate_seconds``.
+        max_files: Keep only this many of the newest files that this
+            recorder has started, at least 1. Needs ``rotate_bytes`` or ``rotate_seconds``.
         max_bytes: Stop before the total size of all files exceeds this, at
             least 1.
         max_datagrams: Stop after this many datagrams, at least 1.

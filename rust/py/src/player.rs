@@ -39,10 +39,11 @@ fn selector((group, port): SelectorArgument) -> PyResult<Selector> {
     Ok((parse_group(&group).map_err(to_python)?, port))
 }
 
-/// The destination that is mapped may be any address.
-fn destination((address, port): SelectorArgument) -> PyResult<Selector> {
+/// A destination in the file may be any address.
+fn destination(argument: &str, (address, port): SelectorArgument) -> PyResult<Selector> {
     let parsed: Result<IpAddr, _> = address.parse();
-    let parsed = parsed.map_err(|_| PyValueError::new_err(format!("map must have addresses, got '{address}'")))?;
+    let parsed =
+        parsed.map_err(|_| PyValueError::new_err(format!("{argument} must have addresses, got '{address}'")))?;
     Ok((parsed, port))
 }
 
@@ -72,9 +73,11 @@ impl Player {
             (None, Some(speed)) => Timing::Original(speed),
             (None, None) => Timing::FlatOut,
         };
-        let groups = groups.into_iter().map(destination).collect::<PyResult<_>>()?;
-        let map =
-            mapping.into_iter().map(|(from, to)| Ok((destination(from)?, selector(to)?))).collect::<PyResult<_>>()?;
+        let groups = groups.into_iter().map(|group| destination("groups", group)).collect::<PyResult<_>>()?;
+        let map = mapping
+            .into_iter()
+            .map(|(from, to)| Ok((destination("map", from)?, selector(to)?)))
+            .collect::<PyResult<_>>()?;
         let config = PlayerConfig { paths, timing, loops, groups, map };
         let core = py.detach(|| capture::Player::open(config)).map_err(to_python)?;
         Ok(Self { state: Mutex::new(State { core, senders: HashMap::new() }) })

@@ -90,7 +90,7 @@ impl Recorder {
     /// The file that is written now, or was written last.
     #[getter]
     fn path(&self, py: Python<'_>) -> PathBuf {
-        py.detach(|| self.lock().path().to_path_buf())
+        py.detach(|| self.lock().path())
     }
 
     /// Return the fields of `multicast.capture.RecorderStats`.

@@ -5,6 +5,7 @@
 //! needs three kinds of blocks and bounded memory, whatever the file contains.
 
 mod failure;
+mod numbered;
 mod player;
 mod reader;
 mod recorder;

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::failure::{Attempt, Failure};
+use super::numbered;
 use super::remover::Remover;
 use crate::error::{Error, Result};
 use crate::net::{Batch, DatagramRef, interface_name};
@@ -24,7 +25,7 @@ const OVERHEAD: u64 = 36 + 48;
 /// Where to record, and when to stop or to begin another file.
 #[derive(Debug, Clone, Default)]
 pub struct RecorderConfig {
-    /// The file. With rotation, a number is added before its extension.
+    /// The file. With rotation, a number is added before its extension: the next one after those of the files that exist.
     pub path: PathBuf,
     /// The name of the program, for the file.
     pub application: String,
@@ -44,6 +45,12 @@ pub struct RecorderConfig {
     pub max_datagrams: Option<u64>,
     /// Leave out, and count, what exceeds this many bytes a second.
     pub max_rate: Option<f64>,
+}
+
+impl RecorderConfig {
+    fn rotates(&self) -> bool {
+        self.rotate_bytes.is_some() || self.rotate_after.is_some()
+    }
 }
 
 /// Datagrams that this machine dropped since the receiver was opened.
@@ -145,6 +152,8 @@ pub struct Recorder {
     /// The drops in the last statistics of the file.
     drops_noted: Drops,
     allowance: Option<Allowance>,
+    /// The number of the current file, with rotation.
+    number: u64,
     /// The files that rotation can still remove.
     kept: VecDeque<PathBuf>,
     remover: Remover,
@@ -155,6 +164,7 @@ impl Recorder {
     /// Create the first file. Interfaces are those that datagrams can arrive on; others are added when they are met.
     pub fn create(config: RecorderConfig, interfaces: &[u32], drops: Drops) -> Result<Self> {
         let mut recorder = Self {
+            number: if config.overwrite || !config.rotates() { 0 } else { numbered::highest(&config.path) },
             allowance: config.max_rate.map(Allowance::new),
             config,
             segment: None,
@@ -206,8 +216,9 @@ impl Recorder {
     }
 
     /// The file that is written now, or was written last.
-    pub fn path(&self) -> &Path {
-        self.segment.as_ref().map_or(&self.config.path, |segment| &segment.path)
+    pub fn path(&self) -> PathBuf {
+        let path = &self.config.path;
+        if self.config.rotates() { numbered::path(path, self.number) } else { path.clone() }
     }
 
     /// Close the recorder after a failure. Everything that was received until then must be accounted for.
@@ -308,7 +319,8 @@ impl Recorder {
     fn begin(&mut self, interfaces: &[u32]) -> Attempt<()> {
         // So that there is at most one file more than are kept.
         self.remover.finish()?;
-        let path = self.next_path();
+        self.number += 1;
+        let path = self.path();
         let mut options = OpenOptions::new();
         options.write(true);
         if self.config.overwrite {
@@ -343,20 +355,6 @@ impl Recorder {
             }
         }
         Ok(())
-    }
-
-    fn next_path(&self) -> PathBuf {
-        let path = &self.config.path;
-        if self.config.rotate_bytes.is_none() && self.config.rotate_after.is_none() {
-            return path.clone();
-        }
-        let mut name = path.file_stem().unwrap_or_default().to_os_string();
-        name.push(format!("-{:05}", self.stats.files + 1));
-        if let Some(extension) = path.extension() {
-            name.push(".");
-            name.push(extension);
-        }
-        path.with_file_name(name)
     }
 
     fn end_segment(&mut self) -> Attempt<()> {

@@ -174,7 +174,7 @@ def at_peer(net: Lab, endpoint: str) -> Diagnosis:
 
 def test_peer_that_listens_hears_this_host(net: Lab) -> None:
     finding = only(at_peer(net, f"{GROUP}:{PORT}%eth0"), "ok")
-    assert finding.text.startswith(f"seen from {FAR}: what 10.78.0.1 sends by eth0 arrives on eth0: ")
+    assert finding.text.startswith(f"seen from {FAR}: what 10.78.0.1 sends from eth0 arrives on eth0: ")
     assert (finding.proof["seen_from"], finding.proof["left_peer_by"], finding.proof["joined_on"]) == (
         FAR,
         "eth0",

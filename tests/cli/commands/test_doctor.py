@@ -163,7 +163,9 @@ def test_doctor_reverse_lets_the_peer_listen(net: Lab) -> None:
         waiting.until(lambda: server.err, "the server to be ready")
         done = doctor(net, "--peer", "10.78.0.2", "--reverse", HERE)
         assert done.returncode == 0, done
-        assert done.stdout.startswith("ok\tproven\tseen from 10.78.0.2: what 10.78.0.1 sends by eth0 arrives")
+        assert done.stdout.startswith(
+            "ok\tproven\tseen from 10.78.0.2: what 10.78.0.1 sends from eth0 arrives"
+        )
         assert done.stderr == f"10.78.0.2 listens to {HERE} for 0.4 s\n"
         assert server.line() == f"10.78.0.1: {GROUP}:{PORT}\n"
 

@@ -272,7 +272,7 @@ def _local_sender(evidence: Evidence) -> Finding | None:
         "proven",
         {"sent_by_this_machine": left, "looped_back": 0},
         "send with loopback: Sender(..., loopback=True), or the socket option IP_MULTICAST_LOOP = 1",
-        f"a program of this machine sent {datagrams(left)} by {case.interface}, and turned multicast loopback off, so "
+        f"a program on this machine sent {datagrams(left)} from {case.interface} with multicast loopback off, so "
         "programs on the same machine do not receive them",
     )
 
@@ -296,7 +296,7 @@ def _output_blocked(evidence: Evidence) -> Finding | None:
             "rules": [f"{one.table} {one.chain}: {one.reason}" for one in found],
         },
         " && ".join(one.fix for one in found),
-        f"programs of this machine tried to send {stopped} packets that never left, and the firewall drops datagrams "
+        f"programs on this machine tried to send {stopped} packets that never left, and the firewall drops datagrams "
         f"to {case.endpoint.group} port {case.port}",
     )
 
@@ -326,7 +326,7 @@ def _wrong_port(evidence: Evidence) -> Finding | None:
         "possible",
         {"Udp.IgnoredMulti": ignored, "port": case.port},
         "run this command as root to see the ports that datagrams arrive on",
-        f"{ignored} multicast datagrams arrived for ports that no program uses: perhaps the port {case.port} is wrong",
+        f"{ignored} multicast datagrams arrived for ports that no program uses: port {case.port} may be wrong",
     )
 
 

@@ -52,7 +52,7 @@ def _no_multicast_flag(case: Case) -> Finding | None:
         "likely",
         {"interface": link.name, "multicast": False},
         f"ip link set {link.name} multicast on",
-        f"the interface {link.name} does not have the flag MULTICAST, so its driver may ignore joined groups",
+        f"the interface {link.name} does not have the MULTICAST flag, so its driver may ignore joined groups",
     )
 
 

@@ -150,7 +150,7 @@ def _compare(case: Case, host: str, left: Departure, observed: Observation, dura
             "proven",
             proof,
             "",
-            f"what {host} sends by {left.interface} arrives on {case.interface}: {datagrams(observed.received)}",
+            f"what {host} sends from {left.interface} arrives on {case.interface}: {datagrams(observed.received)}",
         )
     if far in probes:
         return _expired(host, left, far - min(probes[far]), proof)
@@ -171,7 +171,7 @@ def _compare(case: Case, host: str, left: Departure, observed: Observation, dura
         "possible",
         {**proof, "router": router},
         "enable an IGMP querier on the switches in between, or multicast routing on the routers",
-        f"the probes left {host} by {left.interface}, and none reached {case.interface}: a switch or a router in "
+        f"the probes left {host} through {left.interface}, but none reached {case.interface}: a switch or a router in "
         "between does not forward them",
     )
 

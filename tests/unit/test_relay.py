@@ -73,6 +73,19 @@ def test_account_of_a_huge_gap_keeps_its_memory_bounded() -> None:
     assert sum(len(leg.missing) for leg in account._legs.values()) <= 65536
 
 
+def test_account_of_many_relays_keeps_its_memory_bounded() -> None:
+    account = Account()
+    for relay in range(1000):
+        account.note(Opened(relay, 1, X))
+        account.note(Opened(relay, 10**9, X))
+    assert account.lost == 1000 * (10**9 - 2)
+    assert len(account._legs) == 256
+    assert sum(len(leg.missing) for leg in account._legs.values()) < 1_000_000
+    # The relay that was heard last is still known.
+    assert account.note(Opened(999, 10**9 - 1, X))
+    assert account.lost == 1000 * (10**9 - 2) - 1
+
+
 def test_memory_leaves_out_one_echo_for_each_datagram() -> None:
     memory = Memory(lambda: 0.0)
     other = X._replace(sender=("10.0.0.2", 7))

@@ -111,6 +111,8 @@ class _Leg:
 
     expected: int
     missing: set[int]
+    noted: int = 0
+    """How many envelopes the account had noted when this relay's latest one arrived."""
 
 
 class Account:
@@ -119,12 +121,17 @@ class Account:
     Numbers start at 1 when a relay starts, and this account starts with the first number that it sees.
     """
 
-    # Numbers that can still arrive late.
+    # Numbers that can still arrive late: of a single relay, and of each of many.
     _MOST_MISSING = 65536
+    _FEW_MISSING = 1024
+    # Relays that are remembered. Beyond that, the one that has been silent longest is forgotten: a flood of forged
+    # numbers must not fill the memory.
+    _MOST_LEGS = 256
 
     def __init__(self) -> None:
         self._legs: dict[int, _Leg] = {}
         self._given_up = 0
+        self._noted = 0
 
     @property
     def lost(self) -> int:
@@ -137,7 +144,10 @@ class Account:
         number = opened.sequence if opened.carried is not None else opened.sequence + 1
         leg = self._legs.get(opened.relay)
         if leg is None:
+            self._make_room()
             leg = self._legs[opened.relay] = _Leg(number, set())
+        self._noted += 1
+        leg.noted = self._noted
         if number > leg.expected:
             self._skip(leg, number)
         if opened.carried is None:
@@ -150,12 +160,18 @@ class Account:
             return True
         return False
 
+    def _make_room(self) -> None:
+        if len(self._legs) >= self._MOST_LEGS:
+            silent = min(self._legs, key=lambda relay: self._legs[relay].noted)
+            self._given_up += len(self._legs.pop(silent).missing)
+
     def _skip(self, leg: _Leg, number: int) -> None:
-        first = max(leg.expected, number - self._MOST_MISSING)
+        most = max(self._MOST_MISSING // len(self._legs), self._FEW_MISSING)
+        first = max(leg.expected, number - most)
         self._given_up += first - leg.expected
         leg.missing.update(range(first, number))
-        if len(leg.missing) > self._MOST_MISSING:
-            oldest = sorted(leg.missing)[: -self._MOST_MISSING // 2]
+        if len(leg.missing) > most:
+            oldest = sorted(leg.missing)[: -most // 2]
             self._given_up += len(oldest)
             leg.missing.difference_update(oldest)
         leg.expected = number

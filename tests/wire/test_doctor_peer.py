@@ -1,12 +1,14 @@
 """The diagnosis with two ends: a peer sends on request, across a switch or a router, and both ends compare."""
 
 import contextlib
+import socket
 import sys
 import threading
 from collections.abc import Generator, Iterator
 
 import pytest
 
+import multicast
 from multicast.apps.diagnosis import (
     Diagnosis,
     Finding,
@@ -15,6 +17,7 @@ from multicast.apps.diagnosis import (
     diagnose_with_peer,
     proc,
 )
+from multicast.apps.diagnosis.peer import PATIENCE
 from multicast.apps.diagnosis.serving import Server
 from tests.support.background import running
 from tests.wire.lab import Lab, feed, lab
@@ -206,3 +209,34 @@ def test_peer_that_cannot_listen_says_why(net: Lab) -> None:
 def test_peer_that_does_not_serve_is_an_error(net: Lab) -> None:
     with on(net.near), pytest.raises(ConnectionRefusedError, match="run 'multicast doctor --serve' there"):
         diagnose_with_peer(f"{GROUP}:{PORT}%eth0", "10.78.0.1", duration=0.1)
+
+
+LISTENING = b'{"group": "239.1.2.3", "port": 5000, "seconds": 0.1, "listen": true}'
+REQUESTS = {
+    "nested": b"[" * 60_000,
+    "list": b"[1]",
+    "infinite port": b'{"group": "239.1.2.3", "port": Infinity, "seconds": 1}',
+    "long number": b'{"group": "239.1.2.3", "port": 5000, "token": "x", "seconds": 1' + b"0" * 400 + b"}",
+    "no number": b'{"group": "239.1.2.3", "port": 5000, "token": "x", "seconds": NaN}',
+    "no token": b'{"group": "239.1.2.3", "port": 5000, "seconds": 0}',
+    "departure": LISTENING
+    + b'\n{"interface": 1, "error": 2, "left": "", "streams": 3, "rules": 4, "fix": 5}',
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_server_goes_on_after_a_damaged_request(request_: bytes, loopback: str) -> None:
+    served: list[str] = []
+
+    def serve(over: threading.Event) -> None:
+        served.extend(result for _, result in server.served(over.is_set))
+
+    with multicast.Receiver("239.1.2.3", 5000, interface=loopback), Server() as server, running(serve):
+        for data in (request_, b"[2]"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+                connection.sendall(data + b"\n")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+    assert len(served) == 2
+    assert all(result.startswith("request refused: ") for result in served)

@@ -13,7 +13,7 @@ import json
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...sync import Sender
 from . import firewall
@@ -59,6 +59,16 @@ class Departure:
     """Rules of its firewall that drop what it sends."""
     fix: str
     """A command for the other end that removes this obstacle."""
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "interface": (str, type(None)),
+    "error": (str, type(None)),
+    "left": (int, type(None)),
+    "streams": (dict,),
+    "rules": (list,),
+    "fix": (str,),
+}
 
 
 def send_probes(endpoint: Endpoint, token: str, seconds: float) -> Departure:
@@ -125,7 +135,7 @@ def ask(host: str, case: Case, token: str, seconds: float) -> Departure:
     """
     with _asking(host, seconds) as stream:
         write(stream, {"group": case.endpoint.group, "port": case.port, "token": token, "seconds": seconds})
-        return Departure(**_checked(read(stream), {one.name for one in dataclasses.fields(Departure)}))
+        return departure(read(stream))
 
 
 def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], None] | None) -> dict[str, Any]:
@@ -172,6 +182,19 @@ def _checked(answer: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return answer
 
 
+def departure(answer: dict[str, Any]) -> Departure:
+    """Return what left the other end, as it has written it.
+
+    Raises:
+        ValueError: It has written something else.
+    """
+    found = Departure(**_checked(answer, {one.name for one in dataclasses.fields(Departure)}))
+    wrong = [name for name, kinds in _KINDS.items() if not isinstance(answer[name], kinds)]
+    if wrong:
+        raise ValueError(f"{wrong[0]} must not be {answer[wrong[0]]!r}")
+    return found
+
+
 def write(stream: BufferedRWPair, message: dict[str, Any]) -> None:
     """Write a message as a line of JSON."""
     stream.write(json.dumps(message).encode() + b"\n")
@@ -182,7 +205,12 @@ def read(stream: BufferedRWPair) -> dict[str, Any]:
     """Read a message; an empty one if the other end has closed the connection.
 
     Raises:
-        ValueError: It is no line of JSON.
+        ValueError: It is no JSON object on one line.
     """
-    message: dict[str, Any] = json.loads(stream.readline(_LONGEST) or b"{}")
-    return message
+    try:
+        message: object = json.loads(stream.readline(_LONGEST) or b"{}")
+    except RecursionError:
+        raise ValueError("a message has too many levels") from None
+    if not isinstance(message, dict):
+        raise ValueError("a message must be a JSON object")  # noqa: TRY004 - what the other end sends is no argument
+    return cast("dict[str, Any]", message)

@@ -6,8 +6,9 @@ import dataclasses
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ... import _arguments
 from ...endpoints import Endpoint
-from .peer import PATIENCE, PORT, Departure, read, send_probes, write
+from .peer import PATIENCE, PORT, Departure, departure, read, send_probes, write
 from .two_ended import compare
 
 if TYPE_CHECKING:
@@ -62,21 +63,25 @@ class Server:
                 connection.settimeout(PATIENCE)
                 try:
                     yield client, self._serve(connection, client)
-                except (OSError, ValueError, KeyError, TypeError) as error:
+                except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
                     yield client, f"request refused: {error}"
 
     @staticmethod
     def _serve(connection: socket.socket, client: str) -> str:
         with connection.makefile("rwb") as stream:
             request = read(stream)
-            endpoint = Endpoint(str(request["group"]), int(request["port"]))
+            endpoint = Endpoint(
+                str(request["group"]), _arguments.whole_number("port", request["port"], 1, 65535)
+            )
             seconds = min(float(request["seconds"]), _MOST_SECONDS)
+            if not seconds >= 0:
+                raise ValueError(f"seconds must be a number from 0, got {seconds}")
             if request.get("listen"):
                 connection.settimeout(seconds + PATIENCE)
                 write(stream, _listen(stream, endpoint, client, seconds))
             else:
-                departure = send_probes(endpoint, str(request["token"])[:32], seconds)
-                write(stream, dataclasses.asdict(departure))
+                sent = send_probes(endpoint, str(request["token"])[:32], seconds)
+                write(stream, dataclasses.asdict(sent))
         return str(endpoint)
 
 
@@ -85,7 +90,7 @@ def _listen(stream: BufferedRWPair, endpoint: Endpoint, client: str, seconds: fl
 
     def let_send(_: Case, token: str) -> Departure:
         write(stream, {"token": token})
-        return Departure(**read(stream))
+        return departure(read(stream))
 
     found = compare(endpoint, client, let_send, duration=seconds)
     return {

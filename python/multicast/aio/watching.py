@@ -100,7 +100,7 @@ class InterfaceWatch(AsyncClosing):
         self._events.clear()
 
     # Warns if it is dropped without having been closed.
-    __del__ = Closing.__del__
+    __del__ = Closing.__del__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
     def __repr__(self) -> str:
         """Return whether it is closed."""

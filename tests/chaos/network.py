@@ -86,6 +86,15 @@ class Link(ABC):
         if is_up:
             # A global IPv6 address is lost when the interface goes down. Without IPv6, none can be added.
             self.run(f"ip -6 addr replace {self.addresses[1]} dev {self.name} nodad 2>/dev/null || true")
+            self.await_carrier()
+
+    @abstractmethod
+    def await_carrier(self) -> None:
+        """Wait until a packet that is sent at the other end arrives.
+
+        The kernel learns of a carrier later than `ip link set` returns, and discards what is sent before without an
+        error. It catches up before it answers a question about the interface.
+        """
 
     def set_carrier(self, has_carrier: bool) -> None:
         """Let the other end of the cable come or go."""
@@ -98,6 +107,7 @@ class Link(ABC):
             ip link set {self.name} up
             ip -6 addr replace {ipv6} dev {self.name} nodad
         """)
+        self.await_carrier()
 
 
 def _with_index(index: int) -> str:
@@ -120,6 +130,10 @@ class VethLink(Link):
 
     def set_carrier(self, has_carrier: bool) -> None:
         self.run(f"ip -n {self.network.far.name} link set {self.name} {'up' if has_carrier else 'down'}")
+        self.await_carrier()
+
+    def await_carrier(self) -> None:
+        self.run(f"ip -n {self.network.far.name} link show {self.name}")
 
 
 class BridgeLink(Link):
@@ -143,6 +157,11 @@ class BridgeLink(Link):
 
     def set_carrier(self, has_carrier: bool) -> None:
         self.run(f"ip -n {self.network.far.name} link set {self.name} {'up' if has_carrier else 'down'}")
+        self.await_carrier()
+
+    def await_carrier(self) -> None:
+        # The port of the bridge forwards once it has a carrier, too.
+        self.run(f"ip link show {self.name}p; ip -n {self.network.far.name} link show {self.name}")
 
 
 class TunLink(Link):
@@ -160,6 +179,9 @@ class TunLink(Link):
 
     def delete(self) -> None:
         os.close(self._descriptor)
+
+    def await_carrier(self) -> None:
+        """It has none: what is written to it arrives."""
 
     def inject(self, source: str, group: str, port: int, payload: bytes) -> None:
         os.write(self._descriptor, packets.packet(source, group, (SOURCE_PORT, port), payload))

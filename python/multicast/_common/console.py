@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import select
 import sys
 from typing import TYPE_CHECKING
@@ -114,9 +115,9 @@ class StandardInput:
         """Return what one read gives, no bytes at the end, or None if a non-blocking stream has none now."""
         block: bytes = getattr(self._stream, "read1", self._stream.read)(size)
         raw = getattr(self._stream, "raw", None)
-        if block or raw is None or self._descriptor is None:
+        if block or raw is None or self._descriptor is None or _is_blocking(self._descriptor):
             return block
-        # A buffered reader returns no bytes in both cases.
+        # A buffered reader returns no bytes in both cases. A terminal must not be asked again after its end.
         more: bytes | None = raw.read(size)
         return more
 
@@ -128,6 +129,10 @@ class StandardInput:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def _is_blocking(descriptor: int) -> bool:
+    return not hasattr(os, "get_blocking") or os.get_blocking(descriptor)
 
 
 def _descriptor(stream: BinaryIO) -> int | None:

@@ -61,4 +61,6 @@ def _hint(error: BaseException, options: argparse.Namespace) -> str:
         return ""  # it has a hint in parentheses already
     if isinstance(error, (ValueError, TypeError)):
         return f" (see 'multicast {options.command} --help')"
+    if isinstance(error, (FileNotFoundError, IsADirectoryError)):
+        return " (check the name of the file)"
     return " (add --debug to see where)"

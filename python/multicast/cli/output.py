@@ -26,6 +26,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 # JSON escapes those below 0x20 everywhere.
 _JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
+_GREEN, _BOLD_RED = "\x1b[32m", "\x1b[1;31m"
 # Erases the rest of a line of a terminal.
 _ERASE = "\x1b[K"
 _has_transient_line = False
@@ -66,6 +67,12 @@ class Output:
     def line(self, text: str) -> None:
         """Write a line of text, or several, and flush."""
         self._write((self.printable(text, keep="\n\t") if self.is_terminal else text) + "\n")
+
+    def verdict(self, word: str, text: str, *, is_good: bool) -> None:
+        """Write a line of text that begins with a word, which is green or red if colors are used, and flush."""
+        color = _GREEN if is_good else _BOLD_RED
+        painted = f"{color}{self.printable(word)}{_RESET}" if self.colored else self.printable(word)
+        self._write(f"{painted}{self.printable(text)}\n")
 
     def record(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write a JSON object with ``"type": kind`` and these fields on a line of its own, and flush."""

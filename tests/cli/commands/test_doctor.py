@@ -63,16 +63,21 @@ def test_doctor_quiet_prints_the_causes_alone(net: Lab) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "no-sender\n", "")
 
 
-def test_doctor_terminal_gets_the_fix_on_a_line_of_its_own(net: Lab) -> None:
-    net.sh("ip -n $near link set eth0 down")
-    done = subprocess.run(
-        net.near.command("script", "-qec", " ".join([*MULTICAST, "doctor", "-v", HERE]), "/dev/null"),
-        env=environment(),
+def doctor_at_terminal(net: Lab, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = " ".join([*MULTICAST, "doctor", "-d", "0.4", *words, HERE])
+    return subprocess.run(
+        net.near.command("script", "-qec", command, "/dev/null"),
+        env=environment(TERM="xterm"),
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def test_doctor_terminal_gets_the_fix_on_a_line_of_its_own(net: Lab) -> None:
+    net.sh("ip -n $near link set eth0 down")
+    done = doctor_at_terminal(net, "-v", "--color", "never")
     assert done.returncode == 1, done
     assert done.stdout.splitlines() == [
         "interface-down (proven): the interface eth0 is switched off",
@@ -81,6 +86,13 @@ def test_doctor_terminal_gets_the_fix_on_a_line_of_its_own(net: Lab) -> None:
         "  up: no",
         "  carrier: no",
     ]
+    assert doctor_at_terminal(net).stdout.startswith("\x1b[1;31minterface-down\x1b[0m (proven): ")
+
+
+def test_doctor_terminal_shows_in_green_that_all_is_well(net: Lab) -> None:
+    with feed(net.far, GROUP, PORT):
+        done = doctor_at_terminal(net)
+    assert "\x1b[32mok\x1b[0m (proven): " in done.stdout
 
 
 @pytest.mark.parametrize("make", ["", "sends"], ids=["silence", "traffic"])

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from multicast import Receiver
 from multicast.apps.numbered import HEADER, MAGIC
 from tests.cli.running import GROUP, MULTICAST, assert_usage_error, run, start
 from tests.support.programs import at_terminal, environment
+from tests.support.terminal import OnTerminal
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -257,3 +259,37 @@ def test_progress_is_shown_at_a_terminal_and_removed(free_port: int) -> None:
     assert done.returncode == 0
     assert re.search(rb"\rsent \d+ datagrams  \[#+ +\]   \d\d%  0:0\d left\x1b\[K", done.stdout)
     assert done.stdout.rpartition(b"\r\x1b[K")[2].startswith(b"sent 30 datagrams, 30 bytes, to ")
+
+
+def test_words_and_files_are_handed_to_the_kernel_together(
+    tool: Callable[[str], str], free_port: int, tmp_path: Path
+) -> None:
+    file, calls = tmp_path / "data", tmp_path / "calls"
+    file.write_bytes(bytes(64_000))
+    for words in (["x", "-c", "640"], ["-f", str(file), "--size", "100"]):
+        command = [*MULTICAST, "send", f"{GROUP}:{free_port}%lo", *words]
+        trace = [tool("strace"), "-f", "-e", "trace=sendto,sendmsg,sendmmsg", "-o", str(calls)]
+        done = subprocess.run([*trace, *command], env=environment(), capture_output=True, check=False)
+        assert b"sent 640 datagrams" in done.stderr
+        assert calls.read_text().count("htons(") < 100
+
+
+def test_pipe_is_not_held_back(free_port: int, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = [f"{GROUP}:{free_port}%lo", "--size", "100", "-f", str(pipe)]
+    with Receiver(GROUP, free_port, interface="lo") as rx, start("send", *words) as program:
+        with pipe.open("wb", buffering=0) as live:
+            live.write(bytes(100))
+            assert rx.recv(timeout=10).data == bytes(100)
+        assert program.finish() == 0
+
+
+def test_typing_at_a_terminal_is_explained(free_port: int) -> None:
+    words = [*MULTICAST, "send", f"{GROUP}:{free_port}%lo"]
+    with Receiver(GROUP, free_port, interface="lo") as rx, OnTerminal(*words) as program:
+        program.until(lambda: "sending each line that you type (Ctrl-D ends)" in program.output, "hint")
+        program.type("hello\n")
+        assert rx.recv(timeout=10).data == b"hello\n"
+        program.type("\x04")
+        assert program.finish() == 0

@@ -112,12 +112,13 @@ def _print(finding: app.Finding, out: Output) -> None:
     elif not out.is_terminal:
         out.line(f"{finding.cause}\t{finding.confidence}\t{finding.text}\t{finding.fix}")
     else:
-        lines = [f"{finding.cause} ({finding.confidence}): {finding.text}"]
-        if finding.fix:
-            lines.append(f"  fix: {finding.fix}")
+        text = f" ({finding.confidence}): {finding.text}"
+        out.verdict(finding.cause, text, is_good=finding.cause == "ok")
+        lines = [f"  fix: {finding.fix}"] if finding.fix else []
         if out.verbose:
             lines += [f"  {name}: {_shown(value)}" for name, value in finding.proof.items()]
-        out.line("\n".join(lines))
+        for line in lines:
+            out.line(line)
 
 
 def _shown(value: object) -> str:

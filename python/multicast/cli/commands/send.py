@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
-from itertools import repeat
+from itertools import islice, repeat
 
 from ..._common import argument_types
 from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 _STANDARD_INPUT = "-"
 _DEFAULT_RATE = 1000.0
-# Seconds between two looks for a signal while standard input is idle.
+# Seconds between two looks for a signal.
 _TICK = 0.1
+# Messages that are handed to the kernel together.
+_MOST_AT_ONCE = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +153,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             with Progress(
                 out, lambda: _progress(args, file_size, tx.stats(), time.monotonic() - begun)
             ) as progress:
-                _send(tx, args, signals.reporting(lambda: report("interim")), progress)
+                _send(tx, args, out, signals.reporting(lambda: report("interim")), progress)
         except (OSError, SystemExit):
             # The first datagram was refused: the error says enough.
             if tx.stats().sent:
@@ -180,7 +183,13 @@ def _check(args: argparse.Namespace) -> None:
         options.usage_error(args, "argument -c/--count: needs words, --numbered or --pattern")
 
 
-def _send(tx: Sender, args: argparse.Namespace, is_stopped: Callable[[], bool], progress: Progress) -> None:
+def _send(
+    tx: Sender,
+    args: argparse.Namespace,
+    out: Output,
+    is_stopped: Callable[[], bool],
+    progress: Progress,
+) -> None:
     """Send everything, or what can be sent until the duration or a signal ends it."""
     until = float("inf") if args.duration is None else time.monotonic() + args.duration
 
@@ -195,10 +204,21 @@ def _send(tx: Sender, args: argparse.Namespace, is_stopped: Callable[[], bool], 
         plan = Plan(rate, size, args.count, args.duration, numbered=args.numbered, pattern=pattern)
         send_generated(tx, plan, has_ended)
         return
-    for message in _messages(args, size, has_ended):
-        if has_ended():
-            return
-        tx.send(message)
+    messages = iter(_messages(args, size, has_ended, out.remark))
+    most = _most_at_once(args, size)
+    while not has_ended() and (together := list(islice(messages, most))):
+        tx.send_many(together)
+
+
+def _most_at_once(args: argparse.Namespace, size: int) -> int:
+    """Return how many messages to hand over together: what arrives on standard input or a pipe is not held back.
+
+    A limited rate sends no more of them than in the time after which signals are looked for.
+    """
+    if args.words in ([], [_STANDARD_INPUT]) and not _size_of_file(args.file):
+        return 1
+    rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or float("inf")
+    return max(1, int(min(_MOST_AT_ONCE, rate * _TICK)))
 
 
 def _progress(
@@ -225,13 +245,15 @@ def _size_of_file(path: str | None) -> int:
         return 0
 
 
-def _messages(args: argparse.Namespace, size: int, has_ended: Callable[[], bool]) -> Iterable[bytes]:
+def _messages(
+    args: argparse.Namespace, size: int, has_ended: Callable[[], bool], say: Callable[[str], None]
+) -> Iterable[bytes]:
     """Return the payloads to send."""
     if args.words not in ([], [_STANDARD_INPUT]):
         return repeat(payload_of(args.words), args.count or 1)
     if args.file not in (None, _STANDARD_INPUT):
         return _pieces_of_file(args.file, size)
-    return _pieces_of_input(size, has_ended)
+    return _pieces_of_input(size, has_ended, say)
 
 
 def _pieces_of_file(path: str, size: int) -> Iterator[bytes]:
@@ -243,11 +265,13 @@ def _pieces_of_file(path: str, size: int) -> Iterator[bytes]:
         raise OSError(error.errno, f"cannot read {path}: {error.strerror}") from error
 
 
-def _pieces_of_input(size: int, has_ended: Callable[[], bool]) -> Iterator[bytes]:
+def _pieces_of_input(size: int, has_ended: Callable[[], bool], say: Callable[[str], None]) -> Iterator[bytes]:
     """Yield standard input in pieces, as it arrives; end it if ``has_ended`` returns true."""
     from ..._common import console, splitter  # noqa: PLC0415 - needed for standard input only
 
     given = console.StandardInput()
+    if sys.stdin is not None and sys.stdin.isatty():
+        say("sending each line that you type (Ctrl-D ends)")
 
     def read(room: int, patience: float | None) -> bytes | None:
         if patience is not None or not hasattr(select, "poll"):

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from multicast.exceptions import ClosedError
+from multicast.exceptions import ClosedError, UnsupportedError
 from multicast.sync import Receiver
 from tests.support import waiting
+from tests.support.background import running
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
 from tests.wire.faults import looked, sh
 
@@ -133,6 +134,28 @@ def test_fork_with_busy_threads_child_can_close() -> None:
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def test_fork_while_another_thread_sends_child_can_close_and_sees_it() -> None:
+    with LOOPBACK.pair() as (tx, _):
+
+        def send(stop: threading.Event) -> None:
+            while not stop.is_set():
+                tx.send_many([bytes(60_000)] * 1024)
+
+        def close() -> None:
+            tx.close()
+            assert tx.closed
+            with pytest.raises((ClosedError, UnsupportedError)):
+                tx.send(b"x")
+
+        pause = threading.Event()
+        with running(send):
+            for _ in range(10):
+                # The other thread goes on, and is in the middle of sending.
+                pause.wait(0.003)
+                assert in_child(close) == 0
+        assert not tx.closed
 
 
 def test_fork_close_in_parent_does_not_end_receive_in_child() -> None:

@@ -287,16 +287,20 @@ impl Sender {
         Ok(use_it(&self.open_parts()?.socket))
     }
 
-    /// Close the socket and end every wait. Closing again does nothing.
+    /// Close the socket and end every wait. Closing again does nothing. In a forked process where a thread of the parent
+    /// was sending, the descriptor stays open until the process ends.
     pub fn close(&self) {
-        let (Some(mut state), Some(mut handle)) = (self.state.lock(), self.handle.lock()) else { return };
+        let mut state = self.state.lock();
+        let Some(mut handle) = self.handle.lock() else { return };
         let Handle::Open(open) = &*handle else { return };
         let open = Arc::clone(open);
         // A value that cannot be read any more is reported as the system's default.
         let options = self.options_of(&open).unwrap_or(SenderOptions { ttl: 1, dscp: 0, loopback: true });
         let local = local_address(&open.socket).unwrap_or(SocketAddr::new(wildcard(self.group), 0));
         *handle = Handle::Closed(options, local);
-        state.open = None;
+        if let Some(state) = &mut state {
+            state.open = None;
+        }
         drop((state, handle));
         open.waker.wake();
     }

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -141,10 +142,18 @@ def simplify_types(app: Sphinx, *event: object) -> tuple[str | None, str | None]
     return simple(signature), simple(result)
 
 
+def draw_dashes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Show the two hyphens that Sphinx writes between a parameter and its description as a dash."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001 - a dash is meant
+
+
 def setup(app: Sphinx) -> None:
     """Register the hooks above."""
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
     app.connect("autodoc-process-signature", simplify_types)
+    app.connect("doctree-resolved", draw_dashes)
     # A configuration value of Sphinx, so that pages are rebuilt when it changes.
     app.add_config_value("docs_build_ref", REF, "env")

@@ -1,10 +1,12 @@
 """Provide the fixtures of the wire tests."""
 
+import inspect
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from multicast.sync import Receiver
 from tests.support import loops, private_network
 from tests.support.hosts import Host
 from tests.wire import endpoints, faults
@@ -22,11 +24,26 @@ LINKS = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``link`` on each kind of link, with UDP sockets alone if it is marked so."""
+    """Run a test that takes ``link`` on each kind of link, and one with a mark with both engines.
+
+    Tests that are marked ``udp_sockets`` run with UDP sockets alone.
+    """
+    all_engines = metafunc.definition.get_closest_marker("udp_sockets") is None
     if "link" in metafunc.fixturenames:
-        all_engines = metafunc.definition.get_closest_marker("udp_sockets") is None
-        names = [name for name, link in LINKS.items() if all_engines or link.engine == "socket"]
+        names = [name for name, link in LINKS.items() if all_engines or link.engine is None]
         metafunc.parametrize("link", names, indirect=True)
+    if all_engines and metafunc.definition.get_closest_marker("both_engines"):
+        metafunc.parametrize("default_engine", ["socket", "packet"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def default_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let receivers of this process use the packet engine if nothing else is given, for the mark ``both_engines``."""
+    if getattr(request, "param", "socket") == "packet":
+        private_network.need()
+        defaults = inspect.unwrap(Receiver.__init__).__kwdefaults__
+        monkeypatch.setitem(defaults, "engine", "packet")
+        monkeypatch.setitem(defaults, "packet_delay", 0.001)
 
 
 @pytest.fixture

@@ -17,19 +17,20 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class Link:
-    """A group on an interface, the largest payload of a datagram there, and the engine of its receivers."""
+    """A group on an interface, the largest payload of a datagram there, and perhaps the engine of its receivers."""
 
     group: str
     interface: str
     largest: int
-    engine: Literal["socket", "packet"] = "socket"
+    engine: Literal["packet"] | None = None
 
     def receiver(self, port: int = 0, **options: Any) -> Receiver:
         return self.receiver_of(self.group, port, **options)
 
     def receiver_of(self, groups: str | list[str], port: int = 0, **options: Any) -> Receiver:
         """Open a receiver of these groups."""
-        settings: dict[str, Any] = {"interface": self.interface, "engine": self.engine, **options}
+        engine = {"engine": self.engine} if self.engine else {}
+        settings: dict[str, Any] = {"interface": self.interface, **engine, **options}
         return Receiver(groups, port, **settings)
 
     def sender(self, port: int, **options: Any) -> Sender:

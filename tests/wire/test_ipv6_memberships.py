@@ -5,7 +5,7 @@ import pytest
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux"), pytest.mark.both_engines]
 
 
 def receive_all(rx: Receiver) -> list[bytes]:
@@ -70,6 +70,7 @@ def test_group_excluding_different_sources_on_two_interfaces_applies_each(exclud
         assert receive_all(rx) == [interfaces[1 - excluded].encode()]
 
 
+@pytest.mark.udp_sockets
 def test_group_on_two_interfaces_copies_are_counted_where_they_were_dropped() -> None:
     with (
         Receiver("ff15::9:9", 0, interface=["lo", "veth0"], recv_buffer=65_536, gro=False) as rx,

@@ -13,6 +13,8 @@ from multicast import aio
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
+pytestmark = pytest.mark.both_engines
+
 LONG = 5.0
 """A time to linger that is never waited out."""
 
@@ -168,6 +170,7 @@ def test_aio_linger_cancelled_loses_nothing() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize("options", [{}, {"ring": 1000}], ids=["direct", "ring"])
 def test_linger_with_no_room_for_more_ends_early(options: dict[str, Any]) -> None:
     messages = [bytes(1316)] * 500
@@ -198,6 +201,7 @@ def test_linger_of_a_full_ring_ends_early() -> None:
         thread.join()
 
 
+@pytest.mark.udp_sockets
 def test_aio_linger_with_no_room_for_more_ends_early() -> None:
     messages = [bytes(1316)] * 500
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from multicast.apps.diagnosis import (
     diagnose_with_peer,
     proc,
 )
+from multicast.apps.diagnosis import serving as serving_module
 from multicast.apps.diagnosis.peer import PATIENCE
 from multicast.apps.diagnosis.serving import Server
 from tests.support.background import running
@@ -240,3 +242,24 @@ def test_server_goes_on_after_a_damaged_request(request_: bytes, loopback: str) 
                     pass
     assert len(served) == 2
     assert all(result.startswith("request refused: ") for result in served)
+
+
+def test_server_ends_a_request_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "PATIENCE", 0.3)
+    served: list[str] = []
+    pause = threading.Event()
+
+    def serve(over: threading.Event) -> None:
+        served.extend(result for _, result in server.served(over.is_set))
+
+    with Server() as server, running(serve):
+        begun = time.monotonic()
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address) as connection, contextlib.suppress(OSError):
+            # Each byte is early enough by itself.
+            while time.monotonic() < begun + PATIENCE:
+                connection.sendall(b" ")
+                pause.wait(0.05)
+        assert time.monotonic() < begun + 2
+    assert len(served) == 1
+    assert served[0].startswith("request refused: ")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ... import _arguments
@@ -12,7 +14,7 @@ from .peer import PATIENCE, PORT, Departure, departure, read, send_probes, write
 from .two_ended import compare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from io import BufferedRWPair
 
     from typing_extensions import Self
@@ -69,7 +71,8 @@ class Server:
     @staticmethod
     def _serve(connection: socket.socket, client: str) -> str:
         with connection.makefile("rwb") as stream:
-            request = read(stream)
+            with _hurried(connection):
+                request = read(stream)
             endpoint = Endpoint(
                 str(request["group"]), _arguments.whole_number("port", request["port"], 1, 65535)
             )
@@ -83,6 +86,24 @@ class Server:
                 sent = send_probes(endpoint, str(request["token"])[:32], seconds)
                 write(stream, dataclasses.asdict(sent))
         return str(endpoint)
+
+
+@contextlib.contextmanager
+def _hurried(connection: socket.socket) -> Generator[None, None, None]:
+    """End the connection if the block takes too long: others wait for their turn."""
+
+    def end() -> None:
+        # Fails if the client has ended it.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(PATIENCE, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _listen(stream: BufferedRWPair, endpoint: Endpoint, client: str, seconds: float) -> dict[str, Any]:

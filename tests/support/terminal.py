@@ -40,7 +40,7 @@ class OnTerminal:
         self.resize(columns, lines)
         self.before = self.modes()
         # They would override the size of the terminal.
-        inherited = environment(TERM="xterm-256color", PYTHONUTF8="1", **(env or {}))
+        inherited = environment(**{"TERM": "xterm-256color", "PYTHONUTF8": "1", **(env or {})})
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command],
             stdin=self._theirs,

@@ -47,6 +47,7 @@ class Output:
         quiet: as given.
         verbose: as given.
         is_terminal: whether standard output is a terminal.
+        can_redraw: whether it is one that can be drawn again: its type, ``TERM``, is not "dumb".
         colored: whether to write colors.
     """
 
@@ -57,11 +58,9 @@ class Output:
         self._encode: Callable[[object], str] | None = None
         out = sys.stdout
         self.is_terminal = out is not None and not out.closed and out.isatty()
+        self.can_redraw = self.is_terminal and os.environ.get("TERM") != "dumb"
         self.colored = color == "always" or (
-            color == "auto"
-            and self.is_terminal
-            and not os.environ.get("NO_COLOR")
-            and os.environ.get("TERM") != "dumb"
+            color == "auto" and self.can_redraw and not os.environ.get("NO_COLOR")
         )
 
     def line(self, text: str) -> None:

@@ -122,9 +122,10 @@ def test_doctor_ends_by_ctrl_c_with_its_findings(net: Lab) -> None:
         ([f"{HERE}9"], 65, "interface must be one of "),
         ([f"239.1.2.0/24:{PORT}"], 65, "group must be one multicast address, got '239.1.2.0/24'"),
         (["--reverse", HERE], 2, "argument --reverse: needs --peer"),
+        (["--serve", HERE], 2, "argument ENDPOINT: not allowed with --serve"),
         (["-d", "0", HERE], 65, "duration must be above 0, got 0"),
     ],
-    ids=["no-group", "no-interface", "several-groups", "no-peer", "no-time"],
+    ids=["no-group", "no-interface", "several-groups", "no-peer", "serve", "no-time"],
 )
 def test_doctor_wrong_argument_is_reported(words: list[str], code: int, message: str) -> None:
     done = run("doctor", *words)

@@ -189,6 +189,13 @@ def test_table_without_rich_says_once_how_to_get_the_screen(free_port: int, tmp_
     assert plain(program.output).count("multicast[cli]") == 1
 
 
+def test_terminal_that_cannot_be_redrawn_gets_one_table_after_the_other(free_port: int) -> None:
+    with top(free_port, "-d", "1.5", env={"TERM": "dumb"}) as program:
+        assert program.finish() == 70
+    assert program.output.count("WAITING") > 4
+    assert "\x1b" not in program.output
+
+
 def test_help_and_other_commands_load_no_rich() -> None:
     code = "import sys, multicast.cli.commands.top; sys.exit('rich' in sys.modules)"
     with OnTerminal(sys.executable, "-c", code) as program:

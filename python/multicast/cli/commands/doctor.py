@@ -48,6 +48,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Print the findings; return 0 if nothing is wrong and 1 otherwise."""
     if args.reverse and args.peer is None:
         options.usage_error(args, "argument --reverse: needs --peer")
+    if args.serve and args.endpoints is not None:
+        options.usage_error(args, "argument ENDPOINT: not allowed with --serve")
     if args.serve:
         return _serve(out)
     (endpoint,) = options.endpoints_of(args)

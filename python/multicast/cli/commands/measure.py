@@ -64,6 +64,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Measure until a limit or a signal; return the exit code."""
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
+    if args.report is not None:
+        # Create the file now, so that a long measurement is not in vain.
+        _write_lines(args.report, [])
     with (
         handled() as signals,
         open_listener(args, endpoints, apart=True) as listener,
@@ -157,8 +160,6 @@ def _write_report(path: str, results: list[Result], summary: dict[str, object]) 
     Raises:
         OSError: The file cannot be written.
     """
-    from json import dumps  # noqa: PLC0415 - needed for a report only
-
     lines: list[dict[str, object]] = [
         {
             "type": "gap",
@@ -175,6 +176,17 @@ def _write_report(path: str, results: list[Result], summary: dict[str, object]) 
         for gap in one.gaps
     ]
     lines.append({"type": "summary", **summary, "streams": [_record(one) for one in results]})
+    _write_lines(path, lines)
+
+
+def _write_lines(path: str, lines: list[dict[str, object]]) -> None:
+    """Write objects to a file, one a line.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    from json import dumps  # noqa: PLC0415 - needed for a report only
+
     try:
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib would be imported for this alone
             file.writelines(dumps(line) + "\n" for line in lines)

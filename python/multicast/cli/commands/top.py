@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with handled() as signals, contextlib.ExitStack() as opened:
         source, watch = _wire(args, opened) if args.all else _listener(args, opened)
         report = Report("top", out, source, signals)
-        is_redrawn = out.is_terminal and not (args.once or out.json)
+        is_redrawn = out.can_redraw and not (args.once or out.json)
         with contextlib.ExitStack() as resources:
             live = _live(args, out, report, resources) if is_redrawn else None
             display = _Plain(args, out, report) if live is None else live
@@ -189,7 +189,7 @@ def _show(rows: list[Row], args: argparse.Namespace, out: Output) -> None:
         for row in cells:
             out.line("\t".join(row))
         return
-    if not args.once:
+    if out.can_redraw and not args.once:
         # A taller table would scroll: its head, its last line and the cursor need a line each.
         room = max(1, terminal_lines() - 3)
         if len(cells) > room:

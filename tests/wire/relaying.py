@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,20 @@ class RelayProgram(Program):
 def add_up(leg: LegStats) -> int:
     """Return the sum of what happened to the datagrams of a leg."""
     return leg.sent + leg.echoes + leg.copies + leg.dropped + leg.failed + leg.too_long + leg.buffered
+
+
+def are_at_rest(relays: Sequence[Relay], sent: Mapping[str, int]) -> bool:
+    """Return whether every datagram has been read by all legs that begin at its group, so that nothing is on its way.
+
+    Args:
+        relays: all relays of these groups.
+        sent: what others have sent to each group.
+    """
+    legs = [leg for relay in relays for leg in relay.stats()]
+    total = Counter(sent)
+    for leg in legs:
+        total[leg.to] += leg.sent
+    return all(not leg.buffered and leg.received + leg.lost_here == total[leg.source] for leg in legs)
 
 
 @contextlib.asynccontextmanager

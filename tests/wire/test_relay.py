@@ -12,7 +12,7 @@ import multicast
 from multicast.relay import Relay, Route
 from tests.support.hosts import Host
 from tests.wire.places import on
-from tests.wire.relaying import NatsServer, add_up, eventually, relaying, running_on
+from tests.wire.relaying import NatsServer, add_up, are_at_rest, eventually, relaying, running_on
 
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
@@ -183,10 +183,13 @@ def test_two_relays_between_the_same_groups_do_not_loop(hosts: list[Host], free_
             rx = multicast.aio.Receiver([HERE, THERE], PORT, interface="eth0", gro=False, ring=10_000)
         async with tx, rx:
             await tx.send_many(PAYLOADS[:200])
-            # One copy from each relay, and the original.
-            await eventually(lambda: rx.stats().received >= 600, "the copies")
-            await asyncio.sleep(0.5)
-            assert rx.stats().received <= 800
+            await eventually(
+                lambda: are_at_rest(relays, {f"{HERE}:{PORT}%eth0": 200}), "all datagrams to be read"
+            )
+            copies = sum(leg.sent for relay in relays for leg in relay.stats())
+            await eventually(lambda: rx.stats().received == 200 + copies, "the copies")
+            # One copy from each relay, and perhaps some that were passed on before the original was heard.
+            assert 400 <= copies <= 600
         stop.set()
         await asyncio.gather(*tasks)
 
@@ -200,13 +203,21 @@ def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
     both = [Route(f"{HERE}:{PORT}%lo", (place,)), Route(place, (f"{HERE}:{PORT}%lo",))]
     relays = [Relay(both), Relay(both)]
 
+    def are_over() -> bool:
+        """Return whether the relays have read all datagrams of the group, and all envelopes of each other."""
+        outwards, inwards = zip(*(relay.stats() for relay in relays), strict=True)
+        total = 500 + sum(leg.sent for leg in inwards)
+        envelopes = [leg.sent for leg in outwards]
+        return (
+            not any(leg.buffered for leg in (*outwards, *inwards))
+            and all(leg.received + leg.lost_here == total for leg in outwards)
+            and [leg.received for leg in inwards] == envelopes[::-1]
+        )
+
     async def main() -> None:
         async with receiver(HERE) as rx, relaying(*relays):
             await send(PAYLOADS[:500])
-            await eventually(
-                lambda: all(relay.stats()[1].received >= 500 for relay in relays), "the copies over NATS"
-            )
-            await asyncio.sleep(0.5)
+            await eventually(are_over, "all datagrams to be read")
             # A relay that gets an envelope before it hears the datagram itself sends a copy, which goes no further.
             assert rx.stats().received < 1000
 

@@ -81,7 +81,8 @@ class Recorder(Closing):
             many bytes, at least 1.
         rotate_seconds: Start another file after this time, above 0.
         max_files: Keep only this many of the newest files that this
-            recorder has started, at least 1. Needs ``rotate_bytes`` or ``rotate_seconds``.
+            recorder has started, at least 1. Needs ``rotate_bytes`` or
+            ``rotate_seconds``.
         max_bytes: Stop before the total size of all files exceeds this, at
             least 1.
         max_datagrams: Stop after this many datagrams, at least 1.

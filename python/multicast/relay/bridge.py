@@ -146,7 +146,7 @@ class Relay:
     """
 
     def __init__(self, routes: Iterable[Route], *, nats: Mapping[str, Any] | None = None) -> None:
-        self._routes = [(route, *_places(route)) for route in routes]
+        self._routes = [(route, *places_of(route)) for route in routes]
         if not self._routes:
             raise ValueError("routes must name at least one route")
         self._nats = dict(nats or {})
@@ -281,7 +281,7 @@ def _fan_out(outputs: list[Output]) -> Any:
     return deliver
 
 
-def _places(route: Route) -> tuple[Source, list[Destination]]:
+def places_of(route: Route) -> tuple[Source, list[Destination]]:
     """Return the source and the destinations of a route, which are checked."""
     _arguments.whole_number("ttl", route.ttl, 1, 255)
     _arguments.whole_number("buffer", route.buffer, 1, _MAX_BUFFER)
@@ -289,12 +289,15 @@ def _places(route: Route) -> tuple[Source, list[Destination]]:
     targets = [parse_destination(text) for text in route.to]
     if not targets:
         raise ValueError(f"the route from {source} needs at least one destination")
+    for place in targets:
+        if targets.count(place) > 1:
+            raise ValueError(f"the route from {source} must name each destination once, got {place} twice")
     for place in (source, *targets):
         if isinstance(place, GroupPlace) and not route.link_scope:
             for one in endpoints.expand(place.endpoint):
                 if endpoints.is_link_scope(one.group):
                     raise ValueError(
-                        f"{one.group} must not be relayed, because it belongs to one link (allow it with link_scope)"
+                        f"{one.group} must not be relayed, because it belongs to one link (link_scope allows it)"
                     )
         if place is not source and place == source:
             raise ValueError(f"a relay must not send to where it receives, {source}")

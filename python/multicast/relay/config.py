@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import os
 import sys
 from pathlib import Path
 from typing import Any, cast
 
-from .bridge import Route
+from .bridge import Route, places_of
 
 _FIELDS = {"from": "source", "to": "to", "ttl": "ttl", "link_scope": "link_scope", "buffer": "buffer"}
-_TYPES = {"source": str, "ttl": int, "link_scope": bool, "buffer": int}
+_TYPES = {"from": (str,), "to": (str, list), "ttl": (int,), "link_scope": (bool,), "buffer": (int,)}
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[list[Route], dict[str, Any]]:
@@ -31,9 +30,10 @@ def read_config(path: str | os.PathLike[str]) -> tuple[list[Route], dict[str, An
         ImportError: Python 3.10 needs the package tomli.
     """
     toml = _toml()
-    text = Path(path).read_text(encoding="utf-8")
     try:
-        tables = toml.loads(text)
+        tables = toml.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OSError(error.errno, f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"cannot read {path}: {error}") from error
     unknown = tables.keys() - {"relay", "nats"}
@@ -62,12 +62,18 @@ def _route(entry: object, path: str | os.PathLike[str], number: int) -> Route:
         if name not in _FIELDS:
             raise ValueError(f"{where} has unknown entry {name!r} (known are {', '.join(_FIELDS)})")
         fields[_FIELDS[name]] = value
+    for name, kinds in _TYPES.items():
+        value = fields.get(_FIELDS[name])
+        if value is not None and type(value) not in kinds:
+            raise ValueError(f"{where} has a wrong value for {name!r}: {value!r}")
     to = fields.get("to")
-    fields["to"] = (to,) if isinstance(to, str) else tuple(cast("list[object]", to or ()))
-    for name, kind in _TYPES.items():
-        if name in fields and type(fields[name]) is not kind:
-            raise ValueError(f"{where} has a wrong value for {name!r}: {fields[name]!r}")
-    if "source" not in fields or not all(isinstance(one, str) for one in fields["to"]) or not fields["to"]:
+    several = [to] if isinstance(to, str) else cast("list[object]", to or [])
+    if "source" not in fields or not all(isinstance(one, str) for one in several) or not several:
         raise ValueError(f"{where} needs 'from' and 'to'")
-    known = {one.name for one in dataclasses.fields(Route)}
-    return Route(**{name: value for name, value in fields.items() if name in known})
+    fields["to"] = tuple(several)
+    route = Route(**fields)
+    try:
+        places_of(route)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return route

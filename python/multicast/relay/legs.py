@@ -331,7 +331,7 @@ class GroupOutput(Output):
         if found is None:
             if is_link_scope(group) and not self._link_scope:
                 raise ValueError(
-                    f"{group} must not be relayed, because it belongs to one link (see link_scope)"
+                    f"{group} must not be relayed, because it belongs to one link (link_scope allows it)"
                 )
             if len(self._senders) >= _MAX_SENDERS:
                 self._senders.pop(next(iter(self._senders))).close()
@@ -358,7 +358,11 @@ class UdpOutput(Output):
         family, kind, protocol, address = _resolve(place)
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except OSError as error:
+            self._socket.close()
+            raise OSError(error.errno, f"cannot send to {place}: {error.strerror}") from error
 
     async def send_some(self) -> None:
         """Send some of what waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import inspect
 import logging
 import secrets
 import struct
@@ -42,6 +43,7 @@ class Connection:
 
     Raises:
         ImportError: nats-py is not installed.
+        ValueError: ``nats.connect`` has no such option.
     """
 
     def __init__(self, server: str, options: Mapping[str, Any]) -> None:
@@ -53,8 +55,11 @@ class Connection:
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
         self._logged: dict[str, float] = {}
-        self._is_closing = self._was_connected = False
+        self._is_closing = self._was_connected = self._has_failed = False
         self.client: Any = self._nats.NATS()
+        unknown = options.keys() - inspect.signature(self.client.connect).parameters.keys()
+        if unknown:
+            raise ValueError(f"nats must have only options of nats.connect, got {min(unknown)!r}")
 
     @property
     def is_connected(self) -> bool:
@@ -79,6 +84,9 @@ class Connection:
         """Send what is in the buffers, and close."""
         self._was_connected = self.is_connected
         self._is_closing = True
+        if self._has_failed:
+            # nats-py cannot close what it has not begun to connect.
+            return
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._flush_and_close(), _CLOSE_SECONDS)
         # Bytes that the server does not take would keep the socket open. nats-py has no call that drops them.
@@ -114,22 +122,30 @@ class Connection:
         async def note_end() -> None:
             closed.set()
 
-        await self.client.connect(
-            **{
-                "max_reconnect_attempts": -1,
-                "reconnect_time_wait": 1,
-                # A network that carries nothing is noticed after 15 seconds. The defaults of nats-py need six minutes.
-                "ping_interval": 5,
-                "max_outstanding_pings": 2,
-                "no_echo": True,
-                "error_cb": self._note_error,
-                "disconnected_cb": self._note_loss,
-                "reconnected_cb": self._note_return,
-                **self._options,
-                "closed_cb": note_end,
-                "servers": [self._server],
-            }
-        )
+        options: dict[str, Any] = {
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 1,
+            # A network that carries nothing is noticed after 15 seconds. The defaults of nats-py need six minutes.
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "no_echo": True,
+            "error_cb": self._note_error,
+            "disconnected_cb": self._note_loss,
+            "reconnected_cb": self._note_return,
+            **self._options,
+            "closed_cb": note_end,
+            "servers": [self._server],
+        }
+        try:
+            await self.client.connect(**options)
+        except ImportError as error:
+            self._has_failed = True
+            text = f"cannot use an option of NATS: {error} (pip install 'multicast[relay]')"
+            raise ImportError(text) from error
+        except Exception:
+            # It tries again if the server cannot be reached, so an option is wrong.
+            self._has_failed = True
+            raise
         for place, take in self._subscriptions:
             await self._subscribe(place, take)
 

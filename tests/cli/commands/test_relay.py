@@ -68,7 +68,37 @@ def test_relay_never_prints_a_password(free_port: int) -> None:
         (["224.0.0.251:5353", "--to", "239.1.2.3:5000"], "224.0.0.251 must not be relayed"),
         (["239.1.2.3:5000", "--to", "http://x/y"], "must be a group, udp:// or nats://"),
         (["239.1.2.3:5000", "--to", "udp://h:1", "--ttl", "0"], "ttl must be"),
+        (["239.1.2.3:5000", "--to", "udp://h:1", "--stats", "0"], "must be a number above 0"),
+        (["239.1.2.3:5000", "--to", "udp://h:1", "--to", "udp://h:1"], "name each destination once"),
     ],
 )
 def test_relay_with_wrong_words_is_a_usage_error(words: list[str], message: str) -> None:
     assert_usage_error("relay", words, message)
+
+
+@pytest.mark.parametrize(
+    ("words", "toml", "message"),
+    [
+        (["--config", "missing.toml"], "", "cannot read missing.toml: No such file or directory"),
+        (["--config", "."], "", "cannot read .: Is a directory"),
+        (
+            ["--config", "r.toml"],
+            "[nats]\nnosuch = 1\n",
+            "nats must have only options of nats.connect, got 'nosuch'",
+        ),
+        (
+            [f"{GROUP}:5000%lo", "--to", "udp://255.255.255.255:7"],
+            "",
+            "cannot send to udp://255.255.255.255:7: ",
+        ),
+    ],
+)
+def test_relay_that_cannot_begin_is_one_error(
+    words: list[str], toml: str, message: str, tmp_path: Path
+) -> None:
+    route = f'[[relay]]\nfrom = "{GROUP}:5000%lo"\nto = "nats://127.0.0.1:1/x"\n'
+    (tmp_path / "r.toml").write_text(route + toml)
+    done = run("relay", *words, cwd=tmp_path)
+    assert done.returncode not in {0, 70}
+    assert done.stderr.decode().splitlines()[-1].startswith(f"multicast relay: {message}")
+    assert done.stdout == b""

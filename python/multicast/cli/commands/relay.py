@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hold up to this many bytes for each slow or unreachable destination (default: 8 MiB)",
     )
     options.add_seconds(
-        parser, "--stats", help="report the counters of each leg at this interval (default: at the end)"
+        parser,
+        "--stats",
+        check=argument_types.factor,
+        help="report the counters of each leg at this interval (default: at the end)",
     )
     options.add_duration(parser)
 

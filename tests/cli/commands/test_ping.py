@@ -88,7 +88,7 @@ def test_ping_without_replies_exits_with_70(net: Lab) -> None:
     *_, summary, advice = done.stderr.splitlines()
     assert summary == "1 request sent, 0 hosts answered"
     group = HERE.partition("%")[0]
-    assert advice == f"nobody answered (run this on the hosts to reach: multicast ping {group} --answer)"
+    assert advice == f"no host answered (run this on the hosts to reach: multicast ping {group} --answer)"
 
 
 def test_ping_answers_are_reported_and_end_with_a_summary(net: Lab, responder: Program) -> None:

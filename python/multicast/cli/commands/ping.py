@@ -112,7 +112,7 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         _summarize(ping, "summary", out)
         if not ping.hosts:
             group = replace(endpoint, interface=None, sources=())
-            out.remark(f"nobody answered (run this on the hosts to reach: multicast ping {group} --answer)")
+            out.remark(f"no host answered (run this on the hosts to reach: multicast ping {group} --answer)")
     if args.expect is not None:
         heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
         return signals.exit_code(0 if heard >= args.expect else NOT_HELD)

@@ -6,14 +6,17 @@ import re
 import select
 import signal
 import socket
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multicast import Sender
+from multicast.cli.commands.listen import Clock
 from tests.cli.running import GROUP, MULTICAST, OTHER, assert_usage_error, run, start
 from tests.support.programs import Program
 from tests.support.waiting import until
@@ -106,6 +109,22 @@ def test_verbose_line_has_metadata_before_the_payload(free_port: int) -> None:
     assert re.fullmatch(r"192\.0\.2\.2:\d+|127\.0\.0\.1:\d+", sender)
     assert group == f"{GROUP}:{free_port}"
     assert rest == ["lo", "ttl 1", "5 B", "hello"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])
+def test_times_have_the_zone_of_this_machine(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    clock, of_the_day = Clock(in_full=True), Clock(in_full=False)
+    # In one second, in the next one, and on both sides of a change from summer time.
+    for microseconds in (7, 999_999, 1_000_000, 1_792_890_000_000_000, 1_795_832_515_000_042):
+        moment = datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=microseconds)
+        local = moment.astimezone()
+        assert clock.time(microseconds * 1000 + 999) == local.isoformat(timespec="microseconds")
+        assert of_the_day.time(microseconds * 1000) == f"{local:%H:%M:%S.%f}"
+    assert clock.time(None) == "-"
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.mark.parametrize("words", [["--raw"], ["--format", "raw"]], ids=" ".join)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Seconds in which datagrams are gathered: a person does not notice, and each batch has a cost.
 _LINGER = 0.002
-# Inside a line, these would look like the end of it.
-_LINE_BREAKS = {ord(character): f"\\x{ord(character):02x}" for character in "\r\n"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,23 +114,28 @@ def _write_text(batch: Batch, out: Output) -> None:
 def _as_line(payload: bytes, out: Output) -> str:
     """Return a payload as one line of text."""
     text = payload.decode("utf-8", "backslashreplace").removesuffix("\n")
-    return out.printable(text, keep="\t") if out.is_terminal else text.translate(_LINE_BREAKS)
+    if out.is_terminal:
+        return out.printable(text, keep="\t")
+    # Inside a line, these would look like the end of it.
+    return text.replace("\r", "\\x0d").replace("\n", "\\x0a")
 
 
 def _described(batch: Batch, port: int, shape: str, out: Output) -> Iterator[str]:
     """Yield a line for each datagram, with its metadata before the payload: columns, or fields separated by tabs."""
+    clock = Clock(in_full=not out.is_terminal)
+    gap = "  " if out.is_terminal else "\t"
     for one in batch:
         payload = one.data.hex() if shape == "hex" else _as_line(one.data, out)
-        fields = [
-            _time(one.timestamp_ns, in_full=not out.is_terminal),
+        fields = (
+            clock.time(one.timestamp_ns),
             address(*one.sender),
             address(one.group or "-", port),
             one.interface or "-",
             f"ttl {'-' if one.ttl is None else one.ttl}",
             f"{len(one)} B",
             payload,
-        ]
-        yield ("  " if out.is_terminal else "\t").join(fields)
+        )
+        yield gap.join(fields)
 
 
 def _record(one: Datagram, port: int) -> dict[str, object]:
@@ -154,12 +157,32 @@ def _record(one: Datagram, port: int) -> dict[str, object]:
     return fields
 
 
-def _time(timestamp_ns: int | None, *, in_full: bool) -> str:
-    """Return a time in the zone of this machine, with microseconds: of the day, or in full as ISO 8601 has it."""
-    if timestamp_ns is None:
-        return "-"
-    from datetime import datetime, timezone  # noqa: PLC0415 - see the top of the package
+class Clock:
+    """Writes times in the zone of this machine, with microseconds. Those of one second share most of the work.
 
-    seconds, rest = divmod(timestamp_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc).astimezone().replace(microsecond=rest // 1000)
-    return moment.isoformat(timespec="microseconds") if in_full else f"{moment:%H:%M:%S.%f}"
+    Args:
+        in_full: write the date and the zone as well, as ISO 8601 has it, and not only the time of the day.
+    """
+
+    def __init__(self, *, in_full: bool) -> None:
+        self._in_full = in_full
+        self._second = -1
+        self._before = self._after = ""
+
+    def time(self, timestamp_ns: int | None) -> str:
+        """Return a time, given in nanoseconds since 1970."""
+        if timestamp_ns is None:
+            return "-"
+        second, rest = divmod(timestamp_ns, 1_000_000_000)
+        if second != self._second:
+            self._start(second)
+        return f"{self._before}.{rest // 1000:06}{self._after}"
+
+    def _start(self, second: int) -> None:
+        from datetime import datetime, timezone  # noqa: PLC0415 - see the top of the package
+
+        moment = datetime.fromtimestamp(second, timezone.utc).astimezone()
+        text = moment.isoformat()
+        self._second = second
+        # Between the seconds and the zone.
+        self._before, self._after = (text[:19], text[19:]) if self._in_full else (f"{moment:%H:%M:%S}", "")

@@ -102,3 +102,12 @@ def test_relay_that_cannot_begin_is_one_error(
     assert done.returncode not in {0, 70}
     assert done.stderr.decode().splitlines()[-1].startswith(f"multicast relay: {message}")
     assert done.stdout == b""
+
+
+def test_relay_that_cannot_send_says_why() -> None:
+    words = ["relay", f"{GROUP}:5000%lo", "--to", "nats://127.0.0.1:1/x", "-d", "0.5"]
+    done = run(*words)
+    assert done.returncode == 0
+    assert b"multicast relay: NATS: " in done.stderr
+    assert b"Connect call failed ('127.0.0.1', 1)" in done.stderr
+    assert b"NATS" not in run(*words, "-q").stderr

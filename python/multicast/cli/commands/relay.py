@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import logging
 
 from ..._common import argument_types
 from ...relay import Relay, Route, read_config
 from .. import options
+from ..errors import print_error
 from ..signals import handled
 from ..words import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Generator
     from typing import Any
 
     from ...relay import LegStats
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for route in routes:
         for to in route.to:
             out.remark(f"relaying from {_without_password(route.source)} to {_without_password(to)}")
-    with handled() as signals:
+    with handled() as signals, _warnings_shown(out):
         asyncio.run(_relay(relay, args, out, signals))
         legs = relay.stats()
         _report(legs, out)
@@ -102,6 +106,26 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 },
             )
         return signals.exit_code(0)
+
+
+class _Warnings(logging.Handler):
+    """Writes the warnings of the relay on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one warning."""
+        print_error("relay", record.getMessage())
+
+
+@contextlib.contextmanager
+def _warnings_shown(out: Output) -> Generator[None, None, None]:
+    """Show why something cannot be sent or a server cannot be reached, unless quiet."""
+    logger, handler = logging.getLogger("multicast"), _Warnings(logging.WARNING)
+    if not out.quiet:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: Signals) -> None:

@@ -194,7 +194,6 @@ def test_getter_while_another_thread_receives_a_flood_returns_at_once() -> None:
 
 SENDER_GETTERS: dict[str, Callable[[Sender], object]] = {
     "closed": lambda tx: tx.closed,
-    "stats": lambda tx: tx.stats(),
     "repr": repr,
     "local": lambda tx: tx.local,
     "options": lambda tx: (tx.ttl, tx.dscp, tx.loopback),

@@ -186,7 +186,8 @@ impl Sender {
 
     /// Return the fields of `multicast.SenderStats`.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = self.opened()?.core.stats();
+        let opened = self.opened()?;
+        let stats = opened.core.stats_at_once().unwrap_or_else(|| py.detach(|| opened.core.stats()));
         let dict = PyDict::new(py);
         set_fields!(dict, stats, sent, bytes_sent, coalesced);
         Ok(dict)

@@ -25,8 +25,8 @@ use crate::sys::{self, SendQueue, Waker};
 
 /// Sends datagrams to one group.
 ///
-/// Any thread can call any method at any time. Only [`Sender::wait`] blocks. `send`, `pause`, `congestion`, `set_ttl` and
-/// `close` wait for another thread that sends; the others do not, so that a thread can call them while it holds a global
+/// Any thread can call any method at any time. Only [`Sender::wait`] blocks. `send`, `pause`, `congestion`, `set_ttl`, `stats`
+/// and `close` wait for another thread that sends; the others do not, so that a thread can call them while it holds a global
 /// lock.
 pub struct Sender {
     /// The group and the interface as they were at opening, for messages.
@@ -277,9 +277,15 @@ impl Sender {
         state.pace.as_ref().map(|pace| pace.wait(self.opened.elapsed())).filter(|pause| !pause.is_zero())
     }
 
-    /// The counters.
+    /// The counters. Waits for a thread that sends, so that what others have received of that is counted.
     pub fn stats(&self) -> SenderStats {
+        let _sending = self.state.lock();
         self.counters.read()
+    }
+
+    /// As [`Sender::stats`], but `None` if it would wait.
+    pub fn stats_at_once(&self) -> Option<SenderStats> {
+        self.state.lock_if_free().map(|_sending| self.counters.read())
     }
 
     /// Call `use_it` with the socket, for operations that this crate does not offer.

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def run(path: str, rate: int, count: int) -> dict[str, float]:
         return found
 
 
-def measure(path: str) -> str:
+def measure(path: str, delay_count: int, rates: Sequence[int]) -> str:
     """Return a row of the table."""
     with running(PATHS[path]):
         for _ in range(10):
@@ -130,9 +130,9 @@ def measure(path: str) -> str:
                 break
         else:
             return f"{path:16} carries nothing"
-        delays = run(path, DELAY_RATE, DELAY_COUNT)
+        delays = run(path, DELAY_RATE, delay_count)
         best = 0
-        for rate in RATES:
+        for rate in rates:
             if run(path, rate, rate)["received"] < ENOUGH * rate:
                 break
             best = rate
@@ -142,6 +142,8 @@ def measure(path: str) -> str:
 def main() -> None:
     """Measure each path, or run one end of a measurement."""
     parser = argparse.ArgumentParser(prog="python -m bench.relays", description=__doc__)
+    parser.add_argument("--path", action="append", choices=PATHS, help="measure only this path")
+    parser.add_argument("--quick", action="store_true", help="send a few datagrams, to see whether it works")
     ends = parser.add_subparsers(dest="end")
     sender = ends.add_parser("send")
     sender.add_argument("group")
@@ -156,11 +158,12 @@ def main() -> None:
         receive()
     else:
         print(f"{'path':16} {'p50 (us)':>9} {'p99 (us)':>9} {'rate (1/s)':>16}")
-        for path in PATHS:
+        count, rates = (100, RATES[:1]) if arguments.quick else (DELAY_COUNT, RATES)
+        for path in arguments.path or PATHS:
             if path == "socat" and shutil.which("socat") is None:
                 print(f"{path:16} is not installed")
                 continue
-            print(measure(path), flush=True)
+            print(measure(path, count, rates), flush=True)
 
 
 if __name__ == "__main__":

@@ -63,3 +63,14 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
     assert queued_calls < 0.1
     assert 1.9 < queued_objects < 2.5
     assert 1.9 < single_calls < 3
+
+
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+@pytest.mark.usefixtures("hosts")
+def test_quick_comparison_of_relays_measures_a_path() -> None:
+    head, row = python("-m", "bench.relays", "--quick", "--path", "multicast, UDP").splitlines()
+    assert head.split()[0] == "path"
+    found = re.fullmatch(r"multicast, UDP +(\d+) +(\d+) +(0|5,000)", row)
+    assert found is not None, row
+    assert 0 < int(found[1]) <= int(found[2])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PROC_NET = Path("/proc/net")
+_SETTINGS = Path("/proc/sys/net/ipv6/conf")
 # Groups that nobody uses, of the widest scope: which way do they leave?
 _PROBES = {"IPv4": "239.255.255.255", "IPv6": "ff0e::1"}
 
@@ -39,6 +40,8 @@ class InterfaceReport(Interface):
     """The IP versions, "IPv4" and "IPv6", whose groups use it if no interface is named."""
     igmp_version: int | None
     """The IGMP version that it speaks: 3, or less if a router or a setting demands it; None if unknown."""
+    mld_version: int | None
+    """The MLD version that it speaks: 2, or 1 if a setting demands it; None if unknown."""
     mld_queries: int | None
     """MLD queries it has received, which show that the network has a querier for IPv6; None if unknown."""
 
@@ -63,6 +66,7 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
         )
     groups, versions = _memberships()
     defaults = {version: interface_for(group) for version, group in _PROBES.items()}
+    mld = {one.name: _mld(one.name) for one in here}
     return [
         InterfaceReport(
             **dataclasses.asdict(one),
@@ -70,7 +74,8 @@ def survey(names: Iterable[str] = ()) -> list[InterfaceReport]:
             groups=None if groups is None else tuple(groups.get(one.index, ())),
             default_for=tuple(version for version, index in defaults.items() if index == one.index),
             igmp_version=versions.get(one.index),
-            mld_queries=_mld_queries(one.name),
+            mld_version=mld[one.name][0],
+            mld_queries=mld[one.name][1],
         )
         for one in here
         if not wanted or one.index in wanted.values()
@@ -137,13 +142,24 @@ def _parse_igmp6(table: str) -> dict[int, list[str]]:
     return {key: [str(group) for group in sorted(joined)] for key, joined in groups.items()}
 
 
-def _mld_queries(name: str) -> int | None:
-    """Return how many MLD queries the interface has received; None if the system does not say."""
+def _mld(name: str) -> tuple[int | None, int | None]:
+    """Return the MLD version that the interface speaks, and how many MLD queries it has received; None if unknown.
+
+    Linux speaks version 2 until it hears a query of version 1, and reports by version 1 for a while then. So a count
+    of such reports leaves the version open.
+    """
+    counters: dict[str, int] = {}
     for line in (_read(_PROC_NET / "dev_snmp6" / name) or "").splitlines():
         key, _, value = line.partition("\t")
-        if key.strip() == "Icmp6InGroupMembQueries":
-            return int(value)
-    return None
+        counters[key.strip()] = int(value)
+    queries = counters.get("Icmp6InGroupMembQueries")
+    if queries is None:
+        return None, None
+    for scope in (name, "all"):
+        forced = (_read(_SETTINGS / scope / "force_mld_version") or "").strip()
+        if forced in ("1", "2"):
+            return int(forced), queries
+    return None if counters.get("Icmp6OutGroupMembResponses") else 2, queries
 
 
 def _read(path: Path) -> str | None:

@@ -74,6 +74,7 @@ def test_json_has_a_record_for_each_interface_and_a_summary() -> None:
             "groups",
             "default_for",
             "igmp_version",
+            "mld_version",
             "mld_queries",
         ]
         assert one["type"] == "interface"
@@ -210,7 +211,29 @@ def test_pipe_gets_one_interface_a_line() -> None:
 
 def test_verbose_adds_the_index_and_the_protocols() -> None:
     fields = run("interfaces", "-v", "veth0").stdout.decode().rstrip("\n").split("\t")
-    assert fields[6:] == [str(socket.if_nametoindex("veth0")), "v3", "0"]
+    assert fields[6:] == [str(socket.if_nametoindex("veth0")), "v3", "v2", "0"]
+
+
+def test_mld_version_that_a_setting_demands_is_reported() -> None:
+    setting = Path("/proc/sys/net/ipv6/conf/veth0/force_mld_version")
+    setting.write_text("1", "ascii")
+    try:
+        (veth0, _) = records("veth0")
+    finally:
+        setting.write_text("0", "ascii")
+    assert veth0["mld_version"] == 1
+
+
+def test_mld_version_is_unknown_after_reports_of_version_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev_snmp6").mkdir()
+    (tmp_path / "dev_snmp6" / "veth0").write_text(
+        "Icmp6InGroupMembQueries\t3\nIcmp6OutGroupMembResponses\t1\n", "ascii"
+    )
+    monkeypatch.setattr(app, "_PROC_NET", tmp_path)
+    (veth0,) = app.survey(["veth0"])
+    assert (veth0.mld_version, veth0.mld_queries) == (None, 3)
 
 
 def test_quiet_prints_names_alone() -> None:
@@ -277,7 +300,12 @@ def test_survey_of_a_system_without_proc_knows_no_groups(
 ) -> None:
     monkeypatch.setattr(app, "_PROC_NET", tmp_path)
     for one in app.survey():
-        assert (one.groups, one.igmp_version, one.mld_queries) == (None, None, None)
+        assert (one.groups, one.igmp_version, one.mld_version, one.mld_queries) == (
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def test_survey_of_a_missing_interface_is_an_error() -> None:

@@ -56,6 +56,7 @@ def _record(one: app.InterfaceReport) -> dict[str, object]:
         "groups": None if one.groups is None else list(one.groups),
         "default_for": list(one.default_for),
         "igmp_version": one.igmp_version,
+        "mld_version": one.mld_version,
         "mld_queries": one.mld_queries,
     }
 
@@ -64,7 +65,7 @@ def _table(found: list[app.InterfaceReport], *, verbose: bool) -> tuple[list[str
     """Return the head of the table, and for each interface the lines of each cell."""
     head = ["INTERFACE", "STATE", "MTU", "MULTICAST", "ADDRESSES", "GROUPS"]
     if verbose:
-        head += ["INDEX", "IGMP", "MLD QUERIES"]
+        head += ["INDEX", "IGMP", "MLD", "MLD QUERIES"]
     rows: list[list[list[str]]] = []
     for one in found:
         cells = [
@@ -76,7 +77,12 @@ def _table(found: list[app.InterfaceReport], *, verbose: bool) -> tuple[list[str
             ["unknown"] if one.groups is None else list(one.groups),
         ]
         if verbose:
-            cells += [[str(one.index)], [_igmp(one)], [_or_dash(one.mld_queries)]]
+            cells += [
+                [str(one.index)],
+                [_version(one.igmp_version)],
+                [_version(one.mld_version)],
+                [_or_dash(one.mld_queries)],
+            ]
         rows.append(cells)
     return head, rows
 
@@ -92,7 +98,12 @@ def _fields(one: app.InterfaceReport, *, verbose: bool) -> list[str]:
         "-" if not one.groups else ",".join(one.groups),
     ]
     if verbose:
-        fields += [str(one.index), _igmp(one), _or_dash(one.mld_queries)]
+        fields += [
+            str(one.index),
+            _version(one.igmp_version),
+            _version(one.mld_version),
+            _or_dash(one.mld_queries),
+        ]
     return fields
 
 
@@ -113,8 +124,8 @@ def _state(one: app.InterfaceReport) -> str:
     return "up" if one.is_up else "down"
 
 
-def _igmp(one: app.InterfaceReport) -> str:
-    return "-" if one.igmp_version is None else f"v{one.igmp_version}"
+def _version(number: int | None) -> str:
+    return "-" if number is None else f"v{number}"
 
 
 def _or_dash(value: int | None) -> str:

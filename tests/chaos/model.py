@@ -163,11 +163,13 @@ class Ledger:
         is_certain = membership.settled and (not self.is_rejoining or datagram.source in membership.heard)
         return Verdict.MUST if is_certain and interface.works_for(datagram.group) else Verdict.MAY
 
-    def expect(self, datagram: Datagram, verdict: Verdict) -> None:
+    def expect(self, datagram: Datagram, verdict: Verdict, outside: int = 0) -> None:
+        """Enter a datagram that is sent now. ``outside`` is the number of interfaces that are not in the model."""
         self.expected[datagram.number] = verdict
         if ":" in datagram.group:
             # One IPv6 group on several interfaces needs a socket for each, and the kernel sorts by the group alone.
-            sockets = sum(group == datagram.group for group, _ in self.memberships)
+            joined = [one for one in self.memberships.values() if one.group == datagram.group]
+            sockets = len(joined) + (outside if any(one.where == ALL for one in joined) else 0)
             self.copies += max(0, sockets - 1)
         if verdict is Verdict.MUST:
             self.required += 1
@@ -236,6 +238,8 @@ class Model:
         self.ledgers: dict[str, Ledger] = {}
         self.datagrams: dict[int, Datagram] = {}
         self.faults: list[FaultError] = []
+        self.outside = 0
+        """Interfaces beside those of the model, at most: a group that is joined on all is joined there too."""
         self.route = ""
         """The interface to which the routes of IPv4 groups lead, or nothing if they lead out of the model."""
 
@@ -250,7 +254,7 @@ class Model:
             self.datagrams[datagram.number] = datagram
             for ledger in self.ledgers.values():
                 if ledger.port == port:
-                    ledger.expect(datagram, ledger.verdict(datagram, place))
+                    ledger.expect(datagram, ledger.verdict(datagram, place), self.outside)
             return datagram
 
     def arrive(self, receiver: str, arrivals: list[Arrival]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos import consumers, network
 from tests.chaos.consumers import Direct
 from tests.chaos.driver import Driver
-from tests.chaos.model import Arrival, Datagram, FaultError, Interface, Ledger, Membership, Model
+from tests.chaos.model import ALL, NAME, Arrival, Datagram, FaultError, Interface, Ledger, Membership, Model
 from tests.chaos.steps import SOURCES, Chooser, Step, step
 
 GROUP, OTHER = "239.66.1.1", "239.66.1.2"
@@ -112,6 +112,21 @@ def test_model_loss_on_disturbed_interface_is_no_fault(model: Model) -> None:
     send(model)
     check_counted(model, 0)
     assert [membership.group for _, membership in model.unsettled()] == [GROUP]
+
+
+@pytest.mark.parametrize(("where", "copies"), [(NAME, 0), (ALL, 3)])
+def test_model_ipv6_group_on_all_interfaces_is_queued_on_those_outside_too(
+    model: Model, where: str, copies: int
+) -> None:
+    model.outside = 3
+    ledger = model.ledgers["r"]
+    ledger.memberships["ff15::1", "c0"] = Membership("ff15::1", "c0", where=where)
+    datagram = send(model, "ff15::1", source=SOURCES[6][0])
+    check_counted(model, 1 + copies)
+    with pytest.raises(FaultError, match="1 are missing"):
+        check_counted(model, 2 + copies)
+    arrive(model, datagram)
+    check_counted(model, copies)
 
 
 def test_model_source_not_heard_yet_may_be_lost_by_a_periodic_rejoin(model: Model) -> None:

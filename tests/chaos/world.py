@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Generator
@@ -20,6 +21,8 @@ HEALING_SECONDS = float(os.environ.get("CHAOS_HEALING_SECONDS", "2.0"))
 DELIVERY_SECONDS = 3.0
 """Within this time a datagram arrives or is counted. Far more than it takes, as the machine may be busy."""
 PROBE_SECONDS = 0.02
+PORTS_AND_STRANGERS = 7
+"""The ports of five bridges, and the two interfaces without memberships that come and go."""
 
 
 class World:
@@ -29,6 +32,7 @@ class World:
         self.network = network
         self.kinds = kinds or consumers.KINDS
         self.model = Model()
+        self.model.outside = len(socket.if_nameindex()) + PORTS_AND_STRANGERS
         self.consumers: dict[str, Consumer] = {}
         self.trace: list[str] = []
         self.healing: list[float] = []

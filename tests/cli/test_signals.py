@@ -1,5 +1,7 @@
 """Test that SIGINT and SIGTERM end every command cleanly within 0.2 s."""
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from multicast import Receiver
+from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, start
 from tests.support.programs import environment
 
@@ -43,6 +45,32 @@ def test_listener_signal_ends_it_at_once_without_output(
     # Nothing holds the port now, not even with sharing.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("", free_port))
+
+
+def test_ctrl_c_at_a_terminal_leaves_the_summary_on_a_line_of_its_own(free_port: int, loopback: str) -> None:
+    """The terminal shows ^C where the cursor is."""
+    ours, theirs = os.openpty()
+    words = ["listen", f"{GROUP}:{free_port}%{loopback}"]
+    listener = subprocess.Popen(
+        ["setsid", "--ctty", *MULTICAST, *words],
+        env=environment(TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    with listener, Sender(GROUP, free_port, interface=loopback) as tx:
+        shown = b""
+        while b"listening" not in shown:
+            shown += os.read(ours, 4096)
+        tx.send(b"payload")
+        while b"payload" not in shown:
+            shown += os.read(ours, 4096)
+        os.write(ours, b"\x03")
+        # Reading fails when the last program has closed the terminal.
+        with contextlib.suppress(OSError):
+            while more := os.read(ours, 4096):
+                shown += more
+        assert listener.wait(timeout=10) == -signal.SIGINT
+    os.close(ours)
+    assert b"payload\r\n^C\r\nreceived 1 datagram, 7 bytes" in shown, shown
 
 
 def test_listener_started_with_sigint_ignored_is_interrupted(free_port: int, loopback: str) -> None:

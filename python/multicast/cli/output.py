@@ -283,6 +283,20 @@ def clear_transient_line() -> None:
         _write_to_stderr(f"\r{_ERASE}")
 
 
+def start_line_after_interrupt() -> None:
+    """Move the terminal at standard error to a new line, because it shows ``^C`` where the cursor was.
+
+    A signal handler may call this: it writes beside the buffer of `sys.stderr`.
+    """
+    if _has_transient_line:
+        # The next line replaces it together with the ``^C``.
+        return
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = sys.stderr.fileno()
+        if os.isatty(descriptor):
+            os.write(descriptor, b"\n")
+
+
 def _write_to_stderr(text: str) -> None:
     with contextlib.suppress(OSError):
         if sys.stderr is not None:

@@ -56,9 +56,9 @@ class Progress:
             return
         self._due = now + _PERIOD
         text, share = self._look()
-        # Some terminals do not say how wide they are. A full line would wrap on others.
+        # Some terminals do not say how wide they are. A full line would wrap on others, and so would the ^C after it.
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or _DEFAULT_COLUMNS
-        show_transient_line(_line(text, share, now - self._begun, columns - 1))
+        show_transient_line(_line(text, share, now - self._begun, columns - len("^C") - 1))
 
 
 def _can_show() -> bool:

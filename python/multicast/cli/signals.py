@@ -7,7 +7,7 @@ import signal
 import sys
 
 from .._interrupts import end, exit_code
-from .output import flush_stdout
+from .output import flush_stdout, start_line_after_interrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Signals:
         self.ended_by = number
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        if number == signal.SIGINT:
+            start_line_after_interrupt()
 
     def _request_summary(self, _number: int, _frame: FrameType | None) -> None:
         self._wants_summary = True

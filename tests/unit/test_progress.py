@@ -84,7 +84,7 @@ def test_progress_appears_after_a_second_and_is_removed(
         clock.now += 1.1
         progress.tick()
         progress.tick()
-        bar = "#" * 5 + " " * 17
+        bar = "#" * 5 + " " * 15
         assert screen.getvalue() == f"\rsent 5 datagrams  [{bar}]   25%  0:06 left{ERASE}"
     assert screen.getvalue().endswith(f"left{ERASE}\r{ERASE}")
 
@@ -100,7 +100,7 @@ def test_progress_without_an_end_shows_the_time(
 
 
 @pytest.mark.parametrize(
-    ("columns", "shown"), [(34, "sent 5 datagrams   50%  0:02 left"), (11, "sent 5 dat")]
+    ("columns", "shown"), [(36, "sent 5 datagrams   50%  0:02 left"), (13, "sent 5 dat")]
 )
 def test_progress_fits_a_narrow_terminal(
     columns: int, shown: str, clock: Clock, terminal: int, monkeypatch: pytest.MonkeyPatch

@@ -1,8 +1,8 @@
-"""``Receiver`` and ``Sender``: opening, joining and closing.
+"""``Receiver``: opening, joining and closing. ``Sender`` is in `sending`.
 
-Policy lives here: what an argument means, how large a buffer to
-request, what to log. Every call after opening goes to the compiled
-core, without a Python frame in between.
+This module makes the policy decisions: it interprets arguments, sets
+buffer sizes and writes log messages. Every call after opening goes to
+the compiled core, without a Python frame in between.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ impl Input {
 
 fn read_pipe(path: &Path, sender: &SyncSender<Piped>) {
     let last = send_packets(path, sender).map_or_else(Piped::Failed, |is_cut| Piped::Ended { is_cut });
-    // Nobody may be left who wants it.
+    // If the player was closed meanwhile, there is no receiver for it.
     drop(sender.send(last));
 }
 

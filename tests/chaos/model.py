@@ -5,9 +5,11 @@ happens, and every arrival. Rules:
 
 - A datagram that is sent to a settled membership must arrive, or a counter of the receiver must count it as dropped.
 - A membership is settled from its join on. A fault of its interface makes it unsettled. When the interface works
-  again, the driver sends probes. The first that arrives settles the membership, and must do so in time.
+  again, the driver sends probes. Once one of each source has arrived, the membership is settled. That has a limit of
+  time.
 - A receiver that rejoins periodically does so without a gap for the sources that it has heard. A datagram of another
-  source may be lost.
+  source may be lost. So it is with any receiver after a fault of an interface: when the interface gets its first IPv4
+  address, the group is reported once more.
 - Without a membership of its group, interface and source, a datagram must not arrive.
 - Counters exceed what is missing only for IPv6 groups on several interfaces: the kernel queues copies.
 - Nothing arrives twice, changed, or out of the order of its stream (interface, source and group).
@@ -105,6 +107,8 @@ class Membership:
     """The number of the last datagram that arrived for it."""
     heard: set[str] = field(default_factory=set[str])
     """The sources of which something has arrived."""
+    was_disturbed: bool = False
+    """It may be joined while its interface has no address, and reported again once there is one."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -120,7 +124,7 @@ class Membership:
 
     def moved_to(self, interface: str) -> Membership:
         """Return the membership of the same group on another interface, not settled yet."""
-        return replace(self, interface=interface, settled=False, arrivals=0, heard=set())
+        return replace(self, interface=interface, settled=False, arrivals=0, heard=set(), was_disturbed=True)
 
 
 class Ledger:
@@ -160,7 +164,8 @@ class Ledger:
             return Verdict.MAY
         if membership is None or not membership.accepts(datagram.source):
             return Verdict.MUST_NOT
-        is_certain = membership.settled and (not self.is_rejoining or datagram.source in membership.heard)
+        is_reported_again = self.is_rejoining or membership.was_disturbed
+        is_certain = membership.settled and (not is_reported_again or datagram.source in membership.heard)
         return Verdict.MUST if is_certain and interface.works_for(datagram.group) else Verdict.MAY
 
     def expect(self, datagram: Datagram, verdict: Verdict, outside: int = 0) -> None:
@@ -292,6 +297,7 @@ class Model:
             for membership in self.on(interface):
                 if ":" in membership.group or not only_ipv6:
                     membership.settled = False
+                    membership.was_disturbed = True
                     membership.heard.clear()
             for ledger in self.ledgers.values():
                 ledger.excuse(interface, only_ipv6=only_ipv6)

@@ -53,6 +53,12 @@ def accepted_source(membership: Membership) -> str:
     return next(source for source in SOURCES[version(membership.group)] if membership.accepts(source))
 
 
+def unheard_source(membership: Membership) -> str | None:
+    """Return a source that the membership accepts and has not heard since its interface was last disturbed."""
+    accepted = filter(membership.accepts, SOURCES[version(membership.group)])
+    return next((source for source in accepted if source not in membership.heard), None)
+
+
 class Chooser:
     """Chooses the steps of one run."""
 

@@ -129,8 +129,12 @@ def test_model_ipv6_group_on_all_interfaces_is_queued_on_those_outside_too(
     check_counted(model, copies)
 
 
-def test_model_source_not_heard_yet_may_be_lost_by_a_periodic_rejoin(model: Model) -> None:
-    model.ledgers["r"].is_rejoining = True
+@pytest.mark.parametrize("is_periodic", [True, False], ids=["periodic", "first address after a fault"])
+def test_model_source_not_heard_yet_may_be_lost_by_a_report(model: Model, is_periodic: bool) -> None:
+    model.ledgers["r"].is_rejoining = is_periodic
+    if not is_periodic:
+        model.disturb("c0")
+        model.ledgers["r"].memberships[GROUP, "c0"].settled = True
     send(model)
     check_counted(model, 0)
     arrive(model, send(model))

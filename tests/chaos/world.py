@@ -13,7 +13,7 @@ from tests.chaos import consumers
 from tests.chaos.consumers import Consumer
 from tests.chaos.model import FaultError, Ledger, Membership, Model
 from tests.chaos.network import Network
-from tests.chaos.steps import accepted_source
+from tests.chaos.steps import accepted_source, unheard_source
 from tests.support.background import running
 
 HEALING_SECONDS = float(os.environ.get("CHAOS_HEALING_SECONDS", "2.0"))
@@ -121,7 +121,7 @@ class World:
         self.model.check()
 
     def settle(self) -> None:
-        """Send probes until every membership whose interface works has received one, and check the groups."""
+        """Send probes until every membership whose interface works has received them, and check the groups."""
         begun = time.monotonic()
         first: dict[int, int] = {}
         while waiting := self._unsettled(first):
@@ -132,7 +132,7 @@ class World:
                     f"and for {len(waiting) - 1} other memberships"
                 )
             for ledger, membership in waiting:
-                source = accepted_source(membership)
+                source = unheard_source(membership) or accepted_source(membership)
                 # An interface that has just come up may refuse a packet.
                 with contextlib.suppress(OSError):
                     number = self._send(ledger.port, membership.group, membership.interface, source)
@@ -152,7 +152,8 @@ class World:
         with self.model.lock:
             waiting: list[tuple[Ledger, Membership]] = []
             for ledger, membership in self.model.unsettled():
-                if membership.arrivals >= first.get(id(membership), 1 << 60):
+                is_probed = membership.arrivals >= first.get(id(membership), 1 << 60)
+                if is_probed and unheard_source(membership) is None:
                     membership.settled = True
                 else:
                     waiting.append((ledger, membership))

@@ -2,11 +2,16 @@
 
 import socket
 import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from multicast.apps.numbered import HEADER
 from multicast.sync import Receiver, Sender
 from tests.support.hosts import Host
 from tests.support.waiting import until
@@ -130,3 +135,52 @@ def test_first_address_under_traffic_loses_nothing(group: str, interface: str, h
         numbers += [int(rx.recv(timeout=PATIENCE).data) for _ in range(100)]
         assert rx.stats().rejoins == (1 if "." in group else 0)
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@contextmanager
+def flood(host: Host, group: str, port: int, interface: str) -> Generator[None, None, None]:
+    """Send numbered datagrams from a host, far more often than `traffic`."""
+    program = [sys.executable, "-m", "multicast", "send", f"{group}:{port}%{interface}"]
+    with host.popen(*program, "--numbered", "--size=24", f"--rate={RATE}", "--quiet") as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def read_numbers(rx: Receiver, until: Callable[[], bool], more: int = 0) -> list[int]:
+    """Receive until something holds, and at least ``more`` datagrams. Return the numbers of those sent from now on."""
+    begun = time.time_ns()
+    numbers: list[int] = []
+    while not until() or len(numbers) < more:
+        for payload in rx.recv_batch(timeout=PATIENCE).payloads():
+            _magic, _run, number, sent = HEADER.unpack_from(payload)
+            if sent > begun:
+                numbers.append(number)
+    return numbers
+
+
+def has_rejoined(rx: Receiver, count: int) -> Callable[[], bool]:
+    return lambda: rx.stats().rejoins == count
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_first_address_after_an_outage_loses_nothing(interface: str, hosts: list[Host], groups: int) -> None:
+    group = "239.9.9.9"
+    with Receiver(group, 0, interface=interface) as rx, flood(hosts[0], group, rx.port, interface):
+        if groups == 2:
+            rx.join("239.9.9.10", interface)
+        rejoins = 0
+        for _ in range(10):
+            read_numbers(rx, lambda: True, more=100)
+            # The kernel receives as soon as the interface is up again, before the receiver has noticed the outage.
+            outage = f"ip addr flush dev {interface} scope global; ip link set {interface} down"
+            sh(f"{outage}; ip link set {interface} up")
+            rejoins += groups
+            read_numbers(rx, has_rejoined(rx, rejoins))
+            drops = rx.stats().kernel_drops or 0
+            sh(f"ip addr add 10.9.0.1/24 dev {interface}")
+            rejoins += groups
+            numbers = read_numbers(rx, has_rejoined(rx, rejoins), more=1000)
+            lost = numbers[-1] - numbers[0] + 1 - len(numbers)
+            assert lost <= (rx.stats().kernel_drops or 0) - drops

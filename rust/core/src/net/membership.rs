@@ -290,10 +290,6 @@ impl Memberships {
         let what = format!("join {group}{}", on.phrase());
         let socket = sockets.join(&membership, &what, bind_to_group)?;
         let unaddressed = here.links.get(&on.index).is_some_and(|on| on.same_version(*group).next().is_none());
-        if unaddressed {
-            // It will be reported once more, by when there can be traffic.
-            socket.remember_senders().map_err(|e| Error::system(what, e))?;
-        }
         self.joined.insert((*group, on.index));
         request.active.push(ActiveMembership { membership, on, socket, broken: false, unaddressed });
         Ok(())

@@ -53,8 +53,8 @@ pub(super) struct Rules {
     sole: Option<(IpAddr, u32)>,
     /// What `sole` was before the kernel had to report them. Datagrams that were queued then have no interface.
     was_sole: Option<(IpAddr, u32)>,
-    /// The senders to stay open for while a membership is refreshed, if it ever is.
-    senders: Option<RecentSenders>,
+    /// The senders to stay open for while a membership is refreshed.
+    senders: RecentSenders,
 }
 
 impl Rules {
@@ -62,23 +62,17 @@ impl Rules {
     #[inline]
     pub(super) fn admit(&mut self, arrival: &mut Arrival, strict: bool) -> bool {
         let metadata = &mut arrival.metadata;
-        if let Some((group, interface)) = self.sole {
-            (metadata.destination, metadata.interface) = (Some(group), interface);
-            return true;
-        }
-        if metadata.interface == 0 {
-            if let Some((group, interface)) = self.was_sole {
-                (metadata.destination, metadata.interface) = (Some(group), interface);
-                return true;
-            }
-        }
+        let unreported = if metadata.interface == 0 { self.was_sole } else { None };
         let sender = arrival.sender.ip();
-        let admitted =
-            !strict || metadata.destination.is_none_or(|group| self.filter.admit(group, metadata.interface, sender));
-        if let (true, Some(senders), Some(group)) = (admitted, &mut self.senders, metadata.destination) {
-            senders.add(group, metadata.interface, sender);
+        if let Some((group, interface)) = self.sole.or(unreported) {
+            (metadata.destination, metadata.interface) = (Some(group), interface);
+        } else if strict && metadata.destination.is_some_and(|to| !self.filter.admit(to, metadata.interface, sender)) {
+            return false;
         }
-        admitted
+        if let Some(group) = metadata.destination {
+            self.senders.add(group, metadata.interface, sender);
+        }
+        true
     }
 }
 
@@ -162,9 +156,6 @@ impl GroupSocket {
         let mut configured = Self::from_socket(socket, bound, zone)?;
         if config.unicast {
             configured.rules.lock_or_refuse()?.filter.add_unicast();
-        }
-        if config.rejoin.is_some() {
-            configured.rules.lock_or_refuse()?.senders = Some(RecentSenders::default());
         }
         configured.is_filtered_by_kernel =
             configured.set_options(config).map_err(|e| Error::system("set up a receiving socket", e))?;
@@ -264,8 +255,7 @@ impl GroupSocket {
     /// Join the first group of a new socket, which can stay its only one.
     pub(super) fn join_first(&self, membership: &Membership) -> io::Result<()> {
         // Not for IPv6: Linux compares the group alone there, and delivers copies from other interfaces too.
-        let is_sole = self.rules()?.senders.is_none()
-            && self.is_filtered_by_kernel
+        let is_sole = self.is_filtered_by_kernel
             && self.domain == Domain::IPV4
             && self.bound == membership.group
             && membership.interface != 0;
@@ -294,9 +284,7 @@ impl GroupSocket {
         // Without the lock, in a forked process, nothing can be received from this socket either.
         if let Ok(mut rules) = self.rules() {
             rules.filter.remove(membership.group, membership.interface);
-            if let Some(senders) = &mut rules.senders {
-                senders.remove(membership.group, membership.interface);
-            }
+            rules.senders.remove(membership.group, membership.interface);
         }
     }
 
@@ -325,8 +313,13 @@ impl GroupSocket {
             holder.join_any(*group, *interface)?;
             return holder.leave_any(*group, *interface);
         }
-        let senders = self.rules()?.senders.as_ref().map_or_else(Vec::new, |senders| senders.of(*group, *interface));
-        if senders.is_empty() || !sys::receive_all_groups(&self.socket, self.domain, true)? {
+        let senders = self.rules()?.senders.of(*group, *interface);
+        if senders.is_empty() {
+            return self.rejoin(membership);
+        }
+        // The socket is about to receive the group from other interfaces too.
+        self.request_destination()?;
+        if !sys::receive_all_groups(&self.socket, self.domain, true)? {
             return self.rejoin(membership);
         }
         let known = Membership { group: *group, interface: *interface, sources: Sources::Only(senders) };
@@ -359,13 +352,6 @@ impl GroupSocket {
         self.leave_in_kernel(membership)?;
         self.reject(membership);
         self.set_full(false);
-        Ok(())
-    }
-
-    /// Remember from now on which senders are heard, for [`GroupSocket::refresh`].
-    pub(super) fn remember_senders(&self) -> io::Result<()> {
-        self.request_destination()?;
-        self.rules()?.senders.get_or_insert_default();
         Ok(())
     }
 

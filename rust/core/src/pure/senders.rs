@@ -6,11 +6,17 @@ use std::net::IpAddr;
 /// The most senders to remember for a group: as many as Linux lets a socket name as sources (`igmp_max_msf`).
 const CAPACITY: usize = 10;
 
+/// The number of streams that are recognized without looking them up.
+const CACHED: usize = 16;
+
+/// A group, an interface and a sender.
+type Stream = (IpAddr, u32, IpAddr);
+
 /// Remembers the last senders of each group on each interface.
 #[derive(Debug, Default)]
 pub struct RecentSenders {
-    /// The last (group, interface, sender): a feed repeats itself.
-    last: Option<(IpAddr, u32, IpAddr)>,
+    /// The last stream of each slot: a few streams repeat themselves.
+    cache: [Option<Stream>; CACHED],
     senders: HashMap<(IpAddr, u32), VecDeque<IpAddr>>,
 }
 
@@ -18,13 +24,14 @@ impl RecentSenders {
     /// Remember a sender. Past the capacity, the one that appeared first is forgotten.
     #[inline]
     pub fn add(&mut self, group: IpAddr, interface: u32, sender: IpAddr) {
-        if self.last != Some((group, interface, sender)) {
+        let slot = &mut self.cache[usize::from(last_byte(group) ^ last_byte(sender)) % CACHED];
+        if *slot != Some((group, interface, sender)) {
+            *slot = Some((group, interface, sender));
             self.add_new(group, interface, sender);
         }
     }
 
     fn add_new(&mut self, group: IpAddr, interface: u32, sender: IpAddr) {
-        self.last = Some((group, interface, sender));
         let senders = self.senders.entry((group, interface)).or_default();
         if !senders.contains(&sender) {
             if senders.len() == CAPACITY {
@@ -41,8 +48,16 @@ impl RecentSenders {
 
     /// Forget a group on an interface.
     pub fn remove(&mut self, group: IpAddr, interface: u32) {
-        self.last = None;
+        self.cache = [None; CACHED];
         self.senders.remove(&(group, interface));
+    }
+}
+
+#[inline]
+fn last_byte(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(ip) => ip.octets()[15],
     }
 }
 
@@ -64,5 +79,25 @@ mod tests {
         assert_eq!(recent.of(group, 2), [] as [IpAddr; 0]);
         recent.remove(group, 1);
         assert_eq!(recent.of(group, 1), [] as [IpAddr; 0]);
+        // A stream that was recognized before is remembered again.
+        recent.add(group, 1, found[9]);
+        assert_eq!(recent.of(group, 1), [found[9]]);
+    }
+
+    #[test]
+    fn senders_of_alternating_streams_are_remembered_apart() {
+        let groups: [IpAddr; 2] = [[239, 1, 2, 3].into(), "ff15::3".parse().unwrap()];
+        let sender = |group: usize, last: u8| [IpAddr::from([10, 0, group as u8, last])];
+        let mut recent = RecentSenders::default();
+        for last in [1, 1 + CACHED as u8, 1] {
+            for (number, group) in groups.into_iter().enumerate() {
+                recent.add(group, 1, sender(number, last)[0]);
+                recent.add(group, 2, sender(number, last)[0]);
+            }
+        }
+        for (number, group) in groups.into_iter().enumerate() {
+            let both = [sender(number, 1), sender(number, 1 + CACHED as u8)].concat();
+            assert_eq!((recent.of(group, 1), recent.of(group, 2)), (both.clone(), both));
+        }
     }
 }

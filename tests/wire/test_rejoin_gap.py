@@ -34,6 +34,22 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def receive_flood(rx: Receiver, tx: Sender) -> int:
+    """Send a flood while the receiver rejoins. Return how many datagrams it received and counted as dropped."""
+    flood = threading.Thread(target=lambda: tx.send_many([b"%d" % number for number in range(COUNT)]))
+    flood.start()
+    received = 0
+    while received < COUNT:
+        try:
+            received += len(rx.recv_batch(timeout=2.0))
+        except TimeoutError:
+            break
+    flood.join()
+    stats = rx.stats()
+    assert stats.rejoins > 100
+    return received + (stats.kernel_drops or 0) + stats.ring_drops
+
+
 @pytest.mark.parametrize("ring", [None, 100_000], ids=["direct", "ring"])
 @pytest.mark.parametrize(("group", "choice"), WAYS.values(), ids=WAYS.keys())
 def test_rejoin_during_a_flood_loses_nothing(group: str, choice: dict[str, Any], ring: int | None) -> None:
@@ -44,18 +60,22 @@ def test_rejoin_during_a_flood_loses_nothing(group: str, choice: dict[str, Any],
         # The receiver has to know a sender to keep the interface open for it.
         tx.send(b"first")
         rx.recv(timeout=PATIENCE)
-        flood = threading.Thread(target=lambda: tx.send_many([b"%d" % number for number in range(COUNT)]))
-        flood.start()
-        received = 0
-        while received < COUNT:
-            try:
-                received += len(rx.recv_batch(timeout=2.0))
-            except TimeoutError:
-                break
-        flood.join()
-        stats = rx.stats()
-        assert stats.rejoins > 100
-        assert received + (stats.kernel_drops or 0) + stats.ring_drops == COUNT
+        assert receive_flood(rx, tx) == COUNT
+
+
+@pytest.mark.parametrize(
+    "groups", [["239.9.8.%d", "239.9.9.9"], ["ff15::8:%x", "ff15::9:9"]], ids=["v4", "v6"]
+)
+def test_rejoin_of_a_receiver_without_filter_with_many_groups_loses_nothing(groups: list[str]) -> None:
+    # More groups than Linux lets one socket join (igmp_max_memberships): others hold the rest.
+    others, group = [groups[0] % number for number in range(1, 41)], groups[1]
+    with (
+        Receiver([*others, group], 0, interface="veth0", rejoin=0.01, strict=False) as rx,
+        Sender(group, rx.port, interface="veth0", rate=RATE, gso=False) as tx,
+    ):
+        tx.send(b"first")
+        rx.recv(timeout=PATIENCE)
+        assert receive_flood(rx, tx) == COUNT
 
 
 def batch(commands: list[str], *options: str) -> None:

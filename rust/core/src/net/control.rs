@@ -168,7 +168,7 @@ impl Control {
             let now = Instant::now();
             if at <= now {
                 self.next_rejoin = next_on_grid(at, period, now);
-                self.memberships.rejoin_all();
+                self.memberships.rejoin_all(&self.sockets);
             }
         }
         repaired

@@ -64,12 +64,12 @@ pub(super) enum Healed {
 
 impl Memberships {
     /// Join everything again, so that switches and routers see new reports.
-    pub(super) fn rejoin_all(&mut self) {
+    pub(super) fn rejoin_all(&mut self, sockets: &SocketSet) {
         let mut report = Report::default();
         let kernel = read_kernel_groups();
         let Self { requests, holders, journal, .. } = self;
         for active in requests.iter_mut().flat_map(|request| &mut request.active).filter(|active| !active.broken) {
-            active.report_again(&kernel, holders, journal, &mut report);
+            active.report_again(&kernel, sockets, holders, journal, &mut report);
         }
         let events = report.into_events();
         events.into_iter().for_each(|event| journal.push(event.level, event.text));
@@ -134,7 +134,7 @@ impl Memberships {
                 continue;
             }
             if active.on.index != 0 {
-                active.check(repair, &mut self.holders, &self.journal);
+                active.check(repair, sockets, &mut self.holders, &self.journal);
             } else if repair.before != repair.here.links {
                 active.follow_default(&self.journal, &mut repair.report);
             }
@@ -224,7 +224,7 @@ fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result
 
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
-    fn check(&mut self, repair: &mut Repair<'_, '_>, holders: &mut Holders, journal: &Journal) {
+    fn check(&mut self, repair: &mut Repair<'_, '_>, sockets: &SocketSet, holders: &mut Holders, journal: &Journal) {
         let Repair { before, here, changes, report, kernel, .. } = repair;
         let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
@@ -245,7 +245,7 @@ impl ActiveMembership {
             }
             if self.unaddressed && now.same_version(group).next().is_some() {
                 self.unaddressed = false;
-                self.report_again(kernel(), holders, journal, report);
+                self.report_again(kernel(), sockets, holders, journal, report);
             }
             return;
         }
@@ -268,12 +268,21 @@ impl ActiveMembership {
     }
 
     /// Let the kernel report an intact membership again, without a gap if that is possible.
-    fn report_again(&mut self, kernel: &KernelGroups, holders: &mut Holders, journal: &Journal, report: &mut Report) {
+    fn report_again(
+        &mut self,
+        kernel: &KernelGroups,
+        sockets: &SocketSet,
+        holders: &mut Holders,
+        journal: &Journal,
+        report: &mut Report,
+    ) {
         let Membership { group, interface, .. } = self.membership;
         // An older IGMP reports nothing but the first join and the last leave.
         let is_possible = group.is_ipv6() || kernel.speaks_igmp_v3(interface).unwrap_or(true);
         let result = match holders.get(group) {
-            Ok(holder) if is_possible => self.socket.refresh(&self.membership, holder),
+            Ok(holder) if is_possible => sockets
+                .senders(group, interface)
+                .and_then(|senders| self.socket.refresh(&self.membership, holder, senders)),
             // Without a free descriptor, a gap is the lesser evil.
             _ => self.socket.rejoin(&self.membership),
         };

@@ -54,7 +54,7 @@ pub(super) struct Rules {
     /// What `sole` was before the kernel had to report them. Datagrams that were queued then have no interface.
     was_sole: Option<(IpAddr, u32)>,
     /// The senders to stay open for while a membership is refreshed.
-    senders: RecentSenders,
+    pub(super) senders: RecentSenders,
 }
 
 impl Rules {
@@ -300,20 +300,19 @@ impl GroupSocket {
         self.join_in_kernel(membership)
     }
 
-    /// Let the kernel report a membership again, without a gap in what is received from the known senders. The membership
-    /// must be intact.
+    /// Let the kernel report a membership again, without a gap in what is received from these senders. The membership must
+    /// be intact.
     ///
     /// The kernel reports a group when the first socket of the host joins it, and when the sources that the host wants
-    /// change between some and all. So another socket, `holder`, takes the known senders as sources for a moment, while this one
+    /// change between some and all. So another socket, `holder`, takes these senders as sources for a moment, while this one
     /// leaves and joins; this one receives what the host receives even then. For a membership with sources it is the other
     /// way round: the other socket takes all senders for a moment.
-    pub(super) fn refresh(&self, membership: &Membership, holder: &Self) -> io::Result<()> {
+    pub(super) fn refresh(&self, membership: &Membership, holder: &Self, senders: Vec<IpAddr>) -> io::Result<()> {
         let Membership { group, interface, sources } = membership;
         if matches!(sources, Sources::Only(_)) {
             holder.join_any(*group, *interface)?;
             return holder.leave_any(*group, *interface);
         }
-        let senders = self.rules()?.senders.of(*group, *interface);
         if senders.is_empty() {
             return self.rejoin(membership);
         }

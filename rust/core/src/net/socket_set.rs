@@ -4,6 +4,7 @@
 //! opened.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use socket2::Socket;
@@ -140,6 +141,19 @@ impl SocketSet {
     /// The current table, or the error for a closed receiver.
     pub(super) fn table(&self) -> Result<&Arc<SocketTable>> {
         self.table.as_ref().ok_or_else(|| self.closed())
+    }
+
+    /// The senders that were heard in a group on an interface. Another socket may hold the membership.
+    pub(super) fn senders(&self, group: IpAddr, interface: u32) -> io::Result<Vec<IpAddr>> {
+        let Some(table) = &self.table else { return Ok(Vec::new()) };
+        let mut senders = Vec::new();
+        for socket in table.sockets.iter().filter_map(|socket| socket.udp()) {
+            senders.extend(socket.rules()?.senders.of(group, interface));
+        }
+        // Without a filter, several sockets receive the same.
+        senders.sort_unstable();
+        senders.dedup();
+        Ok(senders)
     }
 
     pub(super) fn closed(&self) -> Error {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._arguments import Engine
     from .._core import Batch
     from ..endpoints import Endpoint
-    from ..types import Membership
+    from ..types import Membership, ReceiverStats
 
 TICK = 0.1
 """The longest wait, in seconds, before a caller of `Listener.batches` regains control."""
@@ -138,9 +138,13 @@ class Listener:
         """The current memberships, each with its port."""
         return [(joined, receiver.port) for receiver in self.receivers for joined in receiver.groups]
 
+    def stats(self) -> list[ReceiverStats]:
+        """Return the counters of each receiver."""
+        return [receiver.stats() for receiver in self.receivers]
+
     def totals(self) -> Totals:
         """Return the counters up to now."""
-        stats = [receiver.stats() for receiver in self.receivers]
+        stats = self.stats()
         return Totals(
             received=self._received,
             bytes=self._bytes,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..types import Membership
+    from ..types import Membership, ReceiverStats
     from .listening import Limits
 
 _SIZE = 16 << 20
@@ -62,6 +62,10 @@ class Wire:
     @property
     def memberships(self) -> list[tuple[Membership, int]]:
         """Nothing: no group is joined."""
+        return []
+
+    def stats(self) -> list[ReceiverStats]:
+        """Return nothing: there is no receiver."""
         return []
 
     def totals(self) -> Totals:

@@ -211,7 +211,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, briefly")
-    amount.add_argument("-v", "--verbose", action="store_true", help="write more details of each result")
+    amount.add_argument(
+        "-v", "--verbose", action="store_true", help="write more details of results and sockets"
+    )
 
 
 def output_for(options: argparse.Namespace) -> Output:

@@ -59,7 +59,7 @@ class _CommandParser(Parser):
         super().__init__(**settings)
         self._command = command
         self._is_complete = self._is_parsing = False
-        self._short_usage = ""
+        self._short_usage = self._hint_for_more_words = ""
 
     def complete(self) -> None:
         """Add the options of the command, unless that was done already."""
@@ -75,6 +75,7 @@ class _CommandParser(Parser):
             summary = COMMANDS[self._command][1]
             self.description = f"{summary[0].upper()}{summary[1:]}."
             command.add_arguments(self)
+            self._hint_for_more_words = getattr(command, "HINT_FOR_MORE_WORDS", "")
             output.add_options(self)
             _add_debug(self, argparse.SUPPRESS)
             # Here, because argparse hides the words while it parses the options.
@@ -103,16 +104,18 @@ class _CommandParser(Parser):
         finally:
             self._is_parsing = False
         if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}{self._similar_option(rest[0])}")
+            self.error(f"unrecognized arguments: {' '.join(rest)}{self._hint_for(rest[0])}")
         return options, rest
 
-    def _similar_option(self, word: str) -> str:
-        """Return a hint with the option that a word most resembles; empty if there is none."""
+    def _hint_for(self, word: str) -> str:
+        """Return a hint for a word too many: the option that it most resembles; empty if there is none."""
+        if not word.startswith("-"):
+            return f" ({self._hint_for_more_words})" if self._hint_for_more_words else ""
         from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelled options only
 
         names = {option.lstrip("-"): option for option in self._option_string_actions}
         found = get_close_matches(word.partition("=")[0].lstrip("-"), names, n=1)
-        return f" (did you mean {names[found[0]]!r}?)" if found and word.startswith("-") else ""
+        return f" (did you mean {names[found[0]]!r}?)" if found else ""
 
 
 class _Version(argparse.Action):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..apps.listening import Totals
     from ..apps.wire import Wire
+    from ..types import ReceiverStats
     from .output import Output
     from .signals import Signals
 
@@ -67,6 +68,7 @@ class Report:
         self._signals = signals
         self._warned_at = time.monotonic()
         self._dropped = self._filtered = 0
+        self._healed = self._changed = 0
 
     def memberships(self) -> None:
         """Say what was joined and where, on standard error."""
@@ -77,6 +79,9 @@ class Report:
             self._out.remark(f"listening to {address(one.group, port)}{where}{sources}")
         if len(joined) > 4:
             self._out.remark(f"and to {len(joined) - 4:,} more groups")
+        if self._out.verbose:
+            for stats in self._listener.stats():
+                self._out.remark(_buffer(stats))
 
     def tick(self) -> None:
         """Warn about datagrams that were dropped or filtered, at most once a second, and do as `answer` does.
@@ -87,6 +92,8 @@ class Report:
         if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
             self._warn(self._listener.totals())
+            if self._out.verbose:
+                self._report_healing()
         self.answer(contextlib.nullcontext())
 
     def answer(self, place: AbstractContextManager[object]) -> bool:
@@ -134,6 +141,14 @@ class Report:
                 f"filtered {number(filtered, 'datagram')} of groups, interfaces or senders that were not joined",
             )
 
+    def _report_healing(self) -> None:
+        """Say that interfaces changed and groups were joined again since the last look."""
+        stats = self._listener.stats()
+        changed, healed = sum(one.interface_events for one in stats), sum(one.rejoins for one in stats)
+        if (changed, healed) != (self._changed, self._healed):
+            self._out.remark(_healing(changed - self._changed, healed - self._healed))
+            self._changed, self._healed = changed, healed
+
     def _summary(self, kind: str) -> Totals:
         totals = self._listener.totals()
         self._warn(totals)
@@ -146,6 +161,9 @@ class Report:
             self._out.record(kind, {**summary_fields(totals), **self._fields()})
         else:
             self._out.remark(_sentence(totals))
+        if self._out.verbose:
+            for one in self._listener.stats():
+                self._out.remark(_health(one))
 
 
 def summary_fields(totals: Totals) -> dict[str, object]:
@@ -172,6 +190,25 @@ def left_out(totals: Totals) -> list[str]:
         ("not assembled from fragments", totals.unassembled),
     )
     return [f"{what} {count:,}" for what, count in counted if count]
+
+
+def _buffer(stats: ReceiverStats) -> str:
+    """Return in words the sockets of a receiver, and what the system granted them."""
+    wanted, granted = stats.recv_buffer_requested, stats.recv_buffer_actual
+    less = f" ({wanted:,} requested)" if wanted and wanted > granted else ""
+    return f"{number(stats.sockets, 'socket')} with a receive buffer of {granted:,} bytes{less}"
+
+
+def _healing(changes: int, rejoins: int) -> str:
+    return f"{number(changes, 'change')} of joined interfaces, {number(rejoins, 'membership')} joined again"
+
+
+def _health(stats: ReceiverStats) -> str:
+    """Return in words what happened to the memberships and the buffers of a receiver."""
+    return (
+        f"{_healing(stats.interface_events, stats.rejoins)}, {stats.outage_seconds:.1f} s without a working "
+        f"interface, at most {number(stats.ring_high_water, 'datagram')} waiting in this program"
+    )
 
 
 def _sentence(totals: Totals) -> str:

@@ -20,6 +20,7 @@ from .places import (
     UdpPlace,
     parse_destination,
     parse_source,
+    refuse_link_scope,
 )
 
 if TYPE_CHECKING:
@@ -295,10 +296,7 @@ def places_of(route: Route) -> tuple[Source, list[Destination]]:
     for place in (source, *targets):
         if isinstance(place, GroupPlace) and not route.link_scope:
             for one in endpoints.expand(place.endpoint):
-                if endpoints.is_link_scope(one.group):
-                    raise ValueError(
-                        f"{one.group} must not be relayed, because it belongs to one link (link_scope allows it)"
-                    )
+                refuse_link_scope(one.group)
         if place is not source and place == source:
             raise ValueError(f"a relay must not send to where it receives, {source}")
     return source, targets

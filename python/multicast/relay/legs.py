@@ -14,9 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import aio
-from ..endpoints import is_link_scope
 from .envelope import OVERHEAD, Account, Carried, pack, unpack
-from .places import GroupPlace, OriginalPlace
+from .places import GroupPlace, OriginalPlace, refuse_link_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -329,10 +328,8 @@ class GroupOutput(Output):
     def _sender(self, group: str, port: int, ttl: int) -> aio.Sender:
         found = self._senders.get((group, port, ttl))
         if found is None:
-            if is_link_scope(group) and not self._link_scope:
-                raise ValueError(
-                    f"{group} must not be relayed, because it belongs to one link (link_scope allows it)"
-                )
+            if not self._link_scope:
+                refuse_link_scope(group)
             if len(self._senders) >= _MAX_SENDERS:
                 self._senders.pop(next(iter(self._senders))).close()
             found = aio.Sender(group, port, interface=self._place.interface, ttl=ttl)

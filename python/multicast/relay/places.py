@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ..endpoints import Endpoint, expand
+from ..endpoints import Endpoint, expand, is_link_scope
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 _ORIGINAL = "original"
 _CONSUMER = re.compile(r"[\w-]+", re.ASCII)
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+
+
+def refuse_link_scope(group: str) -> None:
+    """Refuse a group that no router forwards.
+
+    Raises:
+        ValueError: The group is one of these.
+    """
+    if is_link_scope(group):
+        raise ValueError(
+            f"{group} must not be relayed, because it belongs to one link (--link-scope allows it, or link_scope of a "
+            "route)"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,12 @@ def test_doctor_reverse_lets_the_peer_listen(net: Lab) -> None:
         assert server.line() == f"10.78.0.1: {GROUP}:{PORT}\n"
 
 
+def test_doctor_server_ends_after_the_duration(net: Lab) -> None:
+    done = net.far.run(*MULTICAST, "doctor", "--serve", "-d", "0.2", env=environment())
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "serving on TCP port 59596\n0 requests served\n"
+
+
 def test_doctor_server_refuses_what_is_no_request(net: Lab) -> None:
     talk = 'exec 3<>/dev/tcp/10.78.0.2/59596; echo \'{"group": "10.0.0.1", "port": 1}\' >&3; cat <&3'
     with Program(net.far.command(*MULTICAST, "doctor", "--serve")) as server:

@@ -65,7 +65,14 @@ def test_relay_never_prints_a_password(free_port: int) -> None:
     [
         ([], "needs FROM and --to, or --config"),
         ([GROUP + ":5000"], "needs FROM and --to, or --config"),
-        (["224.0.0.251:5353", "--to", "239.1.2.3:5000"], "224.0.0.251 must not be relayed"),
+        (
+            ["239.1.2.3:1", "239.1.2.4:1"],
+            "unrecognized arguments: 239.1.2.4:1 (write --to before each destination)",
+        ),
+        (
+            ["224.0.0.251:5353", "--to", "239.1.2.3:5000"],
+            "(--link-scope allows it, or link_scope of a route)",
+        ),
         (["239.1.2.3:5000", "--to", "http://x/y"], "must be a group, udp:// or nats://"),
         (["239.1.2.3:5000", "--to", "udp://h:1", "--ttl", "0"], "ttl must be"),
         (["239.1.2.3:5000", "--to", "udp://h:1", "--stats", "0"], "must be a number above 0"),

@@ -182,7 +182,7 @@ def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
         (["239.1.2.3", "x", "--numbered"], "argument WORD: not allowed with --file, --numbered or --pattern"),
         (["239.1.2.3", "--numbered", "--size", "23"], "must be at least 24 with --numbered, got 23"),
         (["239.1.2.3", "x", "--size", "23"], "argument --size: not allowed with words"),
-        (["239.1.2.3", "-c", "2"], "argument -c/--count: needs words, --numbered or --pattern"),
+        (["239.1.2.3", "-c", "2"], "argument -c/--count: needs words, --size, --numbered or --pattern"),
         (["239.1.2.3", "-f", "x", "--pattern", "zero"], "argument --pattern: not allowed with --file"),
         (
             ["239.1.2.3", "x", "--from", "239.1.2.4:5"],
@@ -238,6 +238,13 @@ def test_pattern_fills_the_datagrams(pattern: str, words: list[str], free_port: 
     else:
         assert one != other
         assert len(set(one)) > 150
+
+
+def test_count_and_size_alone_send_zeros_at_the_usual_rate(free_port: int) -> None:
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("send", f"{GROUP}:{free_port}%lo", "--size", "600", "-c", "3")
+        assert [rx.recv(timeout=10).data for _ in range(3)] == [bytes(600)] * 3
+    assert done.stderr.startswith(b"sent 3 datagrams, 1,800 bytes, ")
 
 
 def test_missing_route_is_reported_alone() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .answer import Answer, Responder
 from .client import Ping
+from .port import TTL
 from .results import HostResult, KindResult, Reply
 
-__all__ = ["Answer", "HostResult", "KindResult", "Ping", "Reply", "Responder"]
+__all__ = ["TTL", "Answer", "HostResult", "KindResult", "Ping", "Reply", "Responder"]

@@ -67,6 +67,11 @@ class Responder:
         """The UDP port that it answers on."""
         return self._port.number
 
+    @property
+    def interface(self) -> str | None:
+        """The name of the interface on which the group is joined; None if the system does not say."""
+        return self._port.interface
+
     def __enter__(self) -> Self:
         return self
 

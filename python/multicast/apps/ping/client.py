@@ -62,6 +62,16 @@ class Ping:
         self._times_ns: dict[int, int] = {}
         self._port = Port(replace(endpoint, port=None), 0)
 
+    @property
+    def port(self) -> int:
+        """The UDP port that it sends from, and receives replies on."""
+        return self._port.number
+
+    @property
+    def interface(self) -> str | None:
+        """The name of the interface on which the group is joined; None if the system does not say."""
+        return self._port.interface
+
     def __enter__(self) -> Self:
         return self
 

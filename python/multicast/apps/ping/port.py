@@ -20,6 +20,11 @@ TTL = 64
 class Port(contextlib.ExitStack):
     """A UDP socket that has joined the group of an endpoint. A context manager, which closes it.
 
+    Attributes:
+        version: the IP version, 4 or 6.
+        number: the UDP port.
+        interface: the name of the interface on which the group is joined; None if the system does not say.
+
     Args:
         endpoint: the group, and optionally the interface and the sources.
         number: the UDP port to receive on; 0 takes a free one.
@@ -52,6 +57,7 @@ class Port(contextlib.ExitStack):
             self._set_output(is_ipv6=is_ipv6)
             self.push(opening.pop_all())
         self.number = self._receiver.port
+        self.interface = self._receiver.groups[0].interface
 
     def _set_output(self, *, is_ipv6: bool) -> None:
         """Send by the interface that the group is joined on, with a known TTL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from ...apps import diagnosis as app
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from ..output import Output
 
+# Seconds to listen.
+_DURATION = 3.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``doctor``."""
@@ -29,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "-d",
         "--duration",
-        default=3.0,
-        help="listen for this time, and again on all interfaces if nothing arrives",
+        help="listen for this time, and again on all interfaces if nothing arrives; with --serve, end after it "
+        f"(default: {_DURATION:g}; no limit with --serve)",
     )
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(
@@ -51,12 +55,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.serve and args.endpoints is not None:
         options.usage_error(args, "argument ENDPOINT: not allowed with --serve")
     if args.serve:
-        return _serve(out)
+        return _serve(args.duration, out)
+    duration = _DURATION if args.duration is None else args.duration
     (endpoint,) = options.endpoints_of(args)
 
     def say_joined() -> None:
         who = f"{args.peer} listens" if args.reverse else "listening"
-        out.remark(f"{who} to {endpoint} for {args.duration:g} s")
+        out.remark(f"{who} to {endpoint} for {duration:g} s")
 
     with handled() as signals:
         if args.reverse:
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             look = partial(app.diagnose_with_peer, host=args.peer, is_over=signals.has_ended)
         else:
             look = partial(app.diagnose, is_over=signals.has_ended)
-        found = look(endpoint, duration=args.duration, on_joined=say_joined)
+        found = look(endpoint, duration=duration, on_joined=say_joined)
         for finding in found.findings:
             _print(finding, out)
         if out.json:
@@ -77,8 +82,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return signals.exit_code(0 if found.is_fine else NOT_HELD)
 
 
-def _serve(out: Output) -> int:
-    """Send probes for other hosts until a signal."""
+def _serve(duration: float | None, out: Output) -> int:
+    """Send probes for other hosts until a signal, or for ``duration`` seconds."""
+    until = float("inf") if duration is None else time.monotonic() + duration
     served = 0
 
     def report(kind: str) -> None:
@@ -89,7 +95,8 @@ def _serve(out: Output) -> int:
 
     with handled() as signals, app.Server() as server:
         out.remark(f"serving on TCP port {server.port}")
-        for client, endpoint in server.served(signals.reporting(lambda: report("interim"))):
+        has_ended = signals.reporting(lambda: report("interim"))
+        for client, endpoint in server.served(lambda: has_ended() or time.monotonic() >= until):
             served += 1
             if out.json:
                 out.record("request", {"client": client, "endpoint": endpoint})

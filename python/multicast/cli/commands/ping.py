@@ -75,6 +75,7 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
 
     with app.Responder(endpoint) as responder:
         out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
+        _say_socket(responder, out)
         for one in responder.answers(signals.reporting(lambda: report("interim"))):
             answered += 1
             if out.json:
@@ -98,6 +99,7 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
     with app.Ping(endpoint) as ping:
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
+        _say_socket(ping, out)
         replies = ping.replies(
             args.count,
             interval=args.interval,
@@ -117,6 +119,12 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
         return signals.exit_code(0 if heard >= args.expect else NOT_HELD)
     return signals.exit_code(0 if ping.hosts else NOTHING_RECEIVED)
+
+
+def _say_socket(one: app.Ping | app.Responder, out: Output) -> None:
+    if out.verbose:
+        where = f" on {one.interface}" if one.interface else ""
+        out.remark(f"joined the group{where}, sending from UDP port {one.port} with TTL {app.TTL}")
 
 
 def _reply_record(reply: app.Reply) -> dict[str, object]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..output import Output
     from ..signals import Signals
 
+HINT_FOR_MORE_WORDS = "write --to before each destination"
+
 _TICK = 0.1
 # The fields of a leg that `record` and `replay` have as well go by the same names there.
 _RENAMED = (("from", "source"), ("to", "to"), ("read", "received"), ("written", "sent"))

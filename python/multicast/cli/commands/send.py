@@ -72,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-c",
         "--count",
         type=argument_types.count,
-        help="send the words this many times, or this many numbered or pattern datagrams "
-        "(default: 1; no limit for numbered and pattern datagrams)",
+        help="send the words this many times, or this many numbered or pattern datagrams; with --size alone, datagrams "
+        "of zeros (default: 1; no limit for numbered and pattern datagrams)",
     )
     options.add_duration(parser)
     _add_pace(parser)
@@ -149,6 +149,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             bit_rate=args.bit_rate if paced else None,
         ) as tx,
     ):
+        if out.verbose:
+            out.remark(_socket_of(tx))
         try:
             with Progress(
                 out, lambda: _progress(args, file_size, tx.stats(), time.monotonic() - begun)
@@ -164,7 +166,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _generates(args: argparse.Namespace) -> bool:
-    return args.numbered or args.pattern is not None
+    """Return whether the datagrams are generated: a number of them and a size say enough."""
+    if args.numbered or args.pattern is not None:
+        return True
+    return None not in (args.count, args.size) and not args.words and args.file is None
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -180,7 +185,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.size is not None and args.words not in ([], [_STANDARD_INPUT]):
         options.usage_error(args, "argument --size: not allowed with words")
     if args.count is not None and not _generates(args) and args.words in ([], [_STANDARD_INPUT]):
-        options.usage_error(args, "argument -c/--count: needs words, --numbered or --pattern")
+        options.usage_error(args, "argument -c/--count: needs words, --size, --numbered or --pattern")
 
 
 def _send(
@@ -313,6 +318,14 @@ def _report(
         f"{address(endpoint.group, endpoint.port or 0)} from {interface or 'the default interface'}, "
         f"with TTL {args.ttl}, in {duration:.1f} s"
     )
+    if out.verbose:
+        out.remark(f"{number(stats.coalesced, 'datagram')} handed to the system together with others")
+
+
+def _socket_of(tx: Sender) -> str:
+    """Return in words how the socket sends."""
+    loopback = "on" if tx.loopback else "off"
+    return f"sending from {address(*tx.local)} with TTL {tx.ttl}, DSCP {tx.dscp} and multicast loopback {loopback}"
 
 
 def _interface_with(local: tuple[str, int] | None) -> str | None:

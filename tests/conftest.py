@@ -1,6 +1,7 @@
 """Fixtures of all tests: the private network, hosts, ports, other programs, leak detection."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -21,6 +22,9 @@ _WATCHED_FOLDERS = {"wire", "legacy"}
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Enter the private network before anything is collected: no test module has been imported yet."""
     private_network.enter()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in a job that a script starts in the background. The programs that are tested would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,22 +8,16 @@ use multicast_core::net::{
 use multicast_core::{Error, Result, Socket};
 use pyo3::prelude::*;
 
-use crate::datagram::Datagram;
 use crate::descriptor;
-use crate::interner::{Interner, Unknown};
+use crate::interner::{Interner, Taken};
 
 /// The operations that a Python receiver needs from the core, with or without a ring. No method but `wait` blocks.
 pub(crate) trait Backend: Send + Sync {
     /// The sockets and memberships. Fails in a forked child if a thread of the parent owns them.
     fn receiver(&self) -> Result<&Receiver>;
 
-    /// Makes the next datagram in hand, without a system call; see [`Interner::known_datagram`].
-    fn next_datagram(
-        &self,
-        py: Python<'_>,
-        interner: &Interner,
-        unknown: &mut Option<Unknown>,
-    ) -> Result<Option<Py<Datagram>>>;
+    /// Takes the next datagram in hand, if there is one, without a system call; see [`Interner::take`].
+    fn next_datagram(&self, py: Python<'_>, interner: &Interner, taken: &mut Option<Taken>) -> Result<()>;
 
     /// Takes at most `limit` of the datagrams in hand, and asks the kernel if there are none.
     fn take(&self, limit: usize) -> Result<Option<Batch>>;
@@ -83,13 +77,9 @@ impl Backend for Receiver {
         Ok(self)
     }
 
-    fn next_datagram(
-        &self,
-        py: Python<'_>,
-        interner: &Interner,
-        unknown: &mut Option<Unknown>,
-    ) -> Result<Option<Py<Datagram>>> {
-        Ok(self.next_pending(|datagram| interner.known_datagram(py, datagram, unknown))?.flatten())
+    fn next_datagram(&self, py: Python<'_>, interner: &Interner, taken: &mut Option<Taken>) -> Result<()> {
+        self.next_pending(|datagram| interner.take(py, datagram, taken))?;
+        Ok(())
     }
 
     fn take(&self, limit: usize) -> Result<Option<Batch>> {
@@ -156,13 +146,9 @@ impl Backend for RingReceiver {
         self.receiver()
     }
 
-    fn next_datagram(
-        &self,
-        py: Python<'_>,
-        interner: &Interner,
-        unknown: &mut Option<Unknown>,
-    ) -> Result<Option<Py<Datagram>>> {
-        Ok(self.next_pending(|datagram| interner.known_datagram(py, datagram, unknown))?.flatten())
+    fn next_datagram(&self, py: Python<'_>, interner: &Interner, taken: &mut Option<Taken>) -> Result<()> {
+        self.next_pending(|datagram| interner.take(py, datagram, taken))?;
+        Ok(())
     }
 
     fn take(&self, limit: usize) -> Result<Option<Batch>> {

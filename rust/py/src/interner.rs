@@ -35,8 +35,13 @@ type Key = (SocketAddr, Option<IpAddr>, u32);
 /// The sender, group and interface of a datagram.
 type Names = (Py<PyTuple>, Option<Py<PyString>>, Option<Py<PyString>>);
 
-/// A datagram with a name that is not in the cache yet.
-pub(crate) type Unknown = (Py<PyBytes>, Origin);
+/// A datagram that was taken under the lock of a receiver. It becomes an object without the lock.
+pub(crate) enum Taken {
+    /// All its names were in the cache.
+    Known(Datagram),
+    /// A name was not in the cache.
+    Unknown(Py<PyBytes>, Origin),
+}
 
 /// The most entries of a cache, which is emptied beyond that: a flood of forged senders must not fill the memory.
 const CAPACITY: usize = 4096;
@@ -53,27 +58,22 @@ impl Interner {
                 self.interface(py, origin.interface),
             ),
         };
-        assemble(py, data, names, origin)
+        Py::new(py, assembled(data, names, origin))
     }
 
-    /// Makes the `Datagram` if all its names are in the cache, and otherwise leaves it in `unknown`.
+    /// Takes a datagram, with its names if all of them are in the cache.
     ///
-    /// May run under the lock of a receiver, because nothing here can start the garbage collector, which can run any
-    /// code, also code that uses that receiver. Only pointers are returned: moving more costs more than the datagram.
+    /// May run under the lock of a receiver: it makes only a `bytes` object, which cannot start the garbage collector. A new
+    /// `Datagram` can (Python 3.10 and 3.11), and with it any code, also code that uses that receiver. The result has a place
+    /// of the caller's: returning it costs more than the datagram.
     #[inline]
-    pub(crate) fn known_datagram(
-        &self,
-        py: Python<'_>,
-        datagram: DatagramRef<'_>,
-        unknown: &mut Option<Unknown>,
-    ) -> Option<Py<Datagram>> {
+    pub(crate) fn take(&self, py: Python<'_>, datagram: DatagramRef<'_>, taken: &mut Option<Taken>) {
         let data = PyBytes::new(py, datagram.data).unbind();
         let names = self.lock().names(py, datagram.origin);
-        let made = names.and_then(|names| assemble(py, data.clone_ref(py), names, datagram.origin).ok());
-        if made.is_none() {
-            *unknown = Some((data, *datagram.origin));
-        }
-        made
+        *taken = Some(match names {
+            Some(names) => Taken::Known(assembled(data, names, datagram.origin)),
+            None => Taken::Unknown(data, *datagram.origin),
+        });
     }
 
     /// Returns `(host, port)`; the host of a link-local IPv6 sender with its zone.
@@ -130,6 +130,17 @@ impl Interner {
     }
 }
 
+impl Taken {
+    /// Makes the `Datagram`. The lock of the receiver must not be held.
+    #[inline]
+    pub(crate) fn into_object(self, py: Python<'_>, interner: &Interner) -> PyResult<Py<Datagram>> {
+        match self {
+            Self::Known(datagram) => Py::new(py, datagram),
+            Self::Unknown(data, origin) => interner.datagram(py, data, &origin),
+        }
+    }
+}
+
 impl Known {
     #[inline]
     fn names(&mut self, py: Python<'_>, origin: &Origin) -> Option<Names> {
@@ -169,13 +180,8 @@ fn insert<K: Hash + Eq, V>(cache: &mut HashMap<K, V>, key: K, value: V) {
 }
 
 #[inline]
-fn assemble(
-    py: Python<'_>,
-    data: Py<PyBytes>,
-    (sender, group, interface): Names,
-    origin: &Origin,
-) -> PyResult<Py<Datagram>> {
-    let datagram = Datagram {
+fn assembled(data: Py<PyBytes>, (sender, group, interface): Names, origin: &Origin) -> Datagram {
+    Datagram {
         data,
         sender,
         group,
@@ -184,8 +190,7 @@ fn assemble(
         timestamp_ns: origin.timestamp_ns,
         ttl: origin.ttl,
         truncated: origin.truncated,
-    };
-    Py::new(py, datagram)
+    }
 }
 
 /// The interface that a link-local IPv6 address belongs to; 0 for all others.

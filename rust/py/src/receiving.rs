@@ -36,13 +36,10 @@ impl OpenReceiver {
     pub(crate) fn one(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
         let deadline = Deadline::new(timeout)?;
         loop {
-            let mut unknown = None;
-            let known = self.backend.next_datagram(py, &self.interner, &mut unknown).map_err(to_python)?;
-            if let Some(datagram) = known {
-                return Ok(datagram);
-            }
-            if let Some((data, origin)) = unknown {
-                return self.interner.datagram(py, data, &origin);
+            let mut taken = None;
+            self.backend.next_datagram(py, &self.interner, &mut taken).map_err(to_python)?;
+            if let Some(taken) = taken {
+                return taken.into_object(py, &self.interner);
             }
             // Another thread may take what is fetched here; then the loop starts over.
             self.wait_for(py, deadline, || Ok(self.backend.fetch()?.then_some(())))?;

@@ -180,3 +180,31 @@ def test_packets_of_ipv6_are_taken_apart() -> None:
     assert (later.port, later.is_fragment) == (None, True)
     assert parse(ipv6(0, bytes([58, 0, 5, 2, 0, 0, 0, 0]) + bytes([130, 0]))) is True
     assert parse(ipv6(6, b"")) is None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)], ids=str)
+@pytest.mark.parametrize("version", [4, 6])
+def test_fragments_of_a_datagram_are_put_together(version: int, order: tuple[int, ...]) -> None:
+    fragments = sniffer.Fragments()
+    udp = struct.pack("!HHHH", 1, 5000, 3000, 0)
+    pieces = [(0, udp.ljust(1480, b"x"), True), (1480, bytes(1480), True), (2960, bytes(40), False)]
+
+    def packet(offset: int, payload: bytes, *, has_more: bool) -> bytes:
+        if version == 6:
+            options = bytes([44, 0, 1, 4, 0, 0, 0, 0])
+            return ipv6(0, options + struct.pack("!BBHI", 17, 0, offset | has_more, 77) + payload)
+        flags = offset // 8 | (0x2000 if has_more else 0)
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 77, flags, 9, 17, 0)
+        return head + bytes([10, 0, 0, 1, 239, 1, 2, 3]) + payload
+
+    parse = sniffer._parse_ipv6 if version == 6 else sniffer._parse_ipv4
+    for number, at in enumerate(order):
+        offset, payload, has_more = pieces[at]
+        assert fragments.completed.total() == 0, number
+        # The kernel hands over the first bytes only.
+        seen = packet(offset, payload, has_more=has_more)[: sniffer._SNAP]
+        one = parse(seen, "eth0", is_outgoing=False)
+        assert isinstance(one, sniffer.Sighting)
+        fragments.add(one, seen)
+    group = "ff15::1" if version == 6 else "239.1.2.3"
+    assert dict(fragments.completed) == {("eth0", group, 5000): 1}

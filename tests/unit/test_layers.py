@@ -67,6 +67,8 @@ LAYERS = [
     {"apps.groups", "apps.netlink", "apps.diagnosis.finding", "apps.diagnosis.proc"},
     {"apps.routes", "apps.links", "apps.diagnosis.sniffer", "apps.diagnosis.firewall"},
     {"apps.interfaces", "apps.diagnosis.case", "apps.diagnosis.listening"},
+    {"apps.diagnosis.evidence"},
+    {"apps.diagnosis.sizes"},
     {
         "apps.diagnosis.before",
         "apps.diagnosis.after",

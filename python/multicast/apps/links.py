@@ -14,7 +14,7 @@ from . import netlink
 # rtnetlink(7), linux/if_link.h and linux/if.h: message types, attributes and flags.
 _RTM_NEWLINK, _RTM_GETLINK = 16, 18
 _IFINFOMSG = struct.Struct("=BxHiII")
-_IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_LINK_NETNSID = 18, 33, 37
+_IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_LINK_NETNSID = 10, 18, 33, 37
 _IFLA_INFO_KIND = 1
 
 
@@ -28,6 +28,8 @@ class Link(Interface):
     """The kind of a virtual interface, such as ``veth``; empty for hardware, or if the system does not say."""
     is_half_outside: bool
     """Whether its other half, as of a veth pair, is in another network namespace."""
+    has_master: bool
+    """Whether it is a port of another interface, such as a bridge or a bond, which gets what arrives on it."""
 
 
 def links() -> list[Link]:
@@ -46,6 +48,7 @@ def links() -> list[Link]:
                 has_carrier=not one.is_up or attributes.get(_IFLA_CARRIER, b"\x01") != b"\x00",
                 kind=info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(),
                 is_half_outside=_IFLA_LINK_NETNSID in attributes,
+                has_master=_IFLA_MASTER in attributes,
             )
         )
     return found

@@ -2,86 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..routes import interface_for
-from . import firewall, proc
+from . import firewall, proc, sizes
 from .finding import Finding, datagrams
 
 if TYPE_CHECKING:
-    import collections
-    from collections.abc import Iterator
-
-    from .case import Case
-    from .listening import Arrival, Observation
-    from .sniffer import Sighting
-
-
-class Evidence:
-    """An observation of a case in which nothing was received, with the questions that the causes ask of it.
-
-    Args:
-        case: what is under diagnosis.
-        observed: what was observed while listening to the endpoint.
-        everywhere: what arrived on any interface and from any source when everything was joined.
-    """
-
-    def __init__(self, case: Case, observed: Observation, everywhere: collections.Counter[Arrival]) -> None:
-        self.case, self.observed, self.everywhere = case, observed, everywhere
-        self.can_see_packets = observed.seen is not None
-        self.own_addresses = {address for link in case.links for address in link.addresses}
-
-    def rise(self, *names: str) -> int:
-        """Return by how much the first of these counters that rose has risen; 0 if none did."""
-        return next((self.observed.rises[name] for name in names if name in self.observed.rises), 0)
-
-    def sightings(self, *, is_outgoing: bool = False) -> Iterator[tuple[Sighting, int]]:
-        """Yield the packets seen, and how many of each kind."""
-        for sighting, count in (self.observed.seen or {}).items():
-            if sighting.is_outgoing == is_outgoing:
-                yield sighting, count
-
-    def reached(self) -> dict[str, int]:
-        """Return the datagrams for the endpoint that reached its interface, by source that it accepts."""
-        found: dict[str, int] = {}
-        for one, count in self.sightings():
-            if self._is_ours(one) and one.interface == self.case.interface and self._accepts(one.source):
-                found[one.source] = found.get(one.source, 0) + count
-        return found
-
-    def arrivals(self) -> dict[tuple[str, str], int]:
-        """Return the datagrams for the group and port that reached any interface, by interface and source."""
-        found: dict[tuple[str, str], int] = {}
-        for one, count in self.sightings():
-            if self._is_ours(one):
-                found[one.interface, one.source] = found.get((one.interface, one.source), 0) + count
-        for arrival, count in self.everywhere.items():
-            key = (arrival.interface or "", arrival.source)
-            found[key] = max(found.get(key, 0), count)
-        return found
-
-    def left(self) -> int:
-        """Return the datagrams for the group and port that left this machine by the interface."""
-        return sum(
-            count
-            for one, count in self.sightings(is_outgoing=True)
-            if self._is_ours(one)
-            and one.interface == self.case.interface
-            and one.source in self.own_addresses
-        )
-
-    def accepts(self, source: str) -> bool:
-        """Return whether the endpoint wants datagrams of this source."""
-        return self._accepts(source)
-
-    def _is_ours(self, one: Sighting) -> bool:
-        return one.group == self.case.endpoint.group and one.port == self.case.port
-
-    def _accepts(self, source: str) -> bool:
-        sources = {str(ipaddress.ip_address(one.partition("%")[0])) for one in self.case.endpoint.sources}
-        return not sources or source in sources
+    from .evidence import Evidence
 
 
 def findings(evidence: Evidence) -> list[Finding]:
@@ -90,7 +19,9 @@ def findings(evidence: Evidence) -> list[Finding]:
         _wrong_interface,
         _source_filtered,
         _rp_filter,
-        _fragments_lost,
+        _own_source,
+        sizes.fragments_lost,
+        sizes.too_long,
         _blocked,
         _blocked_unseen,
         _local_sender,
@@ -104,13 +35,29 @@ def findings(evidence: Evidence) -> list[Finding]:
 def no_sender(evidence: Evidence) -> Finding:
     """Return the finding that nothing is wrong here, and that nobody sends."""
     case = evidence.case
+    mtu, refused = case.link.mtu if case.link else None, evidence.refused()
+    proof: dict[str, object] = {
+        "interface": case.interface,
+        "packets_seen": 0 if evidence.can_see_packets else None,
+    }
+    text = (
+        f"nothing is wrong on this machine: no datagram for {case.endpoint.group} port {case.port} arrived on "
+        f"{case.interface}"
+    )
+    # Packets longer than the MTU are lost before they can be seen.
+    may_be_too_long = mtu is not None and (refused > 0 or mtu < sizes.ETHERNET_MTU)
+    if may_be_too_long:
+        proof |= {"mtu": mtu, "packets_refused": refused}
+        text = (
+            f"no datagram for {case.endpoint.group} port {case.port} arrived on {case.interface}; packets longer than "
+            f"its MTU of {mtu} cannot arrive"
+        )
     return Finding(
         "no-sender",
-        "proven" if evidence.can_see_packets else "likely",
-        {"interface": case.interface, "packets_seen": 0 if evidence.can_see_packets else None},
+        "proven" if evidence.can_see_packets and not may_be_too_long else "likely",
+        proof,
         f"run this on the sending host: multicast send {replace(case.endpoint, interface=None, sources=())} test",
-        f"nothing is wrong on this machine: no datagram for {case.endpoint.group} port {case.port} arrived on "
-        f"{case.interface}",
+        text,
     )
 
 
@@ -119,7 +66,8 @@ def _wrong_interface(evidence: Evidence) -> Finding | None:
     elsewhere: dict[str, int] = {}
     for (interface, source), count in evidence.arrivals().items():
         if interface == case.interface:
-            if evidence.accepts(source):
+            # A bridge or a bond takes what arrives on its ports.
+            if evidence.accepts(source) and not (case.link and case.link.has_master):
                 return None
         elif evidence.accepts(source):
             elsewhere[interface] = elsewhere.get(interface, 0) + count
@@ -137,21 +85,30 @@ def _wrong_interface(evidence: Evidence) -> Finding | None:
 
 def _source_filtered(evidence: Evidence) -> Finding | None:
     case = evidence.case
-    others: dict[str, int] = {}
-    for (interface, source), count in evidence.arrivals().items():
-        if interface == case.interface:
-            if evidence.accepts(source):
-                return None
-            others[source] = others.get(source, 0) + count
-    if not others:
+    arrivals = evidence.arrivals()
+    if not arrivals or any(evidence.accepts(source) for _, source in arrivals):
         return None
+    here = {source: count for (interface, source), count in arrivals.items() if interface == case.interface}
+    if here:
+        return Finding(
+            "source-filtered",
+            "proven",
+            {"sources_joined": list(case.endpoint.sources), "arrived_from": here},
+            case.listen_command(sources=tuple(here)),
+            f"datagrams arrive from {', '.join(here)}, and the endpoint accepts only "
+            f"{', '.join(case.endpoint.sources)}",
+        )
+    interface, source = max(arrivals, key=lambda key: arrivals[key])
     return Finding(
         "source-filtered",
-        "proven",
-        {"sources_joined": list(case.endpoint.sources), "arrived_from": others},
-        case.listen_command(sources=tuple(others)),
-        f"datagrams arrive from {', '.join(others)}, and the endpoint accepts only "
-        f"{', '.join(case.endpoint.sources)}",
+        "likely",
+        {
+            "sources_joined": list(case.endpoint.sources),
+            "arrived_from": {source: arrivals[interface, source]},
+        },
+        case.listen_command(interface=interface, sources=(source,)),
+        f"datagrams arrive from {source} on {interface}, and the endpoint accepts only "
+        f"{', '.join(case.endpoint.sources)} on {case.interface}",
     )
 
 
@@ -178,27 +135,25 @@ def _rp_filter(evidence: Evidence) -> Finding | None:
     )
 
 
-def _fragments_lost(evidence: Evidence) -> Finding | None:
+def _own_source(evidence: Evidence) -> Finding | None:
+    """Datagrams arrive from outside with an address of this machine as their source: the kernel drops them."""
     case = evidence.case
-    requests, whole = (
-        evidence.rise("Ip6.ReasmReqds" if case.is_ipv6 else "Ip.ReasmReqds"),
-        evidence.rise("Ip6.ReasmOKs" if case.is_ipv6 else "Ip.ReasmOKs"),
-    )
-    first = sum(
-        count
-        for one, count in evidence.sightings()
-        if one.is_fragment and one.group == case.endpoint.group and one.port == case.port
-    )
-    if not requests or whole or (evidence.can_see_packets and not first):
+    reached = evidence.reached()
+    twice = sorted(evidence.own_addresses & reached.keys())
+    if not twice or case.is_ipv6 or len(twice) < len(reached):
         return None
-    headers = 48 if case.is_ipv6 else 28
-    mtu = (case.link.mtu if case.link else None) or 1500
+    name = case.interface
     return Finding(
-        "fragments-lost",
-        "proven" if first else "likely",
-        {"fragments_received": requests, "datagrams_completed": whole, "datagrams_begun": first or None},
-        f"send datagrams of at most {mtu - headers} bytes",
-        f"{requests} fragments arrived, but no datagram was complete: the network loses the others",
+        "rp-filter",
+        "proven",
+        {
+            "duplicate_addresses": twice,
+            "packets_seen": sum(reached.values()),
+            f"net.ipv4.conf.{name}.accept_local": proc.setting(f"ipv4/conf/{name}/accept_local"),
+        },
+        f"sysctl -w net.ipv4.conf.{name}.accept_local=1",
+        f"the sender has the address {', '.join(twice)} of this machine, so the kernel drops its datagrams as forged: "
+        "give one of them another address",
     )
 
 
@@ -208,8 +163,10 @@ def _blocked(evidence: Evidence) -> Finding | None:
     reached = evidence.reached()
     if not reached or evidence.rise("TcpExt.IPReversePathFilter"):
         return None
-    if _fragments_lost(evidence) is not None:
+    if sizes.fragments_lost(evidence) is not None or _own_source(evidence) is not None:
         return None
+    if _wrong_interface(evidence) is not None:
+        return None  # a bridge or a bond takes them
     count = sum(reached.values())
     bad = evidence.rise("Udp6.InCsumErrors" if case.is_ipv6 else "Udp.InCsumErrors")
     if bad:

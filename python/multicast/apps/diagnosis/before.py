@@ -21,6 +21,14 @@ def findings(case: Case) -> list[Finding]:
 def _no_route(case: Case) -> Finding | None:
     if case.link is not None:
         return None
+    if case.is_ipv6 and proc.setting("ipv6/conf/all/disable_ipv6"):
+        return Finding(
+            "ipv6-disabled",
+            "proven",
+            {"net.ipv6.conf.all.disable_ipv6": 1},
+            "sysctl -w net.ipv6.conf.all.disable_ipv6=0",
+            "IPv6 is disabled on this machine",
+        )
     usable = [one for one in case.links if one.is_up and one.is_multicast]
     name = usable[0].name if usable else "lo"
     # Linux rejects everything on any IPv6 route through the loopback interface but a local one.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ... import endpoints
 from . import after, before, overload, settings
 from .case import case_for
+from .evidence import Evidence
 from .finding import Finding, datagrams, strongest
 from .listening import hear_everywhere, observe
 
@@ -93,7 +94,7 @@ def diagnose(
 
 def why_nothing(case: Case, observed: Observation, everywhere: collections.Counter[Arrival]) -> list[Finding]:
     """Return the causes for which nothing was received."""
-    evidence = after.Evidence(case, observed, everywhere)
+    evidence = Evidence(case, observed, everywhere)
     found = strongest([*after.findings(evidence), *settings.findings(case)])
     if found:
         return found

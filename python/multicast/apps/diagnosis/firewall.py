@@ -99,11 +99,15 @@ class _Ruleset:
     def walk(self, key: Key, packet: Packet) -> tuple[str | None, Key, Rule | None]:
         """Return the verdict of a chain, "accept" or "drop" or None, with the chain and the rule that gives it."""
         for rule in self._rules.get(key, ()):
-            if not all(self._matches(key, part["match"], packet) for part in rule["expr"] if "match" in part):
+            if not all(self._holds(key, part, packet) for part in rule["expr"]):
                 continue
             for part in rule["expr"]:
                 statement = self._looked_up(key, part["vmap"], packet) if "vmap" in part else part
-                if "drop" in statement or "reject" in statement:
+                if (
+                    "drop" in statement
+                    or "reject" in statement
+                    or _is_extension(statement, "target", "REJECT")
+                ):
                     return "drop", key, rule
                 if "accept" in statement:
                     return "accept", key, rule
@@ -128,6 +132,15 @@ class _Ruleset:
             if self._is_among(key, actual, value):
                 return statement
         return {}
+
+    def _holds(self, key: Key, part: Mapping[str, Any], packet: Packet) -> bool:
+        """Return whether a part of a rule lets the datagram go on to the next part.
+
+        A match by an extension of ``iptables`` counts as false: the listing does not show its values.
+        """
+        if "match" in part:
+            return self._matches(key, part["match"], packet)
+        return not _is_extension(part, "match")
 
     def _matches(self, key: Key, match: Mapping[str, Any], packet: Packet) -> bool:
         """Return whether a comparison of a rule holds. One that cannot be judged here counts as false."""
@@ -159,6 +172,12 @@ class _Ruleset:
             return
         for one in several:
             yield from self._alternatives(key, one)
+
+
+def _is_extension(part: Mapping[str, Any], kind: str, *names: str) -> bool:
+    """Return whether a part of a rule is an extension of ``iptables``: a match, or a target with one of these names."""
+    extension = part.get("xt", {})
+    return extension.get("type") == kind and (not names or extension.get("name") in names)
 
 
 def _is(actual: Value, right: Any) -> bool:

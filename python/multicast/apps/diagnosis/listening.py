@@ -58,6 +58,8 @@ class Observation:
     """Packets that a packet socket saw; None if this is not permitted."""
     queries: collections.Counter[str] | None
     """IGMP and MLD queries that arrived on each interface; None if they cannot be seen."""
+    completed: collections.Counter[tuple[str, str, int | None]]
+    """Fragmented datagrams seen whole, by interface, group and port."""
     programs: list[Program]
     """Other sockets on the port."""
     marked: dict[bytes, collections.Counter[int]]
@@ -171,6 +173,7 @@ def observe(
         rises=proc.rises(before, after),
         seen=None if sniffer is None else sniffer.seen,
         queries=None if sniffer is None else sniffer.queries,
+        completed=collections.Counter() if sniffer is None else sniffer.fragments.completed,
         programs=programs,
         marked=ear.marked,
         revivals=revivals,

@@ -18,7 +18,7 @@ CONTAINER_MARKERS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kube
 
 
 def counters() -> dict[str, int]:
-    """Return the counters of the kernel by name, such as ``Udp.RcvbufErrors`` or ``Ip6.InReceives``."""
+    """Return the counters of the kernel by name, such as ``Udp.RcvbufErrors`` and ``eth0.rx_dropped``."""
     found: dict[str, int] = {}
     for name in ("snmp", "netstat"):
         lines = _read(_NET / name).splitlines()
@@ -30,6 +30,16 @@ def counters() -> dict[str, int]:
         name, value = line.split()
         kind, digit, key = name.partition("6")
         found[f"{kind}{digit}.{key}"] = int(value)
+    return found | _interface_counters()
+
+
+def _interface_counters() -> dict[str, int]:
+    """Return how many packets each interface dropped or could not receive, such as ``eth0.rx_dropped``."""
+    found: dict[str, int] = {}
+    for line in _read(_NET / "dev").splitlines()[2:]:
+        name, _, values = line.strip().partition(":")
+        _, _, errors, dropped, *_ = values.split()
+        found |= {f"{name}.rx_errors": int(errors), f"{name}.rx_dropped": int(dropped)}
     return found
 
 
@@ -130,8 +140,8 @@ def container_marker() -> str | None:
 
 
 def _read(path: Path) -> str:
-    """Return the text of a file; empty if this system has no such file."""
+    """Return the text of a file; empty if this system has no such file, or a container hides it."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return ""

@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,17 +67,55 @@ class Sighting:
     """Whether it is part of a datagram that was sent in several packets."""
 
 
+class Fragments:
+    """Count the datagrams of which all fragments were seen.
+
+    Attributes:
+        completed: their number, by interface, group and port.
+    """
+
+    def __init__(self) -> None:
+        self.completed: collections.Counter[tuple[str, str, int | None]] = collections.Counter()
+        self._open: dict[tuple[Any, ...], _Pieces] = {}
+
+    def add(self, one: Sighting, packet: bytes) -> None:
+        """Take a fragment."""
+        read = _ipv6_fragment if ":" in one.group else _ipv4_fragment
+        number, offset, length, has_more = read(packet)
+        key = (one.interface, one.source, one.group, number)
+        pieces = self._open.setdefault(key, _Pieces())
+        pieces.length += length
+        if one.port is not None:
+            pieces.port = one.port
+        if not has_more:
+            pieces.total = offset + length
+        if pieces.length == pieces.total:
+            self.completed[one.interface, one.group, pieces.port] += 1
+            del self._open[key]
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """The fragments of one datagram."""
+
+    length: int = 0
+    total: int | None = None
+    port: int | None = None
+
+
 class Sniffer:
     """Count packets to groups on all interfaces, in a thread, until the end of the block.
 
     Attributes:
         seen: the number of packets of each kind.
+        fragments: the incoming datagrams that were complete.
         queries: the number of IGMP and MLD queries that arrived on each interface.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.seen: collections.Counter[Sighting] = collections.Counter()
         self.queries: collections.Counter[str] = collections.Counter()
+        self.fragments = Fragments()
         self._sock = sock
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="multicast-doctor-packets")
@@ -109,6 +147,8 @@ class Sniffer:
         # A packet that is too short for its headers is none of ours.
         with contextlib.suppress(struct.error, IndexError):
             found = parse and parse(packet, interface, is_outgoing=is_outgoing)
+            if isinstance(found, Sighting) and found.is_fragment and not is_outgoing:
+                self.fragments.add(found, packet)
         if isinstance(found, Sighting):
             self.seen[found] += 1
         elif found and not is_outgoing:
@@ -171,3 +211,17 @@ def _parse_ipv6(packet: bytes, interface: str, *, is_outgoing: bool) -> Sighting
         return None
     port = None if offset & 0xFFF8 else struct.unpack_from("!H", packet, length + 2)[0]
     return Sighting(interface, is_outgoing, source, group, port, ttl, is_fragment)
+
+
+def _ipv4_fragment(packet: bytes) -> tuple[int, int, int, bool]:
+    """Return the number of a fragment's datagram, where it begins, its length, and whether more follow it."""
+    length, number, fragment = struct.unpack_from("!HHH", packet, 2)
+    return number, (fragment & 0x1FFF) * 8, length - (packet[0] & 0x0F) * 4, bool(fragment & 0x2000)
+
+
+def _ipv6_fragment(packet: bytes) -> tuple[int, int, int, bool]:
+    """Return the same of an IPv6 packet with a fragment header, perhaps after hop-by-hop options."""
+    (payload,) = struct.unpack_from("!H", packet, 4)
+    at = 40 if packet[6] == _FRAGMENT else 40 + 8 * (packet[41] + 1)
+    fragment, number = struct.unpack_from("!HI", packet, at + 2)
+    return number, fragment & 0xFFF8, 40 + payload - at - 8, bool(fragment & 1)

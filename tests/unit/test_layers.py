@@ -54,7 +54,7 @@ LAYERS = [
     {"apps.streams", "apps.sending"},
     {"apps.measuring", "apps.wire"},
     {"relay.envelope", "relay.places"},
-    {"relay.memory"},
+    {"relay.memory", "relay.jetstream"},
     {"relay.legs"},
     {"relay.nats_legs"},
     {"relay.bridge"},

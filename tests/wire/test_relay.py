@@ -1,7 +1,8 @@
 """Relaying between groups, unicast UDP and NATS: everything arrives once, and what is missing is counted."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,38 @@ def server() -> Iterator[NatsServer]:
     found.kill()
 
 
-async def send(payloads: Sequence[bytes], group: str = HERE, **options: object) -> None:
-    async with multicast.aio.Sender(group, PORT, interface="lo", rate=20_000.0, **options) as tx:  # type: ignore[arg-type]
+def jetstream(folder: Path) -> NatsServer:
+    """Return a server with JetStream, which keeps its files in this folder."""
+    config = folder / "nats.conf"
+    config.write_text(f'jetstream {{ store_dir: "{folder}" }}\n')
+    return NatsServer(config=config)
+
+
+@contextlib.asynccontextmanager
+async def api_of(server: NatsServer) -> AsyncGenerator[Any, None]:
+    """Yield the JetStream API of nats-py, without its types, which are incomplete."""
+    client: Any = await cast("Any", nats).connect(server.url)
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+async def add_stream(server: NatsServer) -> None:
+    """Add a stream for the subject ``feeds``."""
+    async with api_of(server) as api:
+        await api.add_stream(name="FEEDS", subjects=["feeds"])
+
+
+async def delete_consumer(server: NatsServer) -> None:
+    async with api_of(server) as api:
+        await api.delete_consumer("FEEDS", "site-b")
+
+
+async def send(
+    payloads: Sequence[bytes], group: str = HERE, *, rate: float = 20_000.0, **options: object
+) -> None:
+    async with multicast.aio.Sender(group, PORT, interface="lo", rate=rate, **options) as tx:  # type: ignore[arg-type]
         await tx.send_many(payloads)
 
 
@@ -122,9 +153,7 @@ def test_relay_counts_what_a_killed_server_lost(server: NatsServer) -> None:
 
 
 def test_relay_with_a_durable_consumer_gets_what_was_published_while_it_was_away(tmp_path: Path) -> None:
-    config = tmp_path / "nats.conf"
-    config.write_text(f'jetstream {{ store_dir: "{tmp_path}" }}\n')
-    server = NatsServer(config=config)
+    server = jetstream(tmp_path)
     place = f"{server.url}/feeds"
     here = Relay([Route(f"{HERE}:{PORT}%lo", (place,))])
 
@@ -132,10 +161,7 @@ def test_relay_with_a_durable_consumer_gets_what_was_published_while_it_was_away
         async with receiver() as rx, relaying(here):
             # The relay waits for a stream, which comes later.
             async with relaying(Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))])):
-                # Without the types of nats-py, which are incomplete.
-                client: Any = await cast("Any", nats).connect(server.url)
-                await client.jetstream().add_stream(name="FEEDS", subjects=["feeds"])
-                await client.close()
+                await add_stream(server)
                 await send(PAYLOADS[:100])
                 assert await receive(rx, 100) == PAYLOADS[:100]
             await send(PAYLOADS[100:200])
@@ -147,6 +173,65 @@ def test_relay_with_a_durable_consumer_gets_what_was_published_while_it_was_away
         asyncio.run(main())
     finally:
         server.kill()
+
+
+def test_relay_with_a_durable_consumer_that_stops_during_a_feed_leaves_nothing_unacknowledged(
+    tmp_path: Path,
+) -> None:
+    """The server repeats what is not acknowledged after 30 seconds, which is longer than the test waits."""
+    server = jetstream(tmp_path)
+    place = f"{server.url}/feeds"
+    here = Relay([Route(f"{HERE}:{PORT}%lo", (place,))])
+    parts = [Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))]) for _ in range(5)]
+
+    async def main() -> None:
+        await add_stream(server)
+        async with receiver() as rx, relaying(here):
+            feed = asyncio.ensure_future(send(PAYLOADS, rate=2000.0))
+            found: list[bytes] = []
+            for relay in parts:
+                async with relaying(relay):
+                    found += await receive(rx, 300)
+            async with relaying(Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))])):
+                found += await receive(rx, COUNT - len(found))
+            await feed
+            assert found == PAYLOADS
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+    assert all(add_up(leg) == leg.received and not leg.buffered for relay in parts for leg in relay.stats())
+
+
+@pytest.mark.parametrize("event", ["the server is killed", "the consumer is deleted"])
+def test_relay_with_a_durable_consumer_goes_on_after_a_failure(event: str, tmp_path: Path) -> None:
+    server = jetstream(tmp_path)
+    place = f"{server.url}/feeds"
+    here = Relay([Route(f"{HERE}:{PORT}%lo", (place,))])
+    there = Relay([Route(f"{place}?durable=site-b", (f"{THERE}:{PORT}%lo",))])
+
+    async def main() -> None:
+        await add_stream(server)
+        async with receiver() as rx, relaying(here, there):
+            await send(PAYLOADS[:100])
+            assert await receive(rx, 100) == PAYLOADS[:100]
+            if event == "the server is killed":
+                server.kill()
+                server.start()
+            else:
+                await delete_consumer(server)
+            await send(PAYLOADS[100:200])
+            assert await receive(rx, 100) == PAYLOADS[100:200]
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+    # A consumer that was created again, or whose state was not on the disk yet, repeats datagrams.
+    (leg,) = there.stats()
+    assert (leg.sent, leg.lost) == (200, 0)
+    assert add_up(leg) == leg.received
 
 
 def test_relay_drops_and_counts_what_exceeds_the_buffer(server: NatsServer) -> None:

@@ -198,6 +198,7 @@ class Relay:
                     task.result()
         finally:
             await _cancel(waiting, *tasks)
+            await asyncio.gather(*(one.stop_receiving() for one in self._connections.values()))
             for output in self._outputs:
                 output.finish()
             _, stuck = await asyncio.wait(senders, timeout=_DRAIN_SECONDS)

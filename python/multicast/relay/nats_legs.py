@@ -9,14 +9,16 @@ import inspect
 import logging
 import secrets
 import struct
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .envelope import OVERHEAD, pack
+from .jetstream import Consumer
 from .legs import BATCH, Input, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from .legs import Deliver
     from .memory import Memory
@@ -31,6 +33,7 @@ _PAUSE = 1.0
 # Bytes in the buffer of the connection beyond which nothing is added.
 _MAX_UNSENT = 1 << 20
 _CLOSE_SECONDS = 2.0
+_DRAIN_SECONDS = 3.0
 _SECONDS_BETWEEN_LOGS = 5.0
 
 
@@ -54,6 +57,7 @@ class Connection:
         self._server = server
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
+        self._active: list[tuple[NatsPlace, Any]] = []
         self._logged: dict[str, float] = {}
         self._is_closing = self._was_connected = self._has_failed = False
         self.client: Any = self._nats.NATS()
@@ -75,10 +79,24 @@ class Connection:
         while True:
             closed = asyncio.Event()
             await self._open(closed)
-            await closed.wait()
+            while not closed.is_set():
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(closed.wait(), _PAUSE)
+                await self._look_after_consumers()
             # The server has refused something that is no reason to give up for long, such as one connection too many.
             await asyncio.sleep(_PAUSE)
             self.client = self._nats.NATS()
+
+    async def stop_receiving(self) -> None:
+        """End the subscriptions after what the server has sent so far. `run` must have ended."""
+        if self.client.is_connected:
+            await asyncio.gather(*(self._drain(place, one) for place, one in self._active))
+
+    async def _drain(self, place: NatsPlace, subscription: Any) -> None:
+        try:
+            await asyncio.wait_for(subscription.drain(), _DRAIN_SECONDS)
+        except Exception as error:  # noqa: BLE001 - as in `NatsOutput`
+            self._log(f"cannot end the subscription to {place}: {str(error) or type(error).__name__}")
 
     async def close(self) -> None:
         """Send what is in the buffers, and close."""
@@ -146,24 +164,36 @@ class Connection:
             # It tries again if the server cannot be reached, so an option is wrong.
             self._has_failed = True
             raise
+        self._active.clear()
         for place, take in self._subscriptions:
             await self._subscribe(place, take)
 
     async def _subscribe(self, place: NatsPlace, take: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Subscribe, and try again until it succeeds: JetStream may have no stream for the subject yet."""
         limits = {"pending_msgs_limit": -1, "pending_bytes_limit": _PENDING_BYTES}
+
+        async def subscribe() -> Any:
+            if place.durable is None:
+                return await self.client.subscribe(place.subject, cb=take, **limits)
+            found = Consumer(place, self.client, take, partial(self._insist, place))
+            await found.subscribe(**limits)
+            return found
+
+        found = await self._insist(place, subscribe)
+        if found is not None:
+            self._active.append((place, found))
+
+    async def _insist(self, place: NatsPlace, attempt: Callable[[], Awaitable[Any]], reason: str = "") -> Any:
+        """Try until it succeeds, and return the result; None if the connection ends."""
         while not self.client.is_closed:
-            try:
-                if place.durable is None:
-                    await self.client.subscribe(place.subject, cb=take, **limits)
-                else:
-                    stream = self.client.jetstream()
-                    await stream.subscribe(place.subject, cb=take, durable=place.durable, **limits)
-            except Exception as error:  # noqa: BLE001 - as in `NatsOutput`
-                self._log(f"cannot subscribe to {place}: {error}")
+            if reason:
+                self._log(f"cannot receive from {place}: {reason}")
                 await asyncio.sleep(_PAUSE)
-            else:
-                return
+            try:
+                return await attempt()
+            except Exception as error:  # noqa: BLE001 - as in `NatsOutput`
+                reason = str(error) or type(error).__name__
+        return None
 
     async def _note_error(self, error: Exception) -> None:
         self._log(str(error) or type(error).__name__)
@@ -180,6 +210,14 @@ class Connection:
 
     async def _note_return(self) -> None:
         _logger.warning("NATS: connected again")
+
+    async def _look_after_consumers(self) -> None:
+        for place, one in self._active:
+            if isinstance(one, Consumer) and self.client.is_connected:
+                try:
+                    await one.look_after()
+                except Exception as error:  # noqa: BLE001 - as in `NatsOutput`
+                    self._log(f"cannot receive from {place}: {error}")
 
 
 class NatsInput(Input):

@@ -89,6 +89,7 @@ UNICAST = [
 ]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize(("groups", "host", "family"), UNICAST)
 def test_receiver_unicast_to_port_is_filtered_and_counted(
     groups: list[str], host: str, family: socket.AddressFamily

@@ -355,7 +355,7 @@ impl GroupSocket {
     }
 
     /// Let the kernel report the destination of each datagram from now on.
-    fn request_destination(&self) -> io::Result<()> {
+    pub(super) fn request_destination(&self) -> io::Result<()> {
         if !self.reports_destination.load(Ordering::Relaxed) {
             sys::tell_destination(&self.socket, self.domain)?;
             self.reports_destination.store(true, Ordering::Relaxed);

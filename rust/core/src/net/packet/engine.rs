@@ -91,6 +91,8 @@ impl PacketEngine {
             let is_linked = matches!(first.group, IpAddr::V6(ip) if needs_zone(&ip));
             let address = if is_single && !is_linked { first.group } else { wildcard(first.group) };
             let bound = GroupSocket::open(&sockets.config, address, 0)?;
+            // The filter needs it to reject what is sent to this host alone, even while the socket has no membership.
+            bound.request_destination().map_err(|e| Error::system("set up a receiving socket", e))?;
             // The bound socket settles the port.
             let port = bound.port().map_err(|e| Error::system("read the port of a socket", e))?;
             let config = ReceiverConfig { port, ..sockets.config.clone() };

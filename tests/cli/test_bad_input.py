@@ -40,6 +40,7 @@ TABLE: list[tuple[str, int, str]] = [
         "argument COMMAND: invalid choice: 'interfcaes' (did you mean 'interfaces'?)",
     ),  # codespell:ignore
     ("interfaces nosuch0", USAGE, "cannot find interface nosuch0: No such device (interfaces here: lo, "),
+    ("completion bash --json", USAGE, "unrecognized arguments: --json"),
     ("interfaces --daemon", USAGE, "unrecognized arguments: --daemon"),
     ("NOOP extra", USAGE, "unrecognized arguments: extra"),
     ("SAY extra", USAGE, "unrecognized arguments: extra"),

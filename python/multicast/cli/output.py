@@ -200,9 +200,13 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the output options that every command has."""
-    parser.add_argument("--json", action="store_true", help="write one JSON object per line instead of text")
+def add_options(parser: argparse.ArgumentParser, *, has_records: bool) -> None:
+    """Add the output options that every command has, and ``--json`` if it has records."""
+    if has_records:
+        parser.add_argument(
+            "--json", action="store_true", help="write one JSON object per line instead of text"
+        )
+    parser.set_defaults(json=False)
     parser.add_argument(
         "--color",
         choices=("auto", "always", "never"),

@@ -76,7 +76,7 @@ class _CommandParser(Parser):
             self.description = f"{summary[0].upper()}{summary[1:]}."
             command.add_arguments(self)
             self._hint_for_more_words = getattr(command, "HINT_FOR_MORE_WORDS", "")
-            output.add_options(self)
+            output.add_options(self, has_records=getattr(command, "HAS_RECORDS", True))
             _add_debug(self, argparse.SUPPRESS)
             # Here, because argparse hides the words while it parses the options.
             formatter = _Help(f"{self.prog} [OPTION ...]")

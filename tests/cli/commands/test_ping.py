@@ -83,6 +83,7 @@ def test_ping_expectation_decides_the_exit_code(net: Lab, responder: Program, ho
 
 
 def test_ping_without_replies_exits_with_70(net: Lab) -> None:
+    assert ping(net, "-q", "-c", "1", "--expect", "1", HERE).returncode == 70
     done = ping(net, "-c", "1", HERE)
     assert (done.returncode, done.stdout) == (70, "")
     *_, summary, advice = done.stderr.splitlines()
@@ -97,6 +98,14 @@ def test_ping_answers_are_reported_and_end_with_a_summary(net: Lab, responder: P
     responder.interrupt(signal.SIGTERM)
     assert responder.finish() == 143
     assert responder.err == f"answering requests to {GROUP} on port 4321\n1 request answered\n"
+
+
+def test_ping_ends_after_the_duration(net: Lab, responder: Program) -> None:
+    done = ping(net, "-d", "0.3", HERE)
+    assert done.returncode == 0, done
+    assert "requests sent, 1 host answered\n" in done.stderr
+    answering = net.near.run(*MULTICAST, "ping", "--answer", "-d", "0.1", HERE, env=environment())
+    assert (answering.returncode, answering.stderr.splitlines()[-1]) == (0, "0 requests answered")
 
 
 def test_ping_ends_by_ctrl_c_with_its_results(net: Lab, responder: Program) -> None:

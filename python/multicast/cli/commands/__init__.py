@@ -1,6 +1,7 @@
 """The registry of commands. A command's module is imported when the command is used.
 
-A command module has ``add_arguments(parser)`` and ``run(args, out) -> int``, which returns the exit code. A 2.x command
+A command module has ``add_arguments(parser)`` and ``run(args, out) -> int``, which returns the exit code. It may have
+``HAS_RECORDS = False`` if it takes no ``--json``, and ``HINT_FOR_MORE_WORDS``. A 2.x command
 names its tool class behind a colon instead; the class adds the options, and ``McastDispatch.useTool`` runs it.
 """
 

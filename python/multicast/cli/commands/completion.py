@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from ..output import Output
 
+HAS_RECORDS = False
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``completion``."""

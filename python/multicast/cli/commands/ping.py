@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from ..._common import argument_types
@@ -15,6 +16,7 @@ from ..words import number
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from ...endpoints import Endpoint
     from ..output import Output
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ping``."""
     parser.epilog = (
-        "The exit code is 0 if any host answered and --expect was met, 1 if it was not met, 70 if no host answered, "
-        "and 130 after Ctrl-C."
+        "The exit code is 0 if any host answered and --expect was met, 1 if it was not met, 70 if no host answered at "
+        "all, and 130 after Ctrl-C."
     )
     parser.add_argument(
         "endpoint",
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="wait this long for replies after the last request",
     )
+    options.add_duration(parser)
     options.add_expect(parser, "hosts answered by multicast")
 
 
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
     answered = 0
+    is_over = _is_over(args.duration)
 
     def report(kind: str) -> None:
         if out.json:
@@ -76,7 +80,8 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
     with app.Responder(endpoint) as responder:
         out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
         _say_socket(responder, out)
-        for one in responder.answers(signals.reporting(lambda: report("interim"))):
+        has_ended = signals.reporting(lambda: report("interim"))
+        for one in responder.answers(lambda: has_ended() or is_over()):
             answered += 1
             if out.json:
                 out.record(
@@ -100,11 +105,13 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
         _say_socket(ping, out)
+        is_over = _is_over(args.duration)
+        has_ended = signals.reporting(lambda: _summarize(ping, "interim", out))
         replies = ping.replies(
             args.count,
             interval=args.interval,
             wait=args.timeout,
-            is_over=signals.reporting(lambda: _summarize(ping, "interim", out)),
+            is_over=lambda: has_ended() or is_over(),
         )
         for reply in replies:
             if out.json:
@@ -115,10 +122,16 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         if not ping.hosts:
             group = replace(endpoint, interface=None, sources=())
             out.remark(f"no host answered (run this on the hosts to reach: multicast ping {group} --answer)")
-    if args.expect is not None:
-        heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
-        return signals.exit_code(0 if heard >= args.expect else NOT_HELD)
-    return signals.exit_code(0 if ping.hosts else NOTHING_RECEIVED)
+    if not ping.hosts:
+        return signals.exit_code(NOTHING_RECEIVED)
+    heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
+    return signals.exit_code(0 if heard >= (args.expect or 0) else NOT_HELD)
+
+
+def _is_over(duration: float | None) -> Callable[[], bool]:
+    """Return a function that returns whether ``duration`` seconds have passed since now."""
+    until = float("inf") if duration is None else time.monotonic() + duration
+    return lambda: time.monotonic() >= until
 
 
 def _say_socket(one: app.Ping | app.Responder, out: Output) -> None:

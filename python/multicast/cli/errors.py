@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ..exceptions import get_exit_code_from_exception
 from .output import print_line_to_stderr, sentence
 
@@ -61,6 +63,8 @@ def _hint(error: BaseException, options: argparse.Namespace) -> str:
         return ""  # it has a hint in parentheses already
     if isinstance(error, (ValueError, TypeError)):
         return f" (see 'multicast {options.command} --help')"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return " (free some space, or write somewhere else)"
     if isinstance(error, (FileNotFoundError, IsADirectoryError)):
         return " (check the name of the file)"
     return " (add --debug to see where)"

@@ -290,8 +290,9 @@ def test_full_disk_is_reported() -> None:
     with Path("/dev/full").open("wb") as full:
         done = run("interfaces", "-q", stdout=full)
     assert done.returncode == 2
-    assert done.stderr.startswith(
-        b"multicast interfaces: cannot write standard output: No space left on device"
+    assert done.stderr == (
+        b"multicast interfaces: cannot write standard output: No space left on device (free some space, or write "
+        b"somewhere else)\n"
     )
 
 

@@ -4,16 +4,17 @@ import json
 import re
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multicast import Sender
+from multicast import Receiver, Sender
 from multicast.apps.numbered import numbered
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
+from tests.support import waiting
 from tests.support.hosts import Host
 from tests.support.programs import Program, environment
 
@@ -169,3 +170,46 @@ def test_report_that_cannot_be_written_is_an_error(free_port: int) -> None:
     done = run("measure", f"{GROUP}:{free_port}%lo", "--report", "/nonexistent/report")
     assert done.returncode == 66
     assert b"cannot write /nonexistent/report: No such file or directory" in done.stderr
+
+
+# Datagrams that the relay loses, and those that it sends only after the next one, by number.
+LOST, LATE = {5, 6, 7, 40, 41, 99, 150}, {20, 60, 120, 121}
+
+
+def test_losses_and_order_are_those_that_iperf_reports(
+    tool: Callable[[str], str], loopback: str, free_port: int
+) -> None:
+    iperf, to = tool("iperf"), f"{OTHER}%lo"
+    amount = ["-l", "200", "-n", str(200 * 200), "-b", "1000pps"]
+    with (
+        Receiver(GROUP, free_port, interface="lo") as rx,
+        Sender(OTHER, free_port, interface="lo") as tx,
+        Program([iperf, "-s", "-u", "-f", "k", "-p", str(free_port), "-B", to]) as server,
+        measuring(f"{OTHER}:{free_port}%lo", "--json", groups=(OTHER,)) as measure,
+    ):
+        server.until_bound(free_port)
+        client = ["-u", "-c", GROUP, "-B", loopback, "-p", str(free_port), *amount]
+        with Program([iperf, *client]) as sending:
+            held: list[bytes] = []
+            while True:
+                data = rx.recv(timeout=10).data
+                number = int.from_bytes(data[:4], "big", signed=True)
+                if number in LATE:
+                    held.append(data)
+                elif number not in LOST:
+                    tx.send_many([data, *held])
+                    held = []
+                if number < 0:
+                    break
+            assert sending.finish() == 0, sending.err
+        found = re.compile(r" (\d+)/ *(\d+) \(.*%\)")
+        waiting.until(lambda: found.search(server.out), "the report of iperf")
+        measure.interrupt()
+        assert measure.finish() == 130
+    report = found.search(server.out)
+    late = re.search(r"(\d+) datagrams received out-of-order", server.out)
+    assert report is not None
+    assert late is not None, server.out
+    (stream,) = summary(measure)["streams"]
+    assert (stream["lost"], stream["lost_network"], stream["reordered"]) == (len(LOST), len(LOST), len(LATE))
+    assert (int(report[1]), int(late[1])) == (stream["lost"], stream["reordered"]), server.out

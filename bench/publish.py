@@ -34,15 +34,15 @@ CPU time for each datagram, in nanoseconds.
 _OTHERS = """\
 ### Servers and groups
 
-CPU time for each datagram of 100 bytes, in nanoseconds.
+CPU time for each datagram, in nanoseconds.
 
-| Run | Reader | CPU ns | Lost |
-|---|---|--:|--:|"""
+| Run | Reader | Bytes | CPU ns | Lost |
+|---|---|--:|--:|--:|"""
 _TARGETS = """\
 ### Targets
 
 Ratios to another program in the same run, unless the target is a plain value. *Lean* receivers
-request no metadata but the sender.
+request no metadata except the sender.
 
 | What | Compared with | Measured | Target | Verdict |
 |---|---|--:|--:|---|"""
@@ -102,7 +102,10 @@ def sections(results: dict[str, Any]) -> Iterator[str]:
     yield "\n".join(
         [
             _OTHERS,
-            *(f"| {row['scenario']} | {row['contestant']} | {_cost(row)} | {_lost(row)} |" for row in others),
+            *(
+                f"| {row['scenario']} | {row['contestant']} | {row['bytes']} | {_cost(row)} | {_lost(row)} |"
+                for row in others
+            ),
         ]
     )
     yield "\n".join([_TARGETS, *map(_target, results["targets"])])
@@ -131,7 +134,9 @@ def _lost(row: Row | None) -> str:
 
 
 def _target(target: dict[str, Any]) -> str:
-    measured = "-" if target["measured"] is None else f"{target['measured']:,.2f}"
+    value = target["measured"]
+    # A number of lost datagrams may be large; ratios are not.
+    measured = "-" if value is None else f"{value:,.{0 if value >= 1000 else 2}f}"
     must = f"{'at least' if target['at_least'] else 'at most'} {target['limit']:g}"
     return f"| {target['what']} | {target['against']} | {measured} | {must} | {target['verdict']} |"
 

@@ -1,10 +1,13 @@
 """The option ``--engine`` of the commands that receive: by sockets or by packets, between two hosts."""
 
 import json
+import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from multicast import Sender
 from tests.cli.running import GROUP, MULTICAST
 from tests.support import waiting
 from tests.support.hosts import Host
@@ -43,6 +46,28 @@ def test_engine_receives_every_datagram(
     summary = json.loads(program.out.splitlines()[-1])
     received = summary["read" if command == "record" else "received"]
     assert (received, summary["kernel_drops"], summary["invalid"]) == (20, 0, 0)
+
+
+@pytest.mark.parametrize("command", ["listen", "record"])
+def test_engine_that_drops_coalesced_packets_says_that_the_count_is_a_minimum(
+    command: str, free_port: int, tmp_path: Path
+) -> None:
+    ends = ["-o", str(tmp_path / "file")] if command == "record" else []
+    words = [command, f"{GROUP}:{free_port}%lo", "--engine", "packet", "--recv-buffer", "1", *ends]
+    with Program([*MULTICAST, *words]) as program:
+        waiting.until(lambda: "listening to" in program.err, "the listener")
+        program.interrupt(signal.SIGSTOP)
+        with Sender(GROUP, free_port, interface="lo", gso=True) as tx:
+            tx.send_many([bytes(1000)] * 20_000)
+            assert tx.stats().coalesced > 0
+        program.interrupt(signal.SIGCONT)
+        program.interrupt()
+        assert program.finish() == 130
+    received, dropped = (
+        int(re.search(pattern, program.err.splitlines()[-1])[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (r"(?:received|recorded) ([\d,]+) datagrams", r"dropped at least ([\d,]+) here")
+    )
+    assert received + dropped < 20_000
 
 
 def test_engine_that_is_not_permitted_is_an_error(hosts: list[Host]) -> None:

@@ -65,6 +65,8 @@ class Totals:
     """Datagrams of which the packet engine did not get all fragments."""
     duration: float
     """Seconds since the start."""
+    is_least: bool = False
+    """Whether the kernel may have dropped more: in a packet ring, several coalesced datagrams count as one drop."""
 
     @property
     def dropped(self) -> int:
@@ -76,7 +78,7 @@ class Listener:
     """Receivers for a number of endpoints, one for each port.
 
     A background thread of each receiver empties the kernel's buffer, so that short pauses of the program lose nothing.
-    The kernel does not coalesce datagrams, so that its counter of drops is exact.
+    With sockets, the kernel does not coalesce datagrams, so that its counter of drops is exact.
 
     Args:
         endpoints: where to listen; each has a port.
@@ -106,7 +108,7 @@ class Listener:
             else:
                 together.setdefault(endpoint.port, []).append(endpoint)
         self._received = self._bytes = 0
-        self._linger = linger
+        self._linger, self._uses_rings = linger, engine != "socket"
         self._begun = time.monotonic()
         self._resources = contextlib.ExitStack()
         self._selector: selectors.BaseSelector | None = None
@@ -145,16 +147,18 @@ class Listener:
     def totals(self) -> Totals:
         """Return the counters up to now."""
         stats = self.stats()
+        kernel_drops = sum(one.kernel_drops or 0 for one in stats)
         return Totals(
             received=self._received,
             bytes=self._bytes,
-            kernel_drops=sum(one.kernel_drops or 0 for one in stats),
+            kernel_drops=kernel_drops,
             ring_drops=sum(one.ring_drops for one in stats),
             filtered=sum(one.filtered for one in stats),
             truncated=sum(one.truncated for one in stats),
             invalid=sum(one.invalid for one in stats),
             unassembled=sum(one.unassembled for one in stats),
             duration=time.monotonic() - self._begun,
+            is_least=self._uses_rings and kernel_drops > 0,
         )
 
     def batches(

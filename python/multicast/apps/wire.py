@@ -81,6 +81,7 @@ class Wire:
             invalid=invalid,
             unassembled=unassembled,
             duration=time.monotonic() - self._begun,
+            is_least=dropped > 0,
         )
 
     def looks(self, limits: Limits, has_ended: Callable[[], bool]) -> Iterator[None]:

@@ -134,7 +134,8 @@ class Report:
                 advice = "the receive buffer was full (request a larger one with --recv-buffer)"
             else:
                 advice = "its output was written too slowly"
-            print_error(self._command, f"dropped {number(dropped, 'datagram')} here: {advice}")
+            least = "at least " if totals.is_least else ""
+            print_error(self._command, f"dropped {least}{number(dropped, 'datagram')} here: {advice}")
         if filtered:
             print_error(
                 self._command,
@@ -182,14 +183,15 @@ def summary_fields(totals: Totals) -> dict[str, object]:
 
 
 def left_out(totals: Totals) -> list[str]:
-    """Return in words which datagrams were left out for another reason than a full buffer."""
+    """Return in words which datagrams were left out, and why."""
     counted = (
         ("filtered", totals.filtered),
         ("truncated", totals.truncated),
         ("invalid", totals.invalid),
         ("not assembled from fragments", totals.unassembled),
     )
-    return [f"{what} {count:,}" for what, count in counted if count]
+    dropped = f"dropped {'at least ' if totals.is_least else ''}{totals.dropped:,} here"
+    return [*(f"{what} {count:,}" for what, count in counted if count), dropped]
 
 
 def _buffer(stats: ReceiverStats) -> str:
@@ -214,5 +216,4 @@ def _health(stats: ReceiverStats) -> str:
 def _sentence(totals: Totals) -> str:
     parts = [f"received {number(totals.received, 'datagram')}, {number(totals.bytes, 'byte')}"]
     parts += left_out(totals)
-    parts.append(f"dropped {totals.dropped:,} here")
     return f"{', '.join(parts)} in {totals.duration:.1f} s"

@@ -163,5 +163,4 @@ class _Report(Report):
             if count:
                 parts.append(f"left out {count:,} {why}")
         parts += left_out(totals)
-        parts.append(f"dropped {totals.dropped:,} here")
         self._out.remark(f"{', '.join(parts)} in {totals.duration:.1f} s")

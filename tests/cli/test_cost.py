@@ -12,7 +12,17 @@ BASE = ["-c", "import socket, argparse, logging"]
 
 
 @pytest.mark.platform("linux", "darwin")
-@pytest.mark.parametrize(("words", "bound"), [(["NOOP"], 1.15), (["--help"], 1.5), (["help"], 1.5)], ids=str)
+@pytest.mark.parametrize(
+    ("words", "bound"),
+    [
+        (["NOOP"], 1.15),
+        (["--help"], 1.5),
+        (["help"], 1.5),
+        (["listen", "--help"], 2.4),
+        (["doctor", "--help"], 2.4),
+    ],
+    ids=str,
+)
 def test_start_costs_little_more_than_its_standard_library_imports(
     words: list[str], bound: float, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 
-from ..apps.listening import Listener
 from ..endpoints import Endpoint
 from .errors import print_error
 from .words import address, number
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from ..apps.listening import Totals
+    from ..apps.listening import Listener, Totals
     from ..apps.wire import Wire
     from ..types import ReceiverStats
     from .output import Output
@@ -33,6 +32,8 @@ def open_listener(
     Raises:
         OSError: The system refused.
     """
+    from ..apps.listening import Listener  # noqa: PLC0415 - see the top of the package
+
     return Listener(
         endpoints,
         recv_buffer=args.recv_buffer or "auto",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ...apps import diagnosis as app
 from .. import options
 from ..errors import NOT_HELD
 from ..signals import handled
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ...apps import diagnosis as app
     from ..output import Output
 
 # Seconds to listen.
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return _serve(args.duration, out)
     duration = _DURATION if args.duration is None else args.duration
     (endpoint,) = options.endpoints_of(args)
+    from ...apps.diagnosis import diagnose, diagnose_at_peer, diagnose_with_peer  # noqa: PLC0415 - see the top of the package
 
     def say_joined() -> None:
         who = f"{args.peer} listens" if args.reverse else "listening"
@@ -65,11 +66,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     with handled() as signals:
         if args.reverse:
-            look = partial(app.diagnose_at_peer, host=args.peer)
+            look = partial(diagnose_at_peer, host=args.peer)
         elif args.peer is not None:
-            look = partial(app.diagnose_with_peer, host=args.peer, is_over=signals.has_ended)
+            look = partial(diagnose_with_peer, host=args.peer, is_over=signals.has_ended)
         else:
-            look = partial(app.diagnose, is_over=signals.has_ended)
+            look = partial(diagnose, is_over=signals.has_ended)
         found = look(endpoint, duration=duration, on_joined=say_joined)
         for finding in found.findings:
             _print(finding, out)
@@ -84,6 +85,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _serve(duration: float | None, out: Output) -> int:
     """Send probes for other hosts until a signal, or for ``duration`` seconds."""
+    from ...apps.diagnosis import Server  # noqa: PLC0415 - see the top of the package
+
     until = float("inf") if duration is None else time.monotonic() + duration
     served = 0
 
@@ -93,7 +96,7 @@ def _serve(duration: float | None, out: Output) -> int:
         else:
             out.remark(f"{number(served, 'request')} served")
 
-    with handled() as signals, app.Server() as server:
+    with handled() as signals, Server() as server:
         out.remark(f"serving on TCP port {server.port}")
         has_ended = signals.reporting(lambda: report("interim"))
         for client, endpoint in server.served(lambda: has_ended() or time.monotonic() >= until):

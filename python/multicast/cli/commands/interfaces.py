@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ...apps import interfaces as app
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ...apps import interfaces as app
     from ..output import Output
 
 
@@ -22,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """List the interfaces; return 0 if at least one is usable and 1 otherwise."""
-    found = app.survey(args.names)
+    from ...apps.interfaces import survey  # noqa: PLC0415 - see the top of the package
+
+    found = survey(args.names)
     usable = sum(one.unusable_reason is None for one in found)
     if out.json:
         for one in found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from ...apps.listening import Limits
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
 from ..receiving import Report, open_listener
@@ -60,6 +59,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if out.is_terminal:
             options.usage_error(args, "cannot write raw bytes to a terminal (redirect standard output)")
     endpoints = options.endpoints_of(args)
+    from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
+
     limits = Limits(args.count, args.timeout, args.duration)
     with (
         handled() as signals,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from ..._common import argument_types
-from ...apps.listening import Limits
-from ...apps.measuring import Measurement
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
 from ..receiving import Report, open_listener, summary_fields
@@ -17,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from ...apps.measuring import Result
+    from ...apps.measuring import Measurement, Result
     from ..output import Output
 
 _HEAD = [
@@ -62,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Measure until a limit or a signal; return the exit code."""
+    from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
+    from ...apps.measuring import Measurement  # noqa: PLC0415 - see the top of the package
+
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
     if args.report is not None:
@@ -98,6 +97,8 @@ def _fields(measurement: Measurement) -> dict[str, object]:
 
 
 def _record(one: Result) -> dict[str, object]:
+    from dataclasses import asdict  # noqa: PLC0415 - see the top of the package
+
     return {
         "sender": one.sender,
         "sender_port": one.sender_port,
@@ -115,7 +116,7 @@ def _record(one: Result) -> dict[str, object]:
         "restarts": one.restarts,
         "rate_pps": round(one.rate_pps, 3),
         "jitter_us": None if one.jitter_us is None else round(one.jitter_us, 3),
-        "delay_us": None if one.delay is None else dataclasses.asdict(one.delay),
+        "delay_us": None if one.delay is None else asdict(one.delay),
     }
 
 

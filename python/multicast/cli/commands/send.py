@@ -13,7 +13,6 @@ from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE
 from ..._common.text import payload_of
 from ...apps.numbered import HEADER
 from ...apps.sending import PATTERNS, Plan, send_generated
-from ...sync import Sender, interfaces
 from .. import options
 from ..progress import Progress
 from ..signals import handled
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ...endpoints import Endpoint
+    from ...sync import Sender
     from ...types import SenderStats
     from ..output import Output
 
@@ -128,6 +128,8 @@ def _add_header(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Send, report what was sent, and return the exit code."""
+    from ...sync import Sender  # noqa: PLC0415 - see the top of the package
+
     _check(args)
     (endpoint,) = options.endpoints_of(args)
     begun = time.monotonic()
@@ -330,6 +332,8 @@ def _socket_of(tx: Sender) -> str:
 
 def _interface_with(local: tuple[str, int] | None) -> str | None:
     """Return the name of the interface that has the address to send from; None if there is none."""
+    from ...sync import interfaces  # noqa: PLC0415 - see the top of the package
+
     if local is None:
         return None
     return next((one.name for one in interfaces() if local[0].partition("%")[0] in one.addresses), None)

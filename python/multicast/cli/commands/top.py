@@ -6,8 +6,6 @@ import contextlib
 import time
 
 from ..._common import argument_types
-from ...apps.listening import Limits
-from ...apps.watching import Watch, WireWatch
 from .. import options
 from ..errors import NOTHING_RECEIVED
 from ..output import terminal_columns, terminal_lines
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ...apps.listening import Listener
-    from ...apps.watching import Row
+    from ...apps.watching import Row, Watch, WireWatch
     from ...apps.wire import Wire
     from ..live_streams import Screen
     from ..output import Output
@@ -66,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Watch until a limit, a key or a signal; return the exit code."""
+    from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
+
     limits = Limits(duration=args.interval if args.once else args.duration)
     with handled() as signals, contextlib.ExitStack() as opened:
         source, watch = _wire(args, opened) if args.all else _listener(args, opened)
@@ -96,6 +96,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _listener(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[Listener, Watch]:
     """Join the groups of the endpoints."""
+    from ...apps.watching import Watch  # noqa: PLC0415 - see the top of the package
+
     endpoints = options.endpoints_of(args)
     listener = opened.enter_context(open_listener(args, endpoints, linger=_LINGER))
     return listener, Watch(listener)
@@ -107,6 +109,7 @@ def _wire(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[Wire,
         options.usage_error(args, "argument --all: it watches every group and port, so it takes none")
     if args.interface in (None, "all"):
         options.usage_error(args, "argument --all: it needs one interface, such as -i eth0")
+    from ...apps.watching import WireWatch  # noqa: PLC0415 - see the top of the package
     from ...apps.wire import Wire  # noqa: PLC0415 - see the top of the package
 
     size = {} if args.recv_buffer is None else {"size": args.recv_buffer}

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,53 @@ def test_record_that_is_killed_leaves_a_readable_file(
     found = payloads_of(path)
     assert len(found) >= 9_000
     assert found == payloads[: len(found)]
+
+
+@pytest.mark.alone
+def test_record_that_is_killed_during_a_feed_lacks_at_most_the_last_second(
+    tool: Callable[[str], str], free_port: int, tmp_path: Path
+) -> None:
+    tool("tshark")
+    path = tmp_path / "feed.pcapng"
+    sent_by: list[float] = []
+
+    def feed(stop: threading.Event) -> None:
+        # So slow that the buffer is not full within the test.
+        with Sender(GROUP, free_port, interface="lo", rate=2000.0) as tx:
+            while not stop.is_set():
+                first = 100 * len(sent_by)
+                tx.send_many([n.to_bytes(4, "big") * 25 for n in range(first, first + 100)])
+                sent_by.append(time.monotonic())
+
+    with recording(path, free_port) as program:
+        program.until_joined(GROUP)
+        with background.running(feed):
+            until(lambda: len(sent_by) >= 50 or None, "two and a half seconds of the feed")
+            before = time.monotonic() - 1.0
+            program.interrupt(signal.SIGKILL)
+            assert program.finish() == -signal.SIGKILL
+    found = [int.from_bytes(payload[:4], "big") for payload in payloads_of(path)]
+    assert found == list(range(len(found)))
+    assert len(found) >= 100 * sum(at < before for at in sent_by) > 1000
+
+
+@pytest.mark.alone
+def test_record_that_rotates_by_time_at_a_high_rate_accounts_for_every_datagram(
+    tool: Callable[[str], str], free_port: int, tmp_path: Path
+) -> None:
+    tool("tshark")
+    words = ["--rotate-time", "0.2", "--recv-buffer", "67108864", "--timeout", "2", "--json"]
+    with recording(tmp_path / "feed.pcapng", free_port, *words) as program:
+        program.until_joined(GROUP)
+        send(free_port, [n.to_bytes(4, "big") * 25 for n in range(50_000)], rate=50_000.0)
+        assert program.finish() == 0
+    summary = json.loads(program.out.splitlines()[-1])
+    assert summary["written"] == summary["read"] == 50_000 - summary["lost_here"] > 40_000
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == summary["files"] >= 4
+    found = [int.from_bytes(payload[:4], "big") for payload in payloads_of(*files)]
+    assert len(found) == summary["written"]
+    assert all(before < after for before, after in itertools.pairwise(found))
 
 
 def test_record_rotates_and_loses_nothing_between_files(

@@ -5,13 +5,16 @@ import os
 import re
 import signal
 import struct
+import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from multicast import Receiver
+from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, OTHER, run, start
-from tests.support.programs import at_terminal
+from tests.support.programs import Program, at_terminal
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -182,6 +185,46 @@ def test_replay_of_a_pipe_sends_what_has_come_and_ends_by_ctrl_c(free_port: int,
         program.interrupt()
         assert program.finish() == 130
     assert json.loads(program.out)["written"] == 2
+
+
+def test_replay_of_a_file_that_still_grows_ends_with_the_last_complete_packet(
+    free_port: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.pcap"
+    capture(path, *[(GROUP, free_port, bytes([n])) for n in range(3)])
+    path.write_bytes(path.read_bytes()[:-1])
+    with Receiver(GROUP, free_port, interface="lo") as rx:
+        done = run("replay", os.fspath(path), "-i", "lo", "--json")
+        assert [rx.recv(timeout=10.0).data for _ in range(2)] == [b"\0", b"\x01"]
+    assert done.returncode == 0
+    assert f"{path} ends in the middle of a packet" in done.stderr.decode()
+    summary = json.loads(done.stdout)
+    assert (summary["written"], summary["file_cut"]) == (2, True)
+
+
+def test_replay_of_a_recording_through_tail_follows_it(free_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcapng"
+    with (
+        start("record", f"{GROUP}:{free_port}%lo", "-o", os.fspath(path)) as recording,
+        Receiver(OTHER, free_port, interface="lo") as rx,
+    ):
+        recording.until_joined(GROUP)
+        until(lambda: path.exists() or None, "the file")
+        with ExitStack() as stack:
+            tail = stack.enter_context(
+                subprocess.Popen(["tail", "-c", "+1", "-f", path], stdout=subprocess.PIPE)
+            )
+            stack.callback(tail.kill)
+            assert tail.stdout is not None
+            pipe = tail.stdout.fileno()
+            words = ["replay", f"/dev/fd/{pipe}", "-i", "lo", "--map", f"{GROUP}={OTHER}"]
+            program = stack.enter_context(Program([*MULTICAST, *words], pass_fds=[pipe]))
+            tx = stack.enter_context(Sender(GROUP, free_port, interface="lo"))
+            for n in range(3):
+                tx.send(bytes([n]))
+                assert rx.recv(timeout=10.0).data == bytes([n])
+            tail.kill()
+            assert program.finish() == 0, program.err
 
 
 def test_replay_of_a_pipe_without_a_writer_ends_by_sigterm(tmp_path: Path) -> None:

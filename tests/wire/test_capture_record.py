@@ -192,7 +192,7 @@ def test_recorder_refuses_an_existing_file_unless_it_overwrites(
         ({"rotate_bytes": 0}, "rotate_bytes must be"),
         ({"rotate_seconds": 0.0}, "rotate_seconds must be a number above 0, got 0.0"),
         ({"max_rate": float("nan")}, "max_rate must be a number above 0, got nan"),
-        ({"max_files": 2}, "max_files needs rotate_bytes or rotate_seconds"),
+        ({"max_files": 2}, "max_files must be None without rotate_bytes or rotate_seconds, got 2"),
     ],
 )
 def test_recorder_with_a_bad_limit_creates_no_file(

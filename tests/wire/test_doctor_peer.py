@@ -1,6 +1,8 @@
 """The diagnosis with two ends: a peer sends on request, across a switch or a router, and both ends compare."""
 
 import contextlib
+import errno
+import json
 import socket
 import sys
 import threading
@@ -20,6 +22,7 @@ from multicast.apps.diagnosis import (
 )
 from multicast.apps.diagnosis import serving as serving_module
 from multicast.apps.diagnosis.peer import PATIENCE
+from multicast.apps.diagnosis.peer import PORT as PEER_PORT
 from multicast.apps.diagnosis.serving import Server
 from tests.support.background import running
 from tests.wire.lab import Lab, feed, lab
@@ -136,6 +139,7 @@ def test_peer_beyond_a_router_that_sends_with_ttl_1_is_named_and_mended(net: Lab
         with feed(net.far, GROUP, PORT, ttl=1):
             finding = only(compare(net, here), "ttl-expired")
         assert finding.confidence == "proven"
+        assert finding.text.startswith(f"1 router is between {FAR} and this machine, and ")
         assert (finding.proof["hops"], finding.proof["arrived_by_ttl"]) == (1, {"32": 5})
         streams = finding.proof["streams_leaving_by_ttl"]
         assert isinstance(streams, dict)
@@ -242,6 +246,57 @@ def test_server_goes_on_after_a_damaged_request(request_: bytes, loopback: str) 
                     pass
     assert len(served) == 2
     assert all(result.startswith("request refused: ") for result in served)
+
+
+def test_server_names_the_field_that_a_request_lacks() -> None:
+    served: list[str] = []
+
+    def serve(over: threading.Event) -> None:
+        served.extend(result for _, result in server.served(over.is_set))
+
+    with (
+        Server() as server,
+        running(serve),
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection,
+    ):
+        connection.sendall(b'{"port": 5000}\n')
+        assert connection.recv(4096) == b""
+    assert served == ["request refused: 'group' is missing"]
+
+
+FINDING: dict[str, object] = {
+    "cause": "ok",
+    "confidence": "proven",
+    "proof": {},
+    "fix": "",
+    "text": "all is well",
+}
+DAMAGED: dict[str, object] = {
+    "no list": 1,
+    "no object": [1],
+    "no field": [{"cause": "ok"}],
+    "other field": [{**FINDING, "more": 1}],
+    "wrong type": [{**FINDING, "proof": "none"}],
+}
+
+
+@pytest.mark.parametrize("findings", DAMAGED.values(), ids=DAMAGED)
+def test_peer_that_answers_damaged_findings_is_an_error(findings: object) -> None:
+    answer = {"findings": findings, "received": 0, "can_see_packets": True}
+
+    def reply(_: threading.Event) -> None:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rwb") as stream:
+            stream.readline()
+            stream.write(json.dumps(answer).encode() + b"\n")
+
+    with (
+        socket.create_server(("127.0.0.1", PEER_PORT)) as listening,
+        running(reply),
+        pytest.raises(OSError, match=r"cannot ask the peer 127\.0\.0\.1: ") as caught,
+    ):
+        diagnose_at_peer("239.1.2.3:5000%lo", "127.0.0.1", duration=0.1)
+    assert caught.value.errno == errno.EPROTO
 
 
 def test_server_ends_a_request_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,9 @@ def rate(text: str) -> float:
     """Return ``text`` as a rate above 0, with an optional factor k, M or G."""
     factor = _FACTORS.get(text[-1:], 1)
     digits = text[:-1] if factor > 1 else text
-    return factor * _number(digits, sys.float_info.min, 1e12, "a number above 0, such as 1000, 1k or 2.5M")
+    return factor * _number(
+        digits, sys.float_info.min, 1e12, "a number above 0, such as 1000, 1k or 2.5M", given=text
+    )
 
 
 def size(text: str) -> int:
@@ -235,13 +237,14 @@ def _is_multicast(text: str) -> bool:
         return False
 
 
-def _number(text: str, lowest: float, highest: float, meaning: str) -> float:
+def _number(text: str, lowest: float, highest: float, meaning: str, given: str | None = None) -> float:
+    """Return ``text`` as a number. An error shows ``given`` instead, if that is more than the number."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not lowest <= value <= highest:
-        raise argparse.ArgumentTypeError(f"must be {meaning}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {meaning}, got {given or text!r}")
     return value
 
 

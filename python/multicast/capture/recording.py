@@ -110,7 +110,9 @@ class Recorder(Closing):
     ) -> None:
         self.closed = True
         if max_files is not None and rotate_bytes is None and rotate_seconds is None:
-            raise ValueError("max_files needs rotate_bytes or rotate_seconds")
+            raise ValueError(
+                f"max_files must be None without rotate_bytes or rotate_seconds, got {max_files!r}"
+            )
         self._receivers = (
             (receivers,) if isinstance(receivers, _core.Receiver) else tuple(dict.fromkeys(receivers))
         )

@@ -68,7 +68,7 @@ class Report:
         self._listener = listener
         self._signals = signals
         self._warned_at = time.monotonic()
-        self._dropped = self._filtered = 0
+        self._kernel_drops = self._ring_drops = self._filtered = 0
         self._healed = self._changed = 0
 
     def memberships(self) -> None:
@@ -126,17 +126,18 @@ class Report:
         self._out.remark(_sentence(self._listener.totals()))
 
     def _warn(self, totals: Totals) -> None:
-        dropped, self._dropped = totals.dropped - self._dropped, totals.dropped
+        by_kernel, self._kernel_drops = totals.kernel_drops - self._kernel_drops, totals.kernel_drops
+        by_program, self._ring_drops = totals.ring_drops - self._ring_drops, totals.ring_drops
         filtered, self._filtered = totals.filtered - self._filtered, totals.filtered
         if self._out.quiet:
             return
-        if dropped:
-            if totals.kernel_drops:
-                advice = "the receive buffer was full (request a larger one with --recv-buffer)"
-            else:
-                advice = "its output was written too slowly"
-            least = "at least " if totals.is_least else ""
-            print_error(self._command, f"dropped {least}{number(dropped, 'datagram')} here: {advice}")
+        least = "at least " if totals.is_least else ""
+        if by_kernel:
+            text = f"dropped {least}{number(by_kernel, 'datagram')} here: the receive buffer was full"
+            print_error(self._command, f"{text} (request a larger one with --recv-buffer)")
+        if by_program:
+            text = f"dropped {number(by_program, 'datagram')} here: its output was written too slowly"
+            print_error(self._command, text)
         if filtered:
             print_error(
                 self._command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .errors import print_error
+from .words import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ def report_keywords(options: argparse.Namespace) -> dict[str, Any]:
 
 def _print_dropped(command: str, dropped: Dropped) -> None:
     if dropped.is_last:
-        text = f"dropped {dropped.total:,} of {dropped.total + dropped.received:,} datagrams"
+        text = f"dropped {dropped.total:,} of {number(dropped.total + dropped.received, 'datagram')}"
     else:
-        text = f"dropped {dropped.new:,} datagrams, {dropped.total:,} so far, because they arrive too fast"
+        text = f"dropped {number(dropped.new, 'datagram')}, {dropped.total:,} so far, because they arrive too fast"
     print_error(command, f"{text} (write to a file instead of a terminal, or allow a larger receive buffer)")
 
 
 def _print_sent(sent: Sent) -> None:
-    count = f"{sent.bytes:,} byte" if sent.bytes == 1 else f"{sent.bytes:,} bytes"
+    count = number(sent.bytes, "byte")
     if sent.datagrams != 1:
-        count = f"{sent.datagrams:,} datagrams, {count},"
+        count = f"{number(sent.datagrams, 'datagram')}, {count},"
     where = sent.groups[0] if len(sent.groups) == 1 else f"each of {len(sent.groups):,} groups"
     print_error(
         "SAY", f"sent {count} to {where}, port {sent.port}, from {_interface(sent)}, with TTL {sent.ttl}"

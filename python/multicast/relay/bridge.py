@@ -173,7 +173,7 @@ class Relay:
             RuntimeError: The relay has run before. It runs once.
         """
         if self._has_run:
-            raise RuntimeError("a relay runs once: make another one")
+            raise RuntimeError("cannot run a relay twice (create another one)")
         self._has_run = True
         try:
             await self._run(stop or asyncio.Event(), self._open())

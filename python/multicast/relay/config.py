@@ -50,7 +50,9 @@ def _toml() -> Any:
     try:
         return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     except ImportError as error:
-        raise ImportError("a relay's file needs tomli: pip install 'multicast[relay]'") from error
+        raise ImportError(
+            "cannot read the file of a relay: the package tomli is missing (pip install 'multicast[relay]')"
+        ) from error
 
 
 def _route(entry: object, path: str | os.PathLike[str], number: int) -> Route:

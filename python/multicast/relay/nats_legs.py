@@ -53,7 +53,9 @@ class Connection:
         try:
             self._nats = importlib.import_module("nats")
         except ImportError as error:
-            raise ImportError("a relay over NATS needs nats-py: pip install 'multicast[relay]'") from error
+            raise ImportError(
+                "cannot use NATS: the package nats-py is missing (pip install 'multicast[relay]')"
+            ) from error
         self._server = server
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []

@@ -191,6 +191,7 @@ def test_signal_while_waiting_for_input_ends_it_at_once(free_port: int) -> None:
         (["239.1.2.3", "x", "--from", "nowhere"], "must be ADDRESS, ADDRESS:PORT or :PORT, such as"),
         (["239.1.2.3", "x", "--dscp", "64"], "must be a number from 0 to 63, got '64'"),
         (["239.1.2.3", "x", "--rate", "0"], "must be a number above 0, such as 1000, 1k or 2.5M"),
+        (["239.1.2.3", "x", "--rate", "0k"], "must be a number above 0, such as 1000, 1k or 2.5M, got '0k'"),
         (["239.1.2.3", "x", "--ttl", "256"], "must be a number of hops from 0 to 255"),
     ],
     ids=str,

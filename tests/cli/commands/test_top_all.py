@@ -79,10 +79,10 @@ def test_all_counts_what_arrives_on_the_loopback_interface(free_port: int) -> No
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["--all"], 2, "it needs one interface, such as -i eth0"),
-        (["--all", "-i", "all"], 2, "it needs one interface, such as -i eth0"),
-        (["--all", "-i", "lo", GROUP], 2, "it watches every group and port, so it takes none"),
-        (["--all", "-i", "lo", "-p", "5000"], 2, "it watches every group and port, so it takes none"),
+        (["--all"], 2, "argument --all: needs one interface, such as -i eth0"),
+        (["--all", "-i", "all"], 2, "argument --all: needs one interface, such as -i eth0"),
+        (["--all", "-i", "lo", GROUP], 2, "argument --all: not allowed with ENDPOINT or -p/--port"),
+        (["--all", "-i", "lo", "-p", "5000"], 2, "argument --all: not allowed with ENDPOINT or -p/--port"),
         (
             ["--all", "-i", "nosuch0"],
             65,

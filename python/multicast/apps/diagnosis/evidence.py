@@ -42,7 +42,7 @@ class Evidence:
         """Return the datagrams for the endpoint that reached its interface, by source that it accepts."""
         found: dict[str, int] = {}
         for one, count in self.sightings():
-            if self._is_ours(one) and one.interface == self.case.interface and self._accepts(one.source):
+            if self._is_ours(one) and one.interface == self.case.interface and self.accepts(one.source):
                 found[one.source] = found.get(one.source, 0) + count
         return found
 
@@ -84,11 +84,8 @@ class Evidence:
 
     def accepts(self, source: str) -> bool:
         """Return whether the endpoint wants datagrams of this source."""
-        return self._accepts(source)
+        sources = {str(ipaddress.ip_address(one.partition("%")[0])) for one in self.case.endpoint.sources}
+        return not sources or source in sources
 
     def _is_ours(self, one: Sighting) -> bool:
         return one.group == self.case.endpoint.group and one.port == self.case.port
-
-    def _accepts(self, source: str) -> bool:
-        sources = {str(ipaddress.ip_address(one.partition("%")[0])) for one in self.case.endpoint.sources}
-        return not sources or source in sources

@@ -61,13 +61,25 @@ class Departure:
     """A command for the other end that removes this obstacle."""
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
+_DEPARTURE_KINDS: dict[str, tuple[type, ...]] = {
     "interface": (str, type(None)),
     "error": (str, type(None)),
     "left": (int, type(None)),
     "streams": (dict,),
     "rules": (list,),
     "fix": (str,),
+}
+_RESULT_KINDS: dict[str, tuple[type, ...]] = {
+    "findings": (list,),
+    "received": (int,),
+    "can_see_packets": (bool,),
+}
+_FINDING_KINDS: dict[str, tuple[type, ...]] = {
+    "cause": (str,),
+    "confidence": (str,),
+    "proof": (dict,),
+    "fix": (str,),
+    "text": (str,),
 }
 
 
@@ -139,7 +151,10 @@ def ask(host: str, case: Case, token: str, seconds: float) -> Departure:
 
 
 def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], None] | None) -> dict[str, Any]:
-    """Let the other end listen, send probes from here, and return what it found: the fields of `Diagnosis`.
+    """Let the other end listen, send probes from here, and return what it found.
+
+    Returns:
+        The findings as dictionaries, ``received`` and ``can_see_packets``, as `Diagnosis` has them.
 
     Raises:
         OSError: The other end cannot be reached, or does not answer.
@@ -153,7 +168,12 @@ def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], No
                 on_joined()
             write(stream, dataclasses.asdict(send_probes(case.endpoint, str(answer["token"]), seconds)))
             answer = read(stream)
-        return _checked(answer, {"findings", "received", "can_see_packets"})
+        found = _of_kinds(_checked(answer, set(_RESULT_KINDS)), _RESULT_KINDS)
+        for one in found["findings"]:
+            if not isinstance(one, dict):
+                raise ValueError(f"findings must not have {one!r}")  # noqa: TRY004 - as in `read`
+            _of_kinds(_checked(cast("dict[str, Any]", one), set(_FINDING_KINDS)), _FINDING_KINDS)
+        return found
 
 
 @contextlib.contextmanager
@@ -188,11 +208,19 @@ def departure(answer: dict[str, Any]) -> Departure:
     Raises:
         ValueError: It has written something else.
     """
-    found = Departure(**_checked(answer, {one.name for one in dataclasses.fields(Departure)}))
-    wrong = [name for name, kinds in _KINDS.items() if not isinstance(answer[name], kinds)]
+    return Departure(**_of_kinds(_checked(answer, set(_DEPARTURE_KINDS)), _DEPARTURE_KINDS))
+
+
+def _of_kinds(answer: dict[str, Any], kinds: dict[str, tuple[type, ...]]) -> dict[str, Any]:
+    """Return an answer whose fields have these types.
+
+    Raises:
+        ValueError: A field has another type.
+    """
+    wrong = [name for name, types in kinds.items() if not isinstance(answer[name], types)]
     if wrong:
         raise ValueError(f"{wrong[0]} must not be {answer[wrong[0]]!r}")
-    return found
+    return answer
 
 
 def write(stream: BufferedRWPair, message: dict[str, Any]) -> None:

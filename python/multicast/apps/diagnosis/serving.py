@@ -65,7 +65,9 @@ class Server:
                 connection.settimeout(PATIENCE)
                 try:
                     yield client, self._serve(connection, client)
-                except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+                except KeyError as error:
+                    yield client, f"request refused: {error} is missing"
+                except (OSError, ValueError, TypeError, OverflowError) as error:
                     yield client, f"request refused: {error}"
 
     @staticmethod

@@ -104,12 +104,16 @@ def compare(
     """Listen to the probes of another host, and compare what left it with what arrived.
 
     Args:
-        endpoint: as for `diagnose_with_peer`, and so are ``host``, ``duration``, ``on_joined`` and ``is_over``.
-        host: the other host.
+        endpoint: as for `diagnose_with_peer`.
+        host: the name or address of the other host.
         let_send: lets the other host send probes with this token, and returns what left it.
-        duration: seconds to listen.
+        duration: seconds to listen, above 0.
         on_joined: called once the group is joined.
-        is_over: ends the listening early.
+        is_over: called often; ends the listening early when it returns true.
+
+    Raises:
+        ValueError: The endpoint has no port, is not one group, or names an unknown interface.
+        OSError: The endpoint cannot be received, or the other host cannot be asked.
     """
     case = case_for(endpoints.from_argument(endpoint))
     known = before.findings(case)
@@ -202,7 +206,7 @@ def _expired(host: str, left: Departure, hops: int, proof: dict[str, object]) ->
         "proven" if small else "likely",
         {**proof, "hops": hops},
         f"send with a TTL of at least {hops + 1} (--ttl {hops + 1}, ttl={hops + 1})",
-        f"{hops} routers are between {host} and this machine, and "
+        f"{'1 router is' if hops == 1 else f'{hops} routers are'} between {host} and this machine, and "
         + (f"{host} sends with a TTL of {', '.join(small)}" if small else "a TTL of 1 does not cross them"),
     )
 

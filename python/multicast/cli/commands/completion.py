@@ -20,7 +20,9 @@ HAS_RECORDS = False
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``completion``."""
     parser.epilog = "It needs the extra 'cli': pip install 'multicast[cli]'."
-    parser.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"), help="the shell to complete in")
+    parser.add_argument(
+        "shell", choices=("bash", "zsh", "fish", "tcsh"), help="print the script for this shell"
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

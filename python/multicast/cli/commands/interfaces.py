@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..words import number
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -117,8 +119,7 @@ def _remark(found: list[app.InterfaceReport], usable: int, out: Output) -> None:
             out.remark(f"{one.name} cannot be used: {one.unusable_reason}")
         elif one.limitation is not None:
             out.remark(f"{one.name} is limited: {one.limitation}")
-    interfaces = "interface" if len(found) == 1 else "interfaces"
-    out.remark(f"{len(found)} {interfaces}, {usable} usable for multicast")
+    out.remark(f"{number(len(found), 'interface')}, {usable} usable for multicast")
 
 
 def _state(one: app.InterfaceReport) -> str:

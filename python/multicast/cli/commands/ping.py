@@ -206,7 +206,7 @@ def _result_line(host: str, kind: str, result: app.KindResult) -> str:
         f"({result.late_loss_percent:.3g}% from seq 2)"
     )
     if result.duplicates:
-        line += f", {result.duplicates} duplicates"
+        line += f", {number(result.duplicates, 'duplicate')}"
     if result.times_ms:
         line += (
             f", min/avg/max/stddev = {result.min_ms:.3f}/{result.avg_ms:.3f}/{result.max_ms:.3f}/"

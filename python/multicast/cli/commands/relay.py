@@ -49,9 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ttl",
+        metavar="HOPS",
         type=argument_types.ttl,
         default=1,
-        help="time to live of datagrams to groups, 1-255; fewer hops if the original has fewer left (default: 1)",
+        help="let datagrams to groups travel this many hops, 1-255, or fewer if the original has fewer left "
+        "(default: 1)",
     )
     parser.add_argument(
         "--link-scope",

@@ -106,9 +106,9 @@ def _listener(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[L
 def _wire(args: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[Wire, WireWatch]:
     """Watch all groups on an interface."""
     if args.endpoints or args.port is not None:
-        options.usage_error(args, "argument --all: it watches every group and port, so it takes none")
+        options.usage_error(args, "argument --all: not allowed with ENDPOINT or -p/--port")
     if args.interface in (None, "all"):
-        options.usage_error(args, "argument --all: it needs one interface, such as -i eth0")
+        options.usage_error(args, "argument --all: needs one interface, such as -i eth0")
     from ...apps.watching import WireWatch  # noqa: PLC0415 - see the top of the package
     from ...apps.wire import Wire  # noqa: PLC0415 - see the top of the package
 

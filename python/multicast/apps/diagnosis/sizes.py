@@ -52,7 +52,9 @@ def too_long(evidence: Evidence) -> Finding | None:
     link = evidence.case.link
     if link is None or link.mtu is None or evidence.reached() or fragments_lost(evidence) is not None:
         return None
-    if evidence.rise(f"{link.name}.rx_errors") or (evidence.refused() and link.mtu < ETHERNET_MTU):
+    # A packet socket takes frames of unknown protocols: without one, they count as dropped as well.
+    is_too_small = evidence.can_see_packets and evidence.refused() > 0 and link.mtu < ETHERNET_MTU
+    if is_too_small or evidence.rise(f"{link.name}.rx_errors"):
         return _mtu_too_small(evidence, link.mtu, {})
     return None
 

@@ -136,7 +136,7 @@ class VethLink(Link):
         self.run(f"ip -n {self.network.far.name} link show {self.name}")
 
 
-class BridgeLink(Link):
+class BridgeLink(VethLink):
     """A bridge with one port, a cable to the other namespace."""
 
     def create(self, index: int = 0) -> None:
@@ -151,13 +151,6 @@ class BridgeLink(Link):
 
     def delete(self) -> None:
         self.run(f"ip link del {self.name}p; ip link del {self.name}")
-
-    def inject(self, source: str, group: str, port: int, payload: bytes) -> None:
-        self.network.transmit(self.name, source, group, port, payload)
-
-    def set_carrier(self, has_carrier: bool) -> None:
-        self.run(f"ip -n {self.network.far.name} link set {self.name} {'up' if has_carrier else 'down'}")
-        self.await_carrier()
 
     def await_carrier(self) -> None:
         # The port of the bridge forwards once it has a carrier, too.

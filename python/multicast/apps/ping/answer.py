@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._core import __version__
-from ..groups import one_group
 from .message import DEFAULT_GROUP, PORT, Message, parse, reply
-from .port import Port
+from .port import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from typing_extensions import Self
 
     from ..._core import Datagram
     from ...endpoints import Endpoint
@@ -41,7 +38,7 @@ class Answer:
     """The reason why an answer could not be sent; None if all were sent."""
 
 
-class Responder:
+class Responder(Member):
     """Answer the requests for a group and those sent to this host alone. A context manager.
 
     ::
@@ -59,24 +56,7 @@ class Responder:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._group = one_group(endpoint)
-        self._port = Port(endpoint, PORT if endpoint.port is None else endpoint.port)
-
-    @property
-    def port(self) -> int:
-        """The UDP port that it answers on."""
-        return self._port.number
-
-    @property
-    def interface(self) -> str | None:
-        """The name of the interface on which the group is joined; None if the system does not say."""
-        return self._port.interface
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._port.close()
+        super().__init__(endpoint, PORT if endpoint.port is None else endpoint.port)
 
     def answers(self, is_over: Callable[[], bool]) -> Iterator[Answer]:
         """Answer requests, and yield each that was answered, until ``is_over`` returns true.

@@ -7,15 +7,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..groups import one_group
 from .message import PORT, parse, request
-from .port import TTL, Port
+from .port import TTL, Member
 from .results import HostResult, KindResult, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from typing_extensions import Self
 
     from ..._core import Datagram
     from ...endpoints import Endpoint
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 _PERIOD = 0.1
 
 
-class Ping:
+class Ping(Member):
     """Ping a group: everybody in it that runs a responder, or one source that runs one. A context manager.
 
     ::
@@ -53,30 +50,13 @@ class Ping:
     def __init__(self, endpoint: Endpoint) -> None:
         if len(endpoint.sources) > 1:
             raise ValueError(f"source must be one address, got {', '.join(endpoint.sources)}")
+        super().__init__(replace(endpoint, port=None), 0)
         self.hosts: dict[str, HostResult] = {}
         self.sent = 0
-        self._group = one_group(endpoint)
         self._target = endpoint.sources[0] if endpoint.sources else endpoint.group
         self._target_port = PORT if endpoint.port is None else endpoint.port
         self._client = secrets.randbits(32)
         self._times_ns: dict[int, int] = {}
-        self._port = Port(replace(endpoint, port=None), 0)
-
-    @property
-    def port(self) -> int:
-        """The UDP port that it sends from, and receives replies on."""
-        return self._port.number
-
-    @property
-    def interface(self) -> str | None:
-        """The name of the interface on which the group is joined; None if the system does not say."""
-        return self._port.interface
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._port.close()
 
     def replies(
         self,

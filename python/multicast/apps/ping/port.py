@@ -8,8 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from ...sync import Receiver
+from ..groups import one_group
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..._core import Datagram
     from ...endpoints import Endpoint
 
@@ -88,6 +91,39 @@ class Port(contextlib.ExitStack):
             return self._receiver.recv(timeout=timeout)
         except TimeoutError:
             return None
+
+
+class Member:
+    """A group, and a port that has joined it: both ends of a ping have them. A context manager, which closes the port.
+
+    Args:
+        endpoint: the group, and optionally the interface and the sources.
+        number: the UDP port to receive on; 0 takes a free one.
+
+    Raises:
+        ValueError: The endpoint has several groups.
+        OSError: The group cannot be joined.
+    """
+
+    def __init__(self, endpoint: Endpoint, number: int) -> None:
+        self._group = one_group(endpoint)
+        self._port = Port(endpoint, number)
+
+    @property
+    def port(self) -> int:
+        """The UDP port that it sends from and receives on."""
+        return self._port.number
+
+    @property
+    def interface(self) -> str | None:
+        """The name of the interface on which the group is joined; None if the system does not say."""
+        return self._port.interface
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._port.close()
 
 
 def _interface_option(index: int) -> bytes:

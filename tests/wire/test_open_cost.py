@@ -1,6 +1,8 @@
-"""Test what it costs to open a receiver or a sender and to close it, compared with a plain socket of the same group."""
+"""Test what it costs to open a receiver or a sender and to close it, and to join a group beside many others."""
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -39,3 +41,23 @@ def test_open_and_close_cost_a_few_plain_sockets(opened: Callable[[], None], lim
 
     rounds = [(cost(plain), cost(opened)) for _ in range(5)]
     assert min(ours for _, ours in rounds) <= limit * min(theirs for theirs, _ in rounds)
+
+
+JOIN_ONE_MORE = """
+import sys
+from multicast.sync import Receiver
+
+groups = [f"239.9.7.{number}" for number in range(1, 102)]
+with Receiver(groups[:100], 0, interface=sys.argv[1], engine="packet") as rx:
+    print("before", file=sys.stderr, flush=True)
+    rx.join(groups[100], sys.argv[1])
+    print("after", file=sys.stderr, flush=True)
+"""
+
+
+def test_join_beside_100_groups_with_packets_touches_only_the_new_group(tool: Callable[[str], str]) -> None:
+    traced = [tool("strace"), "-e", "trace=setsockopt,write", sys.executable, "-c", JOIN_ONE_MORE, INTERFACE]
+    done = subprocess.run(traced, check=True, capture_output=True, text=True, timeout=30)
+    during = done.stderr.partition("before")[2].partition("after")[0]
+    # Two joins, one of them for what this host sends, the options of new sockets, and the filter of the packets.
+    assert 1 <= during.count("setsockopt(") <= 30, during

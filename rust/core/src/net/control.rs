@@ -182,6 +182,7 @@ impl Control {
         }
         let Some(changes) = self.deferred_changes.take() else { return Ok(false) };
         let healed = self.memberships.heal(&changes, &mut self.sockets);
+        self.packets.restore();
         match healed.and_then(|healed| self.packets.follow(&self.memberships, &mut self.sockets).map(|()| healed)) {
             Ok(Healed::Completely) => Ok(true),
             // There are later changes only while interfaces get other names, so this ends.

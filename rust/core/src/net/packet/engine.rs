@@ -122,10 +122,7 @@ impl PacketEngine {
         self.leave_out(self.own.iter().filter_map(|(place, own)| Some(in_both(&own.membership, wanted.get(place)?))))?;
         self.own.retain(|place, own| {
             let stays = wanted.get(place).is_some_and(|wanted| own.change_to(wanted));
-            if stays {
-                // The interface can have been made again, with the same index. An error means that it was not.
-                let _ = own.socket.follow_default(&own.membership);
-            } else {
+            if !stays {
                 own.socket.forget(&own.membership);
             }
             stays
@@ -141,6 +138,14 @@ impl PacketEngine {
             }
         }
         self.leave_out(self.own.values().map(|own| own.membership.clone()))
+    }
+
+    /// Join again on interfaces that were made again with the same index.
+    pub(in crate::net) fn restore(&self) {
+        for own in self.own.values() {
+            // An error means that the membership is still there, or that its interface is gone.
+            let _ = own.socket.follow_default(&own.membership);
+        }
     }
 
     /// Let packet sockets leave these memberships to the bound socket.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import time
 
 from .._interrupts import end, exit_code
 from .output import flush_stdout, start_line_after_interrupt
@@ -73,13 +74,19 @@ class Signals:
         wanted, self._wants_summary = self._wants_summary, False
         return wanted
 
-    def reporting(self, report: Callable[[], None]) -> Callable[[], bool]:
-        """Return `has_ended` for a loop that calls it often: it first calls ``report`` if SIGUSR1 has arrived."""
+    def reporting(self, report: Callable[[], None], duration: float | None = None) -> Callable[[], bool]:
+        """Return `has_ended` for a loop that calls it often: it first calls ``report`` if SIGUSR1 has arrived.
+
+        Args:
+            report: writes an interim summary.
+            duration: seconds from now after which the command ends as well; None has no limit.
+        """
+        until = float("inf") if duration is None else time.monotonic() + duration
 
         def has_ended() -> bool:
             if self.take_summary_request():
                 report()
-            return self.has_ended()
+            return self.has_ended() or time.monotonic() >= until
 
         return has_ended
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from .. import options
@@ -87,7 +86,6 @@ def _serve(duration: float | None, out: Output) -> int:
     """Send probes for other hosts until a signal, or for ``duration`` seconds."""
     from ...apps.diagnosis import Server  # noqa: PLC0415 - see the top of the package
 
-    until = float("inf") if duration is None else time.monotonic() + duration
     served = 0
 
     def report(kind: str) -> None:
@@ -98,8 +96,7 @@ def _serve(duration: float | None, out: Output) -> int:
 
     with handled() as signals, Server() as server:
         out.remark(f"serving on TCP port {server.port}")
-        has_ended = signals.reporting(lambda: report("interim"))
-        for client, endpoint in server.served(lambda: has_ended() or time.monotonic() >= until):
+        for client, endpoint in server.served(signals.reporting(lambda: report("interim"), duration)):
             served += 1
             if out.json:
                 out.record("request", {"client": client, "endpoint": endpoint})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from ..._common import argument_types
@@ -16,7 +15,6 @@ from ..words import number
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from ...endpoints import Endpoint
     from ..output import Output
@@ -70,7 +68,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
     answered = 0
-    is_over = _is_over(args.duration)
 
     def report(kind: str) -> None:
         if out.json:
@@ -80,8 +77,7 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
     with app.Responder(endpoint) as responder:
         out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
         _say_socket(responder, out)
-        has_ended = signals.reporting(lambda: report("interim"))
-        for one in responder.answers(lambda: has_ended() or is_over()):
+        for one in responder.answers(signals.reporting(lambda: report("interim"), args.duration)):
             answered += 1
             if out.json:
                 out.record(
@@ -105,13 +101,11 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
         _say_socket(ping, out)
-        is_over = _is_over(args.duration)
-        has_ended = signals.reporting(lambda: _summarize(ping, "interim", out))
         replies = ping.replies(
             args.count,
             interval=args.interval,
             wait=args.timeout,
-            is_over=lambda: has_ended() or is_over(),
+            is_over=signals.reporting(lambda: _summarize(ping, "interim", out), args.duration),
         )
         for reply in replies:
             if out.json:
@@ -126,12 +120,6 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
         return signals.exit_code(NOTHING_RECEIVED)
     heard = sum(host.multicast.received > 0 for host in ping.hosts.values())
     return signals.exit_code(0 if heard >= (args.expect or 0) else NOT_HELD)
-
-
-def _is_over(duration: float | None) -> Callable[[], bool]:
-    """Return a function that returns whether ``duration`` seconds have passed since now."""
-    until = float("inf") if duration is None else time.monotonic() + duration
-    return lambda: time.monotonic() >= until
 
 
 def _say_socket(one: app.Ping | app.Responder, out: Output) -> None:

@@ -208,3 +208,15 @@ def test_fragments_of_a_datagram_are_put_together(version: int, order: tuple[int
         fragments.add(one, seen)
     group = "ff15::1" if version == 6 else "239.1.2.3"
     assert dict(fragments.completed) == {("eth0", group, 5000): 1}
+
+
+def test_firewall_program_that_does_not_end_lists_no_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("nft", "iptables"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\nexec sleep 60\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(firewall, "_PATIENCE", 0.1)
+    assert firewall.blockers(firewall.Packet(None, "239.1.2.3", 5000, "eth0"), ["input"]) == []

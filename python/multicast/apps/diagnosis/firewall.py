@@ -251,16 +251,19 @@ def _iptables_blockers(packet: Packet, hooks: Sequence[str]) -> list[Blocker]:
 
 
 def _run(program: str, *words: str) -> str:
-    """Return what a program prints; empty if it is not installed, or fails because it needs more rights."""
+    """Return what a program prints; empty if it is not installed, lacks rights, or does not end in time."""
     path = shutil.which(program)
     if path is None:
         return ""
-    done = subprocess.run(
-        [path, *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_PATIENCE,
-    )
+    try:
+        done = subprocess.run(
+            [path, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
     return done.stdout if done.returncode == 0 else ""

@@ -240,3 +240,27 @@ def test_added_source_survives_a_rejoin_of_its_interface(family: Family) -> None
             send(family.second, family.group, rx.port, b"x")
             assert rx.recv(timeout=PATIENCE).sender[0] == family.second
         assert sources_of(rx) == [(family.first, family.second)]
+
+
+OUT_OF_USE = {
+    "deleted": f"ip link del {faults.INTERFACE}",
+    # An MTU below the minimum of IPv6 (RFC 8200 section 5) makes the kernel leave all IPv6 groups there.
+    "without IPv6": f"ip link set {faults.INTERFACE} mtu 1000",
+}
+
+
+@pytest.mark.parametrize("way", OUT_OF_USE.values(), ids=OUT_OF_USE.keys())
+@pytest.mark.parametrize("leaving", ["group", "source"])
+def test_group_is_left_although_its_interface_has_just_gone_out_of_use(
+    family: Family, interface: str, leaving: str, way: str
+) -> None:
+    sources = [family.first, family.second]
+    with Receiver(family.group, 0, source=sources, interface=interface) as rx:
+        faults.sh(way)
+        # The receiver has not looked since.
+        if leaving == "group":
+            rx.leave(family.group)
+            assert not rx.groups
+        else:
+            rx.leave(family.group, source=family.first)
+            assert sources_of(rx) in ([(family.second,)], [])

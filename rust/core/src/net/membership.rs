@@ -35,6 +35,14 @@ pub(super) struct ActiveMembership {
     pub(super) unaddressed: bool,
 }
 
+impl ActiveMembership {
+    /// Whether an error of the kernel means that the interface is out of use, whether that was noticed already or not. The
+    /// kernel may have dropped the membership then.
+    pub(super) fn excuses(&self, error: &std::io::Error) -> bool {
+        self.broken || error.raw_os_error() == Some(errno::NO_DEVICE)
+    }
+}
+
 /// A group as the user asked to join it.
 #[derive(Debug)]
 pub(super) struct JoinRequest {
@@ -98,7 +106,7 @@ impl JoinRequest {
         let mut result = Ok(());
         for active in leaving {
             match active.socket.leave(&active.membership) {
-                Err(e) if !active.broken => {
+                Err(e) if !active.excuses(&e) => {
                     let what = format!("leave {}{}", self.spec.group, active.on.phrase());
                     result = Err(Error::system(what, e));
                     self.over = false;

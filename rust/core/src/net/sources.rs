@@ -86,7 +86,7 @@ impl ActiveMembership {
         for (at, source) in sources.iter().enumerate() {
             match self.socket.source_call(call, &self.membership, *source) {
                 // The kernel may have dropped a broken membership. The repair joins the sources that are wanted then.
-                Err(e) if !self.broken => {
+                Err(e) if !self.excuses(&e) => {
                     for done in &sources[..at] {
                         // The error to report is the first one.
                         let _ = self.socket.source_call(opposite(call), &self.membership, *done);

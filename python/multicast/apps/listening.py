@@ -175,10 +175,10 @@ class Listener:
             OSError: Receiving failed.
         """
         self._begun = heard = time.monotonic()
-        until = _after(self._begun, limits.duration)
+        until = time_after(self._begun, limits.duration)
         while not has_ended():
             now = time.monotonic()
-            left = min(until, _after(heard, limits.silence)) - now
+            left = min(until, time_after(heard, limits.silence)) - now
             if left <= 0:
                 break
             for arrived in self._receive(min(left, TICK), limits.count):
@@ -216,5 +216,6 @@ class Listener:
         yield receiver, batch
 
 
-def _after(begun: float, seconds: float | None) -> float:
+def time_after(begun: float, seconds: float | None) -> float:
+    """Return the time this many seconds after another; infinite without a limit."""
     return float("inf") if seconds is None else begun + seconds

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._core import _interface_index, _Wire
-from .listening import Totals
+from .listening import Totals, time_after
 from .streams import Streams
 
 if TYPE_CHECKING:
@@ -85,16 +85,21 @@ class Wire:
         )
 
     def looks(self, limits: Limits, has_ended: Callable[[], bool]) -> Iterator[None]:
-        """Account for what arrives, and yield several times a second, until the time is over.
+        """Account for what arrives, and yield several times a second, until a limit is reached or it has ended.
+
+        It can exceed the limit of datagrams by those that arrive together.
 
         Raises:
             OSError: Receiving failed.
         """
-        self._begun = time.monotonic()
+        self._begun = heard = time.monotonic()
         while self._core is not None and not has_ended():
             new = self.streams.take(self._core)
             self._counters = [sum(pair) for pair in zip(self._counters, new, strict=True)]
             yield
-            if limits.duration is not None and time.monotonic() >= self._begun + limits.duration:
+            now = time.monotonic()
+            heard = now if new[0] else heard
+            until = min(time_after(self._begun, limits.duration), time_after(heard, limits.silence))
+            if now >= until or (limits.count is not None and self._counters[0] >= limits.count):
                 return
             time.sleep(_PAUSE)

@@ -97,6 +97,17 @@ def test_once_prints_one_table_and_ends(free_port: int) -> None:
     assert done.stdout.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("limit", [["--count", "5"], ["--timeout", "1"]], ids=["count", "timeout"])
+def test_limit_within_the_first_interval_ends_it_with_a_table(limit: list[str], free_port: int) -> None:
+    with start("top", f"{GROUP}:{free_port}%lo", *limit, "-n", "60", "--json") as program:
+        program.until_joined(GROUP)
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send_many([b"x"] * 5)
+        assert program.finish() == 0
+    stream, summary = map(json.loads, program.out.splitlines())
+    assert (stream["group"], stream["received"], summary["type"]) == (GROUP, 5, "summary")
+
+
 @pytest.mark.parametrize(("order", "first"), [("group", GROUP), ("rate", OTHER)])
 def test_rows_are_sorted_as_chosen(order: str, first: str, free_port: int) -> None:
     words = [f"{GROUP}:{free_port}%lo", f"{OTHER}:{free_port}%lo", "--once", "-n", "2", "--sort", order, "-q"]

@@ -63,6 +63,17 @@ def test_groups_that_nobody_joined_are_seen_with_their_class_and_hops(hosts: lis
     assert plain["received"] == 40
 
 
+@pytest.mark.parametrize("limit", [["--count", "5"], ["--timeout", "1"]], ids=["count", "timeout"])
+def test_all_ends_at_a_limit_with_a_table(limit: list[str], free_port: int) -> None:
+    with start("top", "--all", "-i", "lo", *limit, "-n", "60", "--json") as program:
+        until(lambda: "watching every group on lo" in program.err, "an open packet socket")
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send_many([b"x"] * 5)
+        assert program.finish() == 0
+    stream, summary = map(json.loads, program.out.splitlines())
+    assert (stream["group"], stream["received"], summary["type"]) == (GROUP, 5, "summary")
+
+
 def test_all_counts_what_arrives_on_the_loopback_interface(free_port: int) -> None:
     with start("top", "--all", "-i", "lo", "--json", "-n", "0.2") as program:
         until(lambda: "watching every group on lo" in program.err, "an open packet socket")

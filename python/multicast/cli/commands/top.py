@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="refresh the table after this time",
     )
-    options.add_duration(parser)
+    options.add_limits(parser)
     parser.add_argument(
         "--sort",
         choices=tuple(ORDERS),
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Watch until a limit, a key or a signal; return the exit code."""
     from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
 
-    limits = Limits(duration=args.interval if args.once else args.duration)
+    limits = Limits(args.count, args.timeout, args.interval if args.once else args.duration)
     with handled() as signals, contextlib.ExitStack() as opened:
         source, watch = _wire(args, opened) if args.all else _listener(args, opened)
         report = Report("top", out, source, signals)
@@ -81,12 +81,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
             else:
                 report.memberships()
             due = time.monotonic() + args.interval
+            is_shown = False
             for _ in watch.follow(limits, lambda: signals.has_ended() or display.has_ended()):
                 if time.monotonic() >= due and not args.once:
                     due = max(due + args.interval, time.monotonic())
                     display.show(watch.rows())
+                    is_shown = True
                 display.tick()
-            if args.once:
+            if not is_shown:
+                # Once, or a limit was reached within the first interval.
                 display.show(watch.rows())
         if is_redrawn and live is None:
             out.remark(_HINT)

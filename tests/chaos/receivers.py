@@ -60,6 +60,7 @@ class ReceiverSteps(World):
             for one in ledger.memberships.values():
                 if one.group == membership.group and membership.interface in {"", one.interface}:
                     one.settled = self.model.place(one.interface).works_for(one.group)
+                    one.was_disturbed = not one.settled
 
     def _reports(self, receiver: str) -> tuple[consumers.Deliver, consumers.Fail]:
         return (

@@ -32,6 +32,10 @@ impl RecentSenders {
     }
 
     fn add_new(&mut self, group: IpAddr, interface: u32, sender: IpAddr) {
+        // Only groups are reported again, and this host can have millions of other addresses (127.0.0.0/8).
+        if !group.is_multicast() {
+            return;
+        }
         let senders = self.senders.entry((group, interface)).or_default();
         if !senders.contains(&sender) {
             if senders.len() == CAPACITY {
@@ -82,6 +86,13 @@ mod tests {
         // A stream that was recognized before is remembered again.
         recent.add(group, 1, found[9]);
         assert_eq!(recent.of(group, 1), [found[9]]);
+    }
+
+    #[test]
+    fn senders_to_this_host_alone_are_not_remembered() {
+        let mut recent = RecentSenders::default();
+        recent.add([127, 1, 2, 3].into(), 1, [127, 0, 0, 1].into());
+        assert!(recent.senders.is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import multicast
 from multicast import aio
 from multicast.types import InterfaceEvent
-from tests.support import loops
+from tests.support import loops, waiting
 from tests.wire.exchange import PATIENCE, until_in_poll
 from tests.wire.faults import sh
 
@@ -27,6 +28,11 @@ def wx0() -> Iterator[str]:
     sh("ip link add wx0 type veth peer name wx1; ip link set wx1 up")
     yield "wx0"
     sh("ip link del wx0 2>/dev/null || true")
+
+
+def until_operating(name: str) -> None:
+    show = ["ip", "link", "show", name]
+    waiting.until(lambda: b"state UP" in subprocess.check_output(show), f"{name} to have a carrier")
 
 
 def about(event: InterfaceEvent) -> tuple[str, str | None]:
@@ -218,7 +224,10 @@ def test_watch_dropped_without_close_warns() -> None:
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_watch_in_two_threads_gives_each_an_event_of_one_change(attempt: int, wx0: str) -> None:
-    sh(f"ip link set {wx0} up")
+    # No other change may follow: the kernel adds no address and no route later, and both ends have their carrier.
+    sh(f"ip link set wx1 addrgenmode none; ip link set {wx0} addrgenmode none up")
+    for name in (wx0, "wx1"):
+        until_operating(name)
     with multicast.watch_interfaces() as watch:
         kinds: list[str] = []
         threads = [threading.Thread(target=lambda: kinds.append(watch.wait(PATIENCE).kind)) for _ in range(2)]

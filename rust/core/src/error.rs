@@ -1,7 +1,8 @@
 //! The error type of the crate, and the advice for a failed system call.
 //!
-//! Every message names the operation, the group, the interface and the cause: `cannot <verb> <object>: <cause> (<hint>)`.
-//! A bad argument reads `<argument> must be <rule>, got <value>`. The bindings turn each variant into a Python exception.
+//! Every message names the operation, the group, the interface and the cause: `cannot <verb> <object>: <cause>
+//! (<hint>)`. A bad argument reads `<argument> must be <rule>, got <value>`. The bindings turn each variant into a
+//! Python exception.
 
 use std::fmt;
 use std::io;

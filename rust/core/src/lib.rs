@@ -7,8 +7,8 @@
 //! * `sys`: the only unsafe code of this crate, one folder or file per platform behind one contract;
 //! * [`pure`]: addresses, control messages, batching arithmetic; no system calls, no clock.
 //!
-//! [`Error`] and the table of error codes lie between `pure` and `sys`. Nothing here depends on Python: the bindings are
-//! in the crate `multicast-py`.
+//! [`Error`] and the table of error codes lie between `pure` and `sys`. Nothing here depends on Python: the bindings
+//! are in the crate `multicast-py`.
 
 #![deny(unsafe_code)]
 

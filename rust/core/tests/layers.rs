@@ -1,6 +1,6 @@
 //! The layers of the crate, read from its sources: no module imports a layer above its own, `pure` imports nothing but
-//! itself, and the modules of each layer that is listed as acyclic have no import cycle. Unsafe code is in `sys`, and in
-//! the two modules of the bindings that are listed here.
+//! itself, and the modules of each layer that is listed as acyclic have no import cycle. Unsafe code is in `sys`, and
+//! in the two modules of the bindings that are listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +18,8 @@ const UNSAFE_BINDINGS: [&str; 2] = ["column", "exit"];
 /// The imports of every module: module path, then the paths of the modules that it names.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Read all sources under a folder. The path of `net/ring/queue.rs` is `net::ring::queue`, that of `net/mod.rs` is `net`.
+/// Read all sources under a folder. The path of `net/ring/queue.rs` is `net::ring::queue`, that of `net/mod.rs` is
+/// `net`.
 fn read_sources(folder: &Path, module: &str, sources: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

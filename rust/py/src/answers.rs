@@ -1,4 +1,4 @@
-//! `multicast._core.Answers`: the answers to one query, until the time is over.
+//! `multicast._core.Answers`: the answers to one query, until the timeout expires.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::datagram::Datagram;
 use crate::receiver::{Receiver, until_closed};
 use crate::wait::Deadline;
 
-/// The most answers that are returned after the time is over. They are those that came before and were not taken yet:
-/// without a limit, datagrams that come without end would let a query go on without end.
+/// The most answers that are returned after the timeout has expired: those that arrived earlier and were not taken yet.
+/// Without this limit, an endless flow of datagrams would keep a query from ending.
 const MOST_LATE: usize = 65_536;
 
-/// Iterates over the answers to a query until the time is over.
+/// Iterates over the answers to a query until the timeout expires.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct Answers {
     receiver: Py<Receiver>,
     deadline: Deadline,
-    /// How many answers were returned after the time was over.
+    /// How many answers were returned after the timeout had expired.
     late: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! Where the datagrams of a receiver come from: its sockets, or the ring of a background thread.
+//! The origin of a receiver's datagrams: its sockets, or the ring of a background thread.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Returns how many datagrams are in hand.
     fn pending(&self) -> Result<usize>;
 
-    /// Whether the last look found nothing, so that it is better to wait than to look again.
+    /// Whether the last attempt found nothing, so that it is better to wait than to try again.
     fn is_drained(&self) -> bool {
         false
     }
@@ -60,7 +60,7 @@ pub(crate) trait Backend: Send + Sync {
     fn is_closed(&self) -> bool;
 }
 
-/// Opens the backend for a receiver: with a ring if `ring` says how large.
+/// Opens the backend for a receiver, with a ring if `ring` is given.
 pub(crate) fn start(receiver: Receiver, ring: Option<RingConfig>) -> Result<Box<dyn Backend>> {
     Ok(match ring {
         None => Box::new(receiver),
@@ -68,8 +68,8 @@ pub(crate) fn start(receiver: Receiver, ring: Option<RingConfig>) -> Result<Box<
     })
 }
 
-/// Datagrams requested from the kernel at once when they are handed out one by one: about as many as a program gets
-/// through while it has the GIL beside another busy thread.
+/// Datagrams requested from the kernel at once when they are returned one at a time: about as many as a program
+/// processes before it must give the GIL to another busy thread.
 const FETCH: usize = 256;
 
 impl Backend for Receiver {

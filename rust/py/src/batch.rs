@@ -62,8 +62,8 @@ impl Batch {
     fn distinct<K: Hash + Eq + Copy>(&self, key: impl Fn(&Origin) -> K) -> (Vec<u32>, Vec<K>) {
         let mut positions: HashMap<K, u32> = HashMap::new();
         let mut keys = Vec::new();
-        // Mostly the next datagram has the key of the last one, or of the one before: a hash costs no less than receiving a
-        // coalesced datagram.
+        // Usually a datagram has the key of one of the two datagrams before it. Computing a hash would cost as long as
+        // receiving a coalesced datagram.
         let mut recent: [Option<(K, u32)>; 2] = [None; 2];
         let references = self
             .core
@@ -79,7 +79,7 @@ impl Batch {
                     Entry::Occupied(known) => *known.get(),
                     Entry::Vacant(new) => {
                         keys.push(key);
-                        // A batch holds some thousands of datagrams at most.
+                        // A batch holds a few thousand datagrams at most.
                         *new.insert(keys.len() as u32 - 1)
                     }
                 };
@@ -256,7 +256,7 @@ pub(crate) struct BatchIterator {
 }
 
 impl BatchIterator {
-    /// Takes at most so many at once; the range is empty if nothing is left.
+    /// Takes at most `limit` datagrams; the range is empty if nothing is left.
     fn advance(&self, limit: usize) -> Range<usize> {
         let step = |taken: usize| Some(taken.saturating_add(limit).min(self.length));
         match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {

@@ -71,9 +71,9 @@ impl Column {
         let column = slf.get();
         let (start, length, size, format) = column.memory();
         let wants = |flag: c_int| flags & flag == flag;
-        // SAFETY: Python passes a valid `view` to fill. The memory, the shape and the stride belong to this object. It is
-        // frozen, so nothing in it changes or moves, and the view keeps it alive through `obj`. The format is static.
-        // The consumer gets the memory read-only.
+        // SAFETY: Python passes a valid `view` to fill. The memory, the shape and the stride belong to this object. It
+        // is frozen, so nothing in it changes or moves, and the view keeps it alive through `obj`. The format is
+        // static. The consumer gets the memory read-only.
         unsafe {
             (*view).buf = start.cast_mut();
             (*view).len = (length * size) as ffi::Py_ssize_t;

@@ -60,7 +60,7 @@ pub(crate) fn group_spec((group, on, sources, excluded): GroupArgument<'_>) -> P
     Ok(GroupSpec { group, interface: interfaces_to_join(on.as_ref())?, sources })
 }
 
-/// Reads sources, each once, however it is spelled: the kernel refuses to join one twice.
+/// Reads sources. One that is given twice, even in another spelling, counts once: the kernel refuses to join it twice.
 pub(crate) fn addresses(list: Vec<String>, group: IpAddr) -> PyResult<Vec<IpAddr>> {
     let mut addresses = Vec::with_capacity(list.len());
     for text in list {
@@ -99,7 +99,7 @@ pub(crate) fn seconds_in(argument: &str, range: &str, seconds: f64) -> PyResult<
         .map_err(|_| PyValueError::new_err(format!("{argument} must be {range} seconds, got {seconds}")))
 }
 
-/// Reads how many datagrams a batch may hold. A number beyond the memory is no limit.
+/// Reads how many datagrams a batch may hold. A number too large for the address space means no limit.
 pub(crate) fn limit(given: &Bound<'_, PyAny>) -> PyResult<usize> {
     match given.extract::<isize>() {
         Ok(limit) if limit >= 1 => Ok(limit.unsigned_abs()),
@@ -119,8 +119,8 @@ pub(crate) fn sources_as_text(sources: Sources) -> (Vec<String>, Vec<String>) {
     }
 }
 
-/// Reads a message to send. `bytes` are sent in place; other buffers are copied, so that nobody can change them on the
-/// way.
+/// Reads a message to send. `bytes` are sent without a copy; other buffers are copied, so that they cannot change while
+/// they are sent.
 pub(crate) fn message<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = given.cast::<PyBytes>() {
         return Ok(bytes.clone());
@@ -132,7 +132,7 @@ pub(crate) fn message<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyB
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
 }
 
-/// Reads where a datagram came from: the sender's address, and the index of the interface; 0 if that is not known.
+/// Reads the origin of a datagram: the sender's address, and the index of the interface, or 0 if that is not known.
 pub(crate) fn origin(py: Python<'_>, datagram: &Datagram) -> PyResult<(SocketAddr, u32)> {
     let (host, port): (String, u16) = datagram.sender.extract(py)?;
     let (address, zone) = host.split_once('%').map_or((host.as_str(), None), |(address, zone)| (address, Some(zone)));

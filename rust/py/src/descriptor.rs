@@ -1,4 +1,4 @@
-//! Sockets as the integers that Python knows them by: file descriptors, and handles on Windows.
+//! Sockets as integers, as Python uses them: file descriptors, and handles on Windows.
 
 use multicast_core::Socket;
 
@@ -8,7 +8,7 @@ pub(crate) fn borrowed(socket: &Socket) -> i64 {
     socket.as_raw_fd().into()
 }
 
-/// Gives the socket away: closing it is up to the caller of Python's `detach()`.
+/// Gives the socket away: the caller of Python's `detach()` must close it.
 #[cfg(unix)]
 pub(crate) fn owned(socket: Socket) -> i64 {
     use std::os::fd::IntoRawFd;
@@ -21,7 +21,7 @@ pub(crate) fn borrowed(socket: &Socket) -> i64 {
     socket.as_raw_socket() as i64
 }
 
-/// Gives the socket away: closing it is up to the caller of Python's `detach()`.
+/// Gives the socket away: the caller of Python's `detach()` must close it.
 #[cfg(windows)]
 pub(crate) fn owned(socket: Socket) -> i64 {
     use std::os::windows::io::IntoRawSocket;

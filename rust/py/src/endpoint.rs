@@ -1,4 +1,5 @@
-//! Reading for `multicast.aio.create_datagram_endpoint`: payloads and addresses as the protocols of asyncio take them.
+//! Reading for `multicast.aio.create_datagram_endpoint`: payloads and addresses in the form that asyncio protocols
+//! expect.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ use crate::descriptor;
 use crate::errors::to_python;
 use crate::receiver::Receiver;
 
-/// The most addresses that a reader remembers. Then it forgets all: a flood of forged senders must not fill the memory.
+/// The most addresses that a reader remembers. Beyond that it forgets them all: a flood of forged senders must not fill
+/// the memory.
 const CAPACITY: usize = 4096;
 
 enum Source {
@@ -39,8 +41,8 @@ impl _EndpointReader {
         Ok(Self { source, addresses: Mutex::default() })
     }
 
-    /// Return the payloads of the datagrams that are there now, at most `limit` unless the kernel coalesced some; for
-    /// each the address of its sender; and whether there were no more.
+    /// Return the payloads of the datagrams that are available now (at most `limit` unless the kernel coalesced some),
+    /// the addresses of their senders, and whether there are no more.
     fn read<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>, bool)> {
         let (batch, drained) = match &self.source {
             Source::Receiver(receiver) => match receiver.get().opened()?.now(py, limit)? {
@@ -56,7 +58,7 @@ impl _EndpointReader {
         Ok((payloads, PyList::new(py, self.addresses_of(py, &batch)?)?, drained))
     }
 
-    /// Let go of the socket. Closing a receiver is up to its owner.
+    /// Release the socket. A receiver is closed by its owner.
     fn close(&self, py: Python<'_>) {
         if let Source::Socket(reader) = &self.source {
             py.detach(|| reader.close());

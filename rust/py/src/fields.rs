@@ -1,4 +1,4 @@
-//! Dictionaries with the fields of structures, as the dataclasses of Python take them.
+//! Dictionaries with the fields of structures, for the dataclasses in Python.
 
 /// Sets an item for each field, under its own name: `set_fields!(dict, stats, sent, bytes_sent)`.
 macro_rules! set_fields {

@@ -1,4 +1,4 @@
-//! Python objects for senders, groups and interfaces, made once each: a feed names the same few over and over.
+//! Python objects for senders, groups and interfaces, each created once: a feed repeats the same few of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -22,7 +22,7 @@ pub(crate) struct Interner {
 
 #[derive(Default)]
 struct Known {
-    /// Those of the last datagram, which are mostly those of the next one too.
+    /// The names of the last datagram, which are usually those of the next one too.
     last: Option<(Key, Names)>,
     senders: HashMap<SocketAddr, Py<PyTuple>>,
     groups: HashMap<IpAddr, Py<PyString>>,
@@ -43,7 +43,7 @@ pub(crate) enum Taken {
     Unknown(Py<PyBytes>, Origin),
 }
 
-/// The most entries of a cache, which is emptied beyond that: a flood of forged senders must not fill the memory.
+/// The most entries of a cache, which is then emptied: a flood of forged senders must not fill the memory.
 const CAPACITY: usize = 4096;
 
 impl Interner {
@@ -63,9 +63,10 @@ impl Interner {
 
     /// Takes a datagram, with its names if all of them are in the cache.
     ///
-    /// May run under the lock of a receiver: it makes only a `bytes` object, which cannot start the garbage collector. A new
-    /// `Datagram` can (Python 3.10 and 3.11), and with it any code, also code that uses that receiver. The result has a place
-    /// of the caller's: returning it costs more than the datagram.
+    /// This may run under the lock of a receiver: it creates only a `bytes` object, which cannot start the garbage
+    /// collector. A new `Datagram` can (Python 3.10 and 3.11), and the collector can run any code, even code that uses
+    /// that receiver. The result is written to a place of the caller, because returning it costs more than the
+    /// datagram.
     #[inline]
     pub(crate) fn take(&self, py: Python<'_>, datagram: DatagramRef<'_>, taken: &mut Option<Taken>) {
         let data = PyBytes::new(py, datagram.data).unbind();
@@ -112,7 +113,7 @@ impl Interner {
         made
     }
 
-    /// Forgets everything that contains the name of an interface if the number of changes of links is another one: an
+    /// Forgets everything that contains the name of an interface if links have changed since the last call: an
     /// interface may have been renamed or replaced.
     pub(crate) fn refresh(&self, _py: Python<'_>, link_changes: u32) {
         if self.link_changes.swap(link_changes, Ordering::Relaxed) == link_changes {

@@ -1,7 +1,8 @@
 //! The compiled module `multicast._core`: conversion, the GIL and errors around `multicast-core`.
 //!
 //! Networking is decided in the core below, and policy in Python above. The only unsafe code is in `column`, because
-//! pyo3 declares the buffer protocol unsafe, and in `exit`, because pyo3 has no `Py_AtExit`. Doc comments of classes and methods are docstrings of Python.
+//! pyo3 declares the buffer protocol unsafe, and in `exit`, because pyo3 has no `Py_AtExit`. Doc comments of classes
+//! and methods are docstrings of Python.
 
 #![deny(unsafe_code)]
 #![allow(rustdoc::invalid_rust_codeblocks, reason = "the examples are Python")]

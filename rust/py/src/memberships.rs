@@ -1,4 +1,4 @@
-//! The memberships of a receiver as Python objects, which are made once after each change.
+//! The memberships of a receiver as Python objects, which are created once after each change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ struct Snapshot {
 }
 
 impl Memberships {
-    /// Returns the fields of these memberships: the same object as the last time if nothing has changed.
+    /// Returns the fields of these memberships: the same object as last time if nothing has changed.
     pub(crate) fn fields(
         &self,
         py: Python<'_>,
@@ -36,7 +36,7 @@ impl Memberships {
         let is_known = |last: &&Snapshot| Arc::ptr_eq(&last.memberships, &memberships);
         let known =
             self.lock().as_ref().filter(is_known).map(|last| (cloned(py, &last.names), last.fields.clone_ref(py)));
-        // An interface can have another name now.
+        // An interface may have another name now.
         let has_name = |(index, name): (&u32, &Option<Py<PyString>>)| {
             text(py, name.as_ref()) == text(py, interner.interface(py, *index).as_ref())
         };

@@ -17,7 +17,7 @@ use crate::errors::to_python;
 use crate::fields::set_fields;
 use crate::sender::Sender;
 
-/// How long one call sends before it returns, so that Python can look at signals and at whether to stop.
+/// How long one call sends before it returns, so that Python can check for signals and whether to stop.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Sends the datagrams of files. `multicast.capture.Player` is the class for users.
@@ -83,8 +83,8 @@ impl Player {
         Ok(Self { state: Mutex::new(State { core, senders: HashMap::new() }) })
     }
 
-    /// Send what is due within a slice of time. Returns True if everything has been sent, and the group and port of the
-    /// sender that is missing if there is one.
+    /// Send what is due within a slice of time. Returns whether everything has been sent, and the destination (address
+    /// and port) for which a sender is missing, or None.
     fn step(&self, py: Python<'_>) -> PyResult<(bool, Option<(String, u16)>)> {
         let step = py.detach(|| {
             let State { core, senders } = &mut *self.lock();

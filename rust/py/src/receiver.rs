@@ -170,7 +170,7 @@ impl Receiver {
         timeout: Option<f64>,
         linger: f64,
     ) -> PyResult<BatchStream> {
-        // Refused here, and not at the first step.
+        // Invalid arguments are refused here, not at the first step.
         Deadline::new(timeout)?;
         let linger = wait::duration("linger", linger)?;
         Ok(BatchStream { receiver: slf.unbind(), limit, timeout, linger })
@@ -239,8 +239,8 @@ impl Receiver {
         until_closed(py, self.opened()?.one(py, None))
     }
 
-    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending, or
-    /// `limit` if nothing that arrives can be in the next batch.
+    /// Take from the kernel until `limit` datagrams are pending or there is no more room. Return how many are pending,
+    /// or `limit` if nothing that arrives can be in the next batch.
     fn _gather(&self, py: Python<'_>, #[pyo3(from_py_with = convert::limit)] limit: usize) -> PyResult<usize> {
         let opened = self.opened()?;
         py.detach(|| opened.backend.gather(limit)).map_err(to_python)
@@ -274,9 +274,8 @@ impl Receiver {
         py.detach(|| opened.backend.receiver()?.leave(&groups, &on, &sources)).map_err(to_python)
     }
 
-    /// Return what is joined: for each membership, the fields of
-    /// `multicast.Membership`. This is the same object as the last time if
-    /// nothing has changed.
+    /// Return what is joined: for each membership, the fields of `multicast.Membership`. This is the same object as
+    /// last time if nothing has changed.
     fn _joined(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
         let opened = self.opened()?;
         let memberships = opened.backend.receiver().map_err(to_python)?.groups();
@@ -286,7 +285,7 @@ impl Receiver {
     /// Return the fields of `multicast.ReceiverStats`.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let opened = self.opened()?;
-        // Usually a matter of microseconds: a thread that gives the GIL away may wait 5 ms for it.
+        // This usually takes microseconds, so it keeps the GIL: a thread that releases it may wait 5 ms to get it back.
         let (stats, ring) = match opened.backend.stats_at_once().map_err(to_python)? {
             Some(counters) => counters,
             None => py.detach(|| opened.backend.stats()).map_err(to_python)?,
@@ -416,7 +415,7 @@ pub(crate) fn until_closed<T>(py: Python<'_>, received: PyResult<T>) -> PyResult
     }
 }
 
-/// A socket of our own for the descriptor of one that is open already.
+/// A duplicate of the socket with this descriptor.
 fn to_adopt(fd: i64, port: Option<u16>) -> multicast_core::Result<multicast_core::Socket> {
     let socket = net::duplicate(fd)?;
     let local = socket.local_addr().ok().and_then(|address| address.as_socket());

@@ -1,4 +1,4 @@
-//! An open receiver: hands out what is there, and otherwise waits for it without the GIL.
+//! An open receiver: returns what is available, and otherwise waits for it without the GIL.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +17,8 @@ use crate::log;
 use crate::memberships::Memberships;
 use crate::wait::{self, Deadline};
 
-/// How long a lingering call sleeps before it first looks whether it has gathered enough; then twice as long each time.
+/// How long a lingering call sleeps before it first checks whether it has gathered enough. Each sleep is twice as long
+/// as the one before.
 const FIRST_NAP: Duration = Duration::from_micros(200);
 
 /// The longest sleep of a lingering call, after which it checks for signals.
@@ -46,8 +47,8 @@ impl OpenReceiver {
         }
     }
 
-    /// Waits for a batch of at most `limit` datagrams, and then goes on gathering for the time of `linger`; `None` goes on
-    /// until there are `limit`.
+    /// Waits for a batch of at most `limit` datagrams, and then continues to gather for the time of `linger`; `None`
+    /// continues until there are `limit` of them.
     pub(crate) fn batch(
         &self,
         py: Python<'_>,
@@ -63,7 +64,7 @@ impl OpenReceiver {
         } else {
             self.gathered(py, limit, timeout, linger)?
         };
-        // A ring can have received it after names changed, without a wait here.
+        // A ring may have received it after a name changed, without a wait here.
         self.refresh_names(py);
         Ok(Batch::new(batch, Arc::clone(&self.interner)))
     }
@@ -83,7 +84,8 @@ impl OpenReceiver {
         linger: Option<Duration>,
     ) -> PyResult<net::Batch> {
         let deadline = Deadline::new(timeout)?;
-        // A wait that ends has most likely found something: the first look can be at the end of the first nap.
+        // When a wait ends, there is most likely something to receive, so the first look can be at the end of the first
+        // nap.
         let mut trusting = timeout != Some(0.0) && self.backend.is_drained();
         loop {
             let held = self.wait_for(py, deadline, || {
@@ -138,7 +140,7 @@ impl OpenReceiver {
             |py| self.log_events(py),
             || format!("nothing was received on port {}", self.port),
         )?;
-        // The datagram may have come by an interface that got its name during the wait.
+        // The datagram may have arrived on an interface that got its name during the wait.
         self.refresh_names(py);
         Ok(found)
     }

@@ -164,7 +164,7 @@ impl Sender {
         for item in messages.try_iter()? {
             match item.and_then(|item| opened.message(&item)) {
                 Ok(message) => chunk.push(message),
-                // The iterable has failed, or the message is wrong: send what came before.
+                // The iterable has failed, or the message is invalid: send the messages before it.
                 Err(error) => return opened.send_all(py, &slices(&chunk), timeout).and(Err(error)),
             }
             if chunk.len() == CHUNK {

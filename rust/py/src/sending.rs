@@ -25,7 +25,7 @@ pub(crate) struct OpenSender {
     pub(crate) is_paced: bool,
     /// Receive buffer to request for answers, in bytes.
     pub(crate) recv_buffer: Option<usize>,
-    /// Receives what is sent to the socket, from the first call on that needs it.
+    /// Receives what is sent to the socket. Empty until the first call that needs it.
     pub(crate) answers: OnceLock<Py<Receiver>>,
 }
 
@@ -47,8 +47,8 @@ impl OpenSender {
 
     /// Sends the messages that the rate allows now, and returns how many they were.
     ///
-    /// This keeps the GIL. Beside Python threads that compute, giving it up costs 5 ms or more each time, so that a
-    /// sender of single messages, or in an event loop, could not make up for being late.
+    /// This keeps the GIL. If other Python threads compute, releasing it costs 5 ms or more each time, so a sender of
+    /// single messages, or one in an event loop, could not catch up.
     pub(crate) fn send_due(&self, messages: &[IoSlice<'_>]) -> PyResult<usize> {
         self.core.send(messages).map_err(to_python)
     }
@@ -57,8 +57,8 @@ impl OpenSender {
         to_python(Error::TimedOut { operation: self.failure(), after: Duration::ZERO })
     }
 
-    /// Sends from the first message on, and returns how many were sent. At a rate, it goes on with those that become due
-    /// within `limit`, so that a thread that waits for the GIL in between does not delay them.
+    /// Sends from the first message on, and returns how many were sent. At a rate, this continues with those that
+    /// become due within `limit`, so that waiting for the GIL in between does not delay them.
     fn send_for(&self, messages: &[IoSlice<'_>], limit: Duration) -> multicast_core::Result<usize> {
         if !self.is_paced {
             return self.core.send(messages);
@@ -106,7 +106,7 @@ impl OpenSender {
                 |_| Ok(()),
                 || self.failure(),
             )?;
-            // Also if no call has to wait: an endless iterable must not keep Ctrl-C out.
+            // Check even if no call had to wait: an endless iterable must not block Ctrl-C.
             py.check_signals()?;
         }
         Ok(())
@@ -125,13 +125,13 @@ impl OpenSender {
         }
         let answers = self.answers.get().ok_or_else(|| to_python(self.core.closed()))?;
         if self.core.is_closed() {
-            // By another thread, which did not see the new receiver.
+            // Another thread closed it, and did not see the new receiver.
             answers.get().close(py);
         }
         Ok(answers)
     }
 
-    /// Receives by `receive`. The error after closing is the sender's.
+    /// Calls `receive` with the receiver of answers. After closing, the error is that of the sender.
     pub(crate) fn receiving<T>(
         &self,
         py: Python<'_>,

@@ -1,4 +1,5 @@
-//! `multicast._core._Streams` and `_Wire`: the statistics of streams, for `multicast.apps.streams` and `multicast.apps.wire`.
+//! `multicast._core._Streams` and `_Wire`: the statistics of streams, for `multicast.apps.streams` and
+//! `multicast.apps.wire`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +38,8 @@ impl _Streams {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the names of all interfaces so far. These are looked up again: one can have been renamed.
+    /// Returns the names of all interfaces seen so far. Those in `interfaces` are looked up again, because they may
+    /// have been renamed.
     fn names_now(&self, interfaces: impl Iterator<Item = u32>) -> HashMap<u32, String> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         for index in interfaces.collect::<HashSet<_>>() {
@@ -48,7 +50,7 @@ impl _Streams {
         names.clone()
     }
 
-    /// Returns what `read` makes of a stream.
+    /// Returns the result of `read` for a stream.
     fn with<T: Send>(&self, py: Python<'_>, number: usize, read: impl FnOnce(&Stream) -> T + Send) -> PyResult<T> {
         py.detach(|| {
             let table = self.lock();
@@ -127,7 +129,7 @@ impl _Streams {
         })
     }
 
-    /// Datagrams of so many streams that they are not listed.
+    /// Datagrams of streams that are not listed because there are too many.
     #[getter]
     fn unlisted(&self, py: Python<'_>) -> u64 {
         py.detach(|| self.lock().unlisted())
@@ -223,8 +225,8 @@ impl _Wire {
 
     /// Account for what has arrived since the last call, without waiting.
     ///
-    /// Returns the datagrams, their bytes, the packets that were dropped because a ring was full, those with a wrong header
-    /// or checksum, and the datagrams that lack a fragment.
+    /// Returns the datagrams, their bytes, the packets that were dropped because a ring was full, those with a wrong
+    /// header or checksum, and the datagrams that lack a fragment.
     fn read(&self, py: Python<'_>, streams: &_Streams) -> PyResult<[u64; 5]> {
         let new = py.detach(|| self.core.read(&mut streams.lock())).map_err(to_python)?;
         Ok([new.received, new.bytes, new.dropped, new.invalid, new.unassembled])

@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 
 use crate::errors::to_python;
 
-/// The longest system call. A signal that arrives between Python's last check and the system call does not interrupt it,
-/// so Ctrl-C is delayed by at most this much.
+/// The longest system call. A signal that arrives between Python's last check and the system call does not interrupt
+/// it, so Ctrl-C is delayed by at most this much.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
-/// When a wait is over.
+/// The end of a wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     /// The whole time allowed; `None` waits without a limit.
@@ -47,11 +47,13 @@ pub(crate) fn duration(argument: &str, seconds: f64) -> PyResult<Option<Duration
         .map_err(|_| PyValueError::new_err(format!("{argument} must be a number of seconds from 0, got {seconds}")))
 }
 
-/// Attempts until something is found or the time is over, and sleeps in between. A timeout of zero attempts once.
+/// Attempts until something is found or the timeout expires, and sleeps in between. With a timeout of zero, it attempts
+/// once.
 ///
-/// `attempt` and `sleep` run without the GIL and must not touch Python. `between` runs with it, first and after each
-/// attempt in vain. `idle` leaves out the attempt before each sleep, which would cost a system call and most likely find
-/// nothing. `failure` is the first half of the message of a `TimeoutError`: "nothing was received on port 5000".
+/// `attempt` and `sleep` run without the GIL and must not touch Python. `between` runs with it, at the start and after
+/// each attempt that found nothing. `idle` skips the attempt before each sleep, which would cost a system call and most
+/// likely find nothing. `failure` is the first half of the message of a `TimeoutError`: "nothing was received on port
+/// 5000".
 pub(crate) fn until<T: Send>(
     py: Python<'_>,
     deadline: Deadline,

@@ -8,7 +8,7 @@ use crate::convert::interface_fields;
 use crate::errors::to_python;
 use crate::wait::{self, Deadline};
 
-/// Watches the interfaces from its creation on.
+/// Watches the interfaces. Reports all changes since its creation.
 #[pyclass(frozen, module = "multicast._core")]
 pub(crate) struct _InterfaceWatch {
     core: InterfaceWatch,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// The result of a part of the work. Its failure becomes an error when it is known how many datagrams are lost.
+/// The result of a part of the work. Its failure becomes an error once the number of lost datagrams is known.
 pub(super) type Attempt<T> = std::result::Result<T, Failure>;
 
 /// The reason why a recording ends.

@@ -1,8 +1,8 @@
 //! Files of datagrams: recording what a receiver received, and replaying it.
 //!
-//! A file that is written is a pcapng file (`pure::pcapng`). There is no crate for it here: a recording consists of four
-//! kinds of blocks, and each datagram goes from the batch into the output buffer without a structure in between. Reading
-//! needs three kinds of blocks and bounded memory, whatever the file contains.
+//! A file that is written is a pcapng file (`pure::pcapng`). There is no crate for it here: a recording consists of
+//! four kinds of blocks, and each datagram goes from the batch into the output buffer without a structure in between.
+//! Reading needs three kinds of blocks and bounded memory, whatever the file contains.
 
 mod failure;
 mod numbered;

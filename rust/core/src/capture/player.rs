@@ -22,8 +22,8 @@ const CHUNK: usize = 256;
 const PACKETS_BETWEEN_LOOKS: u64 = 64;
 /// The most datagrams of one call to a sender.
 const RUN: usize = 64;
-/// Exact timers wake a thread this late at most, on an idle machine: the rest of a wait is spent looking at the clock. A
-/// thread that sleeps now and then is preferred by the scheduler when it wakes; one that never does loses its turn.
+/// Exact timers wake a thread this late at most, on an idle machine: the rest of a wait is spent looking at the clock.
+/// A thread that sleeps now and then is preferred by the scheduler when it wakes; one that never does loses its turn.
 const TIMER_DELAY: Duration = Duration::from_micros(60);
 
 /// When each datagram is sent.
@@ -51,7 +51,7 @@ pub struct PlayerConfig {
     pub loops: Option<u64>,
     /// Send only these groups, as the files have them; all if it is empty.
     pub groups: Vec<Selector>,
-    /// Other destinations. The first that matches is used; what it leaves out stays.
+    /// Other destinations. The first match is used; a port that it leaves out stays the same.
     pub map: Vec<(Selector, Selector)>,
 }
 
@@ -162,13 +162,13 @@ impl Player {
     /// The share of the work that is done, from 0 to 1; `None` if it has no end.
     pub fn progress(&self) -> Option<f64> {
         let loops = self.config.loops?;
-        // The next pass begins only when the end of the file was found.
+        // The next pass begins only once the end of the last file is found.
         let pass = if self.is_over { 0.0 } else { self.source.progress()? };
         Some(((self.stats.loops as f64 + pass) / loops as f64).min(1.0))
     }
 
-    /// Send what is due within this time. There must be a sender for each destination; the first one that is missing is
-    /// returned.
+    /// Send what is due within this time. There must be a sender for each destination. If one is missing, this returns
+    /// its destination.
     pub fn step(&mut self, senders: &HashMap<SocketAddr, &Sender>, limit: Duration) -> Result<Step> {
         let end = Instant::now() + limit;
         let _exact = sys::ExactTimers::begin();
@@ -208,7 +208,7 @@ impl Player {
         }
     }
 
-    /// Read the next datagrams. There are none after the last pass over the files, or if it takes too long to find one.
+    /// Read the next datagrams. There are none after the last pass over the files, or if finding one takes too long.
     fn read_ahead(&mut self, end: Instant) -> Result<()> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -236,7 +236,7 @@ impl Player {
         Ok(())
     }
 
-    /// Read a packet, or begin the next pass over the files. Returns false if there is none until this moment.
+    /// Read a packet, or begin the next pass over the files. Returns false if there is none by this moment.
     fn read_packet(&mut self, until: Option<Instant>) -> Result<bool> {
         if self.is_over {
             return Ok(false);
@@ -313,7 +313,7 @@ impl Player {
     }
 }
 
-/// A century stands for longer times, which the clock may not be able to hold.
+/// Longer times are cut to a century, because the clock may not be able to hold them.
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.min(3.2e9))
 }

@@ -8,7 +8,7 @@ use crate::pure::pcapng;
 const MAX_PACKET: usize = 1 << 18;
 /// The most interfaces in a section.
 const MAX_INTERFACES: usize = 65_536;
-/// The most bytes of the description of an interface that are looked at.
+/// The most bytes of the description of an interface that are read.
 const MAX_DESCRIPTION: usize = 1 << 18;
 
 /// The reason why a file cannot be read further.
@@ -16,7 +16,7 @@ const MAX_DESCRIPTION: usize = 1 << 18;
 pub(crate) enum ReadError {
     /// The system refused.
     System(io::Error),
-    /// The contents are wrong: this is the reason.
+    /// The contents are wrong, for this reason.
     Damaged(String),
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct PacketReader<R> {
     /// Bytes read so far.
     at: u64,
     packet: Vec<u8>,
-    /// The file ends in the middle of a packet, as one does that is still written.
+    /// The file ends in the middle of a packet, as a file does that is still being written.
     is_cut: bool,
 }
 
@@ -310,8 +310,8 @@ enum Block {
     Cut,
 }
 
-/// The units of time in a second: a power of 10, or of 2 if the highest bit is set. Finer ones than the number can hold
-/// are taken as the finest.
+/// The units of time in a second: a power of 10, or of 2 if the highest bit is set. If they are finer than the number
+/// can hold, they count as the finest that it can.
 fn units_of(resolution: u8) -> u64 {
     let exponent = u32::from(resolution & 0x7f);
     let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };

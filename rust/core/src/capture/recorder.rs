@@ -25,7 +25,8 @@ const OVERHEAD: u64 = 36 + 48;
 /// Where to record, and when to stop or to begin another file.
 #[derive(Debug, Clone, Default)]
 pub struct RecorderConfig {
-    /// The file. With rotation, a number is added before its extension: the next one after those of the files that exist.
+    /// The file. With rotation, a number is added before its extension, starting after the highest of the files that
+    /// exist.
     pub path: PathBuf,
     /// The name of the program, for the file.
     pub application: String,
@@ -80,7 +81,7 @@ pub struct RecorderStats {
 }
 
 impl RecorderStats {
-    /// Datagrams of which it is known what became of them.
+    /// Datagrams whose outcome is known.
     fn accounted(&self) -> u64 {
         self.written + self.over_rate + self.unwritten
     }
@@ -95,7 +96,7 @@ pub enum Progress {
     LimitReached,
 }
 
-/// The datagrams that the maximum rate allows: as many as it allows in a second may come at once.
+/// The datagrams that the maximum rate allows. A burst may be as large as what it allows in a second.
 #[derive(Debug)]
 struct Allowance {
     bytes_per_second: f64,
@@ -144,7 +145,7 @@ struct Segment {
 #[derive(Debug)]
 pub struct Recorder {
     config: RecorderConfig,
-    /// None after closing and after an error.
+    /// `None` after closing and after an error.
     segment: Option<Segment>,
     buffer: Vec<u8>,
     last_flush: Instant,
@@ -161,7 +162,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Create the first file. Interfaces are those that datagrams can arrive on; others are added when they are met.
+    /// Create the first file. `interfaces` are those that datagrams can arrive on; others are added when they first
+    /// appear.
     pub fn create(config: RecorderConfig, interfaces: &[u32], drops: Drops) -> Result<Self> {
         let mut recorder = Self {
             number: if config.overwrite || !config.rotates() { 0 } else { numbered::highest(&config.path) },
@@ -317,7 +319,7 @@ impl Recorder {
 
     /// Begin the next file.
     fn begin(&mut self, interfaces: &[u32]) -> Attempt<()> {
-        // So that there is at most one file more than are kept.
+        // So that there is never more than one file beyond those that are kept.
         self.remover.finish()?;
         self.number += 1;
         let path = self.path();
@@ -345,7 +347,7 @@ impl Recorder {
         for &index in interfaces {
             self.interface(index);
         }
-        // A file that is read while it is written has a beginning.
+        // So that a file that is read while it is written has its header.
         self.flush()?;
         let Some(most) = self.config.max_files else { return Ok(()) };
         self.kept.push_back(path);
@@ -364,8 +366,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Append the counters of each interface. The drops of all of them are with the first, because the system counts them
-    /// for each socket.
+    /// Append the counters of each interface. The drops of all of them are with the first, because the system counts
+    /// them for each socket.
     fn append_statistics(&mut self) {
         let Some(segment) = &self.segment else { return };
         let before = segment.drops_before;

@@ -1,4 +1,4 @@
-//! Removing old files beside the recording: the system takes a while to free a large file.
+//! Removing old files while the recording goes on: the system takes a while to free a large file.
 
 use std::fs::remove_file;
 use std::io::{self, ErrorKind};
@@ -25,7 +25,7 @@ struct Removal {
 }
 
 impl Remover {
-    /// Begin to remove a file. The result of an earlier removal is returned, after it has ended.
+    /// Begin to remove a file. This first waits for an earlier removal, and returns its error.
     pub(super) fn remove(&mut self, path: PathBuf) -> Attempt<()> {
         self.finish()?;
         let path: Arc<Path> = path.into();
@@ -37,7 +37,7 @@ impl Remover {
         });
         match started {
             Ok(removal) => self.running = Some(removal),
-            // Without a thread, the recording waits.
+            // Without a thread, the recording waits until the file is removed.
             Err(_) => remove(&path).map_err(|cause| Failure::to_remove(&path, cause))?,
         }
         Ok(())

@@ -71,7 +71,7 @@ impl Source {
             };
             files.push((first_time(path)?, path.clone(), size));
         }
-        // One without packets keeps its place before the others.
+        // Files without packets come first.
         files.sort_by_key(|(time, ..)| *time);
         let files: Vec<_> = files.into_iter().map(|(_, path, size)| (path, size)).collect();
         let Some((first, _)) = files.first() else { return Err(Error::Invalid("captures must be one or more".into())) };
@@ -109,7 +109,7 @@ impl Source {
         }
     }
 
-    /// Read the next packet. A pipe is waited for until this moment.
+    /// Read the next packet. If a pipe has none, this waits until the given moment.
     pub(super) fn next(&mut self, until: Option<Instant>) -> Result<Next> {
         loop {
             match &mut self.input {

@@ -7,16 +7,16 @@ use crate::pure::filter::Membership;
 use crate::pure::netlink::NetlinkEvent;
 use crate::sys::Monitor;
 
-/// The interfaces that something happened to, by index, whatever their state is now.
+/// The interfaces that changed, by index, regardless of their current state.
 #[derive(Debug, Default)]
 pub(super) struct LinkChanges {
-    /// Not ready for a moment.
+    /// They were not ready, at least for a moment.
     unready: BTreeSet<u32>,
-    /// Deleted.
+    /// They were deleted.
     removed: BTreeSet<u32>,
-    /// Without IPv6 for a moment.
+    /// They had no IPv6, at least for a moment.
     ipv6_removed: BTreeSet<u32>,
-    /// Messages were lost: anything can have happened to any interface.
+    /// Notifications were lost: any interface may have changed in any way.
     all: bool,
 }
 
@@ -46,18 +46,18 @@ impl LinkChanges {
         Ok((any || changes.all).then_some(changes))
     }
 
-    /// Whether messages were lost, so that only the kernel knows what it has joined.
+    /// Whether notifications were lost. If so, only the kernel knows which groups are still joined.
     pub(super) fn is_incomplete(&self) -> bool {
         self.all
     }
 
-    /// Whether this interface can have been deleted, so that another one has its index now.
+    /// Whether this interface may have been deleted, so that another one may have its index now.
     pub(super) fn can_have_removed(&self, index: u32) -> bool {
         self.all || self.removed.contains(&index)
     }
 
-    /// Whether the kernel can have dropped this membership, even for a moment. An interface that was not ready before
-    /// has nothing to lose by staying so.
+    /// Whether the kernel may have dropped this membership, even for a moment. An interface that was not ready before
+    /// loses nothing if it stays that way.
     pub(super) fn affects(&self, membership: &Membership, was_ready: bool) -> bool {
         let index = &membership.interface;
         self.removed.contains(index)

@@ -41,13 +41,14 @@ pub enum Engine {
 /// The longest time of busy polling.
 const MAX_SPIN: Duration = Duration::from_secs(10);
 
-/// The largest number of a fanout: the kernel's has one bit more, for the IP version.
+/// The largest number of a fanout. The kernel's number has one more bit, which holds the IP version here.
 pub const MAX_FANOUT: u16 = 0x7fff;
 
-/// Receivers in several processes that share the datagrams of their groups: each one gets to one of them.
+/// Several receivers, usually in different processes, that share the datagrams of their groups: each datagram goes to
+/// one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fanout {
-    /// The number that they have in common, up to [`MAX_FANOUT`].
+    /// The number that the receivers have in common, up to [`MAX_FANOUT`].
     pub id: u16,
     /// Give each receiver the next datagram in turn, instead of all datagrams of a sender and port to the same one.
     pub round_robin: bool,
@@ -56,13 +57,13 @@ pub struct Fanout {
 /// How a receiver is opened.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
-    /// How datagrams get here.
+    /// How datagrams get from the kernel to this receiver.
     pub engine: Engine,
     /// How long packet sockets may hold datagrams back to hand them over together, from 1 ms to 1 s.
     pub packet_delay: Duration,
     /// Share the datagrams with other receivers; packet sockets only.
     pub fanout: Option<Fanout>,
-    /// How long to look for datagrams again and again before sleeping, up to 10 s.
+    /// How long to poll for datagrams before sleeping, up to 10 s.
     pub spin: Duration,
     /// The UDP port; 0 takes a free one.
     pub port: u16,
@@ -72,10 +73,10 @@ pub struct ReceiverConfig {
     pub share: bool,
     /// Deliver only datagrams of joined groups, interfaces and sources.
     pub strict: bool,
-    /// Although strict, deliver what is sent to an address of this host too.
+    /// Also deliver what is sent to an address of this host, even with `strict`.
     pub unicast: bool,
-    /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere); `None` leaves the option
-    /// as the socket has it.
+    /// Receive what this host sends (decided by the receiver on Windows, by the sender elsewhere); `None` leaves the
+    /// option as the socket has it.
     pub loopback: Option<bool>,
     /// Receive buffer to request, in bytes; `None` leaves the system's default.
     pub recv_buffer: Option<usize>,
@@ -120,10 +121,10 @@ pub struct SenderConfig {
     pub port: u16,
     /// The interface to send through.
     pub interface: InterfaceName,
-    /// The address and port to send from, which answers come to. Without an address, the system chooses it.
+    /// The address and port to send from, where answers arrive. Without an address, the system chooses one.
     pub local: Option<(Option<IpAddr>, u16)>,
-    /// Routers that a datagram can cross, plus one: 1 stays on the link (RFC 1112 section 6.1). 0 stays on this host, where
-    /// the system guarantees that.
+    /// One more than the number of routers that a datagram can cross: with 1, it stays on the link (RFC 1112 section
+    /// 6.1); with 0, on this host, if the system guarantees that.
     pub ttl: u8,
     /// The class of traffic (RFC 2474), from 0 to 63; `None` leaves the system's default.
     pub dscp: Option<u8>,
@@ -162,7 +163,7 @@ pub enum RingPolicy {
     Block,
 }
 
-/// The capacity and the policy of a ring.
+/// The capacity of a ring, and its policy when it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingConfig {
     /// The most datagrams it holds, from 1 to [`MAX_RING_CAPACITY`]. Their payloads together can take 2,048 bytes for
@@ -216,7 +217,7 @@ impl ReceiverConfig {
 }
 
 impl Fanout {
-    /// Refuse a number out of range, and an engine that would give each receiver all datagrams.
+    /// Refuse a number out of range, and an engine that would deliver all datagrams to each receiver.
     fn check(self, engine: Engine) -> Result<()> {
         if self.id > MAX_FANOUT {
             return Err(Error::Invalid(format!("fanout must be from 0 to {MAX_FANOUT}, got {}", self.id)));

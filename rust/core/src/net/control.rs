@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
 use crate::sys;
 
-/// How long after a failure to list the interfaces the repair is tried again.
+/// How long to wait before a repair that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Everything about a receiver that changes rarely.
@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Control {
     pub(super) sockets: SocketSet,
     pub(super) memberships: Memberships,
-    /// Without sockets if UDP sockets receive the groups.
+    /// Empty if UDP sockets receive the groups.
     packets: PacketEngine,
     next_rejoin: Option<Instant>,
     /// Changes that could not be repaired yet, and when to try again.
@@ -67,7 +67,8 @@ impl Control {
         if config.engine == Engine::Packet {
             packets.prepare(groups, &mut sockets)?;
         }
-        // A single group of an IP version is bound to; several share the wildcard.
+        // If an IP version has a single group, its socket is bound to the group; several groups share the wildcard
+        // address.
         let is_single = |group: IpAddr| groups.iter().all(|g| g.group == group || g.group.is_ipv4() != group.is_ipv4());
         let first = |v4: bool| groups.iter().map(|spec| spec.group).find(|group| group.is_ipv4() == v4);
         let (v4, v6) = (first(true).is_some_and(is_single), first(false).is_some_and(is_single));
@@ -75,7 +76,7 @@ impl Control {
         memberships
             .join(groups, &mut sockets, is_single, |memberships, sockets| packets.follow(memberships, sockets))?;
         Ok(Self {
-            // A time too far away to be represented never comes.
+            // A time too far away to be represented is never reached.
             next_rejoin: config.rejoin.and_then(|period| Instant::now().checked_add(period)),
             sockets,
             memberships,
@@ -89,7 +90,8 @@ impl Control {
     /// Join more groups: all of them or none.
     pub(super) fn join(&mut self, groups: &[GroupSpec]) -> Result<()> {
         self.sockets.table()?;
-        // The join looks at the interfaces of now: changes that are still to be repaired must not be taken for known.
+        // The join looks at the current interfaces. Pending changes are repaired first, so that the next repair does
+        // not miss them.
         self.attend();
         let Self { sockets, memberships, packets, .. } = self;
         if sockets.config.engine != Engine::Packet {
@@ -107,8 +109,8 @@ impl Control {
         joined
     }
 
-    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of
-    /// them is not joined there, none is left.
+    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one
+    /// of them is not joined there, none is left.
     pub(super) fn leave(&mut self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
         let is_whole = sources.is_empty() && self.sockets.config.engine == Engine::Packet;
         if let (true, Ok(on)) = (is_whole, choose(interface)) {
@@ -118,16 +120,16 @@ impl Control {
         left.and(self.packets.follow(&self.memberships, &mut self.sockets))
     }
 
-    /// The time until there is something to do although nothing reports it.
+    /// The time until something is due that no event reports.
     pub(super) fn due(&self) -> Option<Duration> {
         let until = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(Instant::now()));
         let look = self.sockets.table().ok().and_then(|table| table.monitor.due());
         [look, until(self.next_rejoin), until(self.retry_at)].into_iter().flatten().min()
     }
 
-    /// Replace what a forked process cannot share with its parent. The memberships belong to both, so what the parent had
-    /// to repair is left to it. Differences from the last look of the parent are repaired here too, because the
-    /// parent may have ended.
+    /// Replace what a forked process cannot share with its parent. The memberships belong to both, so the parent
+    /// repairs earlier changes. Differences from the parent's last look at the interfaces are repaired here too,
+    /// because the parent may have ended.
     pub(super) fn settle_after_fork(&mut self) -> Result<()> {
         if self.sockets.table()?.has_packets() {
             return Err(Error::Unsupported(format!(
@@ -144,8 +146,8 @@ impl Control {
         Ok(())
     }
 
-    /// Repair what the network did to the memberships, and rejoin them if that is due. A failure becomes an event, and
-    /// the repair is tried again later. Returns whether the memberships can have changed.
+    /// Repair the memberships after changes of the network, and rejoin them if that is due. A failure becomes an event,
+    /// and the repair is tried again later. Returns whether the memberships may have changed.
     pub(super) fn attend(&mut self) -> bool {
         let mut repaired = false;
         match self.repair() {
@@ -174,7 +176,7 @@ impl Control {
         repaired
     }
 
-    /// Repair. Returns whether there was anything to look at.
+    /// Repair the memberships. Returns whether anything had changed.
     fn repair(&mut self) -> Result<bool> {
         self.retry_at = None;
         if let Some(changes) = LinkChanges::read(&self.sockets.table()?.monitor)? {
@@ -185,7 +187,7 @@ impl Control {
         self.packets.restore();
         match healed.and_then(|healed| self.packets.follow(&self.memberships, &mut self.sockets).map(|()| healed)) {
             Ok(Healed::Completely) => Ok(true),
-            // There are later changes only while interfaces get other names, so this ends.
+            // There are later changes only while interfaces are being renamed, so the recursion ends.
             Ok(Healed::Until(later)) => {
                 self.deferred_changes = Some(later);
                 self.repair().map(|_| true)
@@ -215,15 +217,15 @@ impl Control {
     }
 }
 
-/// The first time after `now` that is a whole number of periods after `at`. A rejoin that comes late does not delay the
-/// next one, so that the rate is kept whatever reports the time.
+/// The first time after `now` that is a whole number of periods after `at`. A late rejoin does not delay the next one,
+/// so the rate is kept on average.
 fn next_on_grid(at: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let missed = now.duration_since(at).as_nanos() / period.as_nanos();
     let ahead = u32::try_from(missed + 1).ok().and_then(|periods| period.checked_mul(periods))?;
     at.checked_add(ahead)
 }
 
-/// The configuration for an adopted socket. Its owner may read from it later, and may have given it a larger buffer.
+/// The configuration for an adopted socket. Its owner may read from it later, and may have set a larger buffer.
 fn adopted_config(mut config: ReceiverConfig, socket: &Socket) -> Result<ReceiverConfig> {
     let reported = socket.recv_buffer_size().map_err(|e| Error::system("adopt a socket", e))?;
     config.coalesce = false;

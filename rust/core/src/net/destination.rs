@@ -1,4 +1,5 @@
-//! Where a sender sends to: its group, and the interface, which is found again after it was deleted and made again.
+//! The destination of a sender: its group, and the interface, which is found again after it was deleted and created
+//! again.
 
 use std::fmt;
 use std::io;
@@ -15,7 +16,7 @@ use crate::pure::address::{InterfaceName, max_payload};
 use crate::pure::links::Interface;
 use crate::sys;
 
-/// A group, and the interface to send by.
+/// A group, and the interface to send through.
 #[derive(Debug)]
 pub(super) struct Destination {
     group: IpAddr,
@@ -59,7 +60,7 @@ impl Destination {
         self.on.index
     }
 
-    /// Let a socket send by the interface.
+    /// Make a socket send through the interface.
     pub(super) fn apply(&self, socket: &Socket) -> io::Result<()> {
         match self.on.index {
             0 => Ok(()),
@@ -87,9 +88,9 @@ impl Destination {
         )))
     }
 
-    /// Make sure that the index of the interface still means the interface that the user named: the system can give the
-    /// index of a deleted interface to another one. Looks once in each tick of the system's clock: an interface is not
-    /// replaced faster than that.
+    /// Make sure that the index still belongs to the interface that the user named: the system can give the index of a
+    /// deleted interface to another one. This looks at most once in each tick of the system's clock, because an
+    /// interface is not replaced faster than that.
     #[inline]
     pub(super) fn verify(&mut self, socket: &Socket) -> Result<()> {
         if self.on.index == 0 || sys::tick() == self.checked_at { Ok(()) } else { self.look(socket) }
@@ -105,13 +106,13 @@ impl Destination {
         Ok(())
     }
 
-    /// Whether an error of a send can mean that the interface was made again.
+    /// Whether the error of a send can mean that the interface was created again.
     pub(super) fn can_be_lost(&self, error: &io::Error) -> bool {
         self.on.index != 0 && error.raw_os_error().is_some_and(|code| ROUTING.contains(&code))
     }
 
-    /// Look for the interface that the user named, in the network namespace of the socket, and let the socket send by it.
-    /// Returns whether it is another one than before.
+    /// Look for the interface that the user named, in the network namespace of the socket, and make the socket send
+    /// through it. Returns whether it is a different interface than before.
     pub(super) fn find_again(&mut self, socket: &Socket) -> Result<bool> {
         let failed = |e| Error::system(format!("find the interface to send to {self} again"), e);
         let Some(found) = self.look_up(socket).map_err(failed)?.filter(|found| *found != self.on) else {
@@ -131,7 +132,7 @@ impl Destination {
             InterfaceName::Default => None,
             // The user named this index, but did not mean another interface that has it now.
             InterfaceName::Index(index) => Some(self.on.clone()).filter(|on| at(&on.name) == Some(*index)),
-            // Without a colon it is not the label of an address.
+            // A name without a colon is not the label of an address.
             InterfaceName::Name(name) if !name.contains(':') => {
                 let own = at(&self.on.name);
                 at(name).or(own).map(|index| {
@@ -139,7 +140,8 @@ impl Destination {
                     Chosen { index, name: name.clone(), address: None }
                 })
             }
-            // In the namespace of the socket, IPv6 addresses can be unknown: then the name has to do.
+            // The IPv6 addresses in the namespace of the socket can be unknown. In that case, the interface is found by
+            // its name.
             InterfaceName::Name(_) | InterfaceName::Address(_) => find(&self.requested, &sys::links_at(socket)?)
                 .or_else(|| at(&self.on.name).map(|index| Chosen { index, ..self.on.clone() })),
         })
@@ -210,7 +212,7 @@ impl Destination {
     }
 }
 
-/// The codes of a send by an interface that is gone, or has no address or route now.
+/// The error codes of a send through an interface that is gone, or that has no address or route now.
 const ROUTING: [i32; 4] = [errno::NO_DEVICE, errno::NETWORK_UNREACHABLE, errno::ADDRESS_NOT_AVAILABLE, errno::INVALID];
 
 fn socket_address(group: IpAddr, port: u16, zone: u32) -> SockAddr {

@@ -1,5 +1,5 @@
-//! For datagram endpoints of event loops: reading a socket that the caller opened, and sending on the socket of a
-//! receiver.
+//! Support for datagram endpoints of event loops: reading a socket that the caller opened, and sending on the socket of
+//! a receiver.
 
 use std::fmt;
 use std::io;
@@ -52,8 +52,8 @@ impl SocketReader {
         Ok(Self { state: ForkSafeMutex::new(state)? })
     }
 
-    /// Read by one kernel call, at most `limit` datagrams unless the kernel coalesced some. Returns them, and whether
-    /// there were no more. Never blocks.
+    /// Read with one kernel call: at most `limit` datagrams, or more if the kernel coalesced some. Returns the
+    /// datagrams, and whether there were no more. Never blocks.
     pub fn read(&self, limit: usize) -> Result<(Batch, bool)> {
         let mut state = self.state.lock_or_refuse()?;
         state.read(limit).map_err(|e| match e.kind() {
@@ -89,8 +89,8 @@ impl State {
     }
 }
 
-/// Return a duplicate of the first socket of a receiver, for sending. Groups are sent to by the interface that the
-/// receiver has joined on, if that is a single one.
+/// Return a duplicate of the first socket of a receiver, for sending. If the receiver has joined its groups on a single
+/// interface, the duplicate sends to groups through that interface.
 pub fn sending_socket(receiver: &Receiver) -> Result<Socket> {
     let failed = |e| Error::system(format!("set up port {} for sending", receiver.port()), e);
     let socket = receiver.with_socket(Socket::try_clone)?.map_err(failed)?;

@@ -35,7 +35,7 @@ pub(super) enum Change {
     Renumbered,
     /// The user's name for the interface, or the route, selects another one now.
     Deselected,
-    /// It is usable (again), and the groups are joined on it.
+    /// It is usable now, possibly again, and the groups are joined on it.
     Up,
     /// Joining on it failed for this reason.
     JoinFailed(String),

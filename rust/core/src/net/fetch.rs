@@ -25,11 +25,12 @@ const MAX_CALLS: usize = 16;
 /// Slots of a kernel call after a pause in the traffic.
 const MIN_SLOT_COUNT: usize = 4;
 
-/// How long the datagrams of one fetch may last if they are handed out singly, and other sockets can have some too.
+/// How long a consumer may take for the datagrams of one fetch if it takes them one at a time while other sockets may
+/// have some too.
 const MAX_LEAD: Duration = Duration::from_millis(1);
 
-/// The most datagrams and bytes of a batch that is always copied into memory of its size: the copy costs little, and the
-/// batch would pin the memory of a whole fetch.
+/// The most datagrams and bytes of a batch that is always copied into memory of its size: the copy costs little, and
+/// the batch would pin the memory of a whole fetch.
 const MAX_SMALL_ROWS: usize = 16;
 const MAX_SMALL_BYTES: usize = 4096;
 
@@ -37,10 +38,11 @@ const MAX_SMALL_BYTES: usize = 4096;
 /// more, and longer batches use a good part of what they pin.
 const MAX_COPIED_BYTES: usize = 524_288;
 
-/// How often the memory of long datagrams is given back at most. It costs about a millisecond.
+/// The shortest time between two releases of the memory of long datagrams. A release costs about a millisecond.
 const RELEASE_PERIOD: Duration = Duration::from_millis(100);
 
-/// How often in a row only the packet rings are looked at, which needs no kernel call, while they have something to read.
+/// How many times in a row only the packet rings are checked, which needs no kernel call, while they have something to
+/// read.
 const MAX_RING_LOOKS: u32 = 16;
 
 /// The least memory that a queued datagram takes, with the kernel's bookkeeping, on any system. In bytes.
@@ -63,9 +65,9 @@ pub(super) struct Fetch {
     counters: Arc<Counters>,
     /// When memory was last given back.
     released_at: Option<Instant>,
-    /// How often only the packet rings were looked at since all sockets were.
+    /// How many times only the packet rings were checked since all sockets were.
     ring_looks: u32,
-    /// The storage that was last received into has no room for what comes next.
+    /// The storage that was filled last has no room for the next datagram.
     is_full: bool,
 }
 
@@ -180,8 +182,8 @@ impl Fetch {
         Some(taken)
     }
 
-    /// As [`Fetch::fill`], for datagrams that are handed out singly: a slow consumer of several sockets gets no more than
-    /// it uses up in a moment, so that a socket with few datagrams does not wait for many of another one.
+    /// As [`Fetch::fill`], for datagrams that are taken one at a time. A slow consumer of several sockets gets no more
+    /// than it uses up in a moment, so that a socket with few datagrams does not wait behind one with many.
     pub(super) fn fill_for_singles(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
         if table.sockets.len() < 2 {
             return self.fill(table, limit, strict);
@@ -221,8 +223,8 @@ impl Fetch {
         result
     }
 
-    /// Receive behind what was not taken yet, until that is `limit` datagrams or the storage is full. Does nothing if a
-    /// batch shares the storage.
+    /// Receive more behind the datagrams that were not taken yet, until there are `limit` of them or the storage is
+    /// full. Does nothing if a batch shares the storage.
     pub(super) fn extend(&mut self, table: &SocketTable, limit: usize, strict: bool) -> io::Result<Filled> {
         let Some((mut storage, rows)) = self.pending.take() else {
             return self.fill(table, limit, strict);
@@ -253,14 +255,14 @@ impl Fetch {
         let alone = table.sockets.len() == 1;
         self.is_full = false;
         let mut filled = Filled::default();
-        // Whether a socket can have more to read than it gave since the last look.
+        // Whether a socket may have more to read than it has given since the last look.
         let mut has_more = true;
         // Bounded, so that a flood does not keep the lock from other threads.
         for _ in 0..MAX_CALLS {
             if self.ready.is_empty() && mem::take(&mut has_more) {
                 filled.monitor_ready |= self.look(table)?;
             }
-            // Every socket that waits for its turn gets an equal share of the room.
+            // Each socket that waits for its turn gets an equal share of the room.
             let waiting = self.ready.len();
             let Some(next) = self.ready.pop() else { break };
             let Some(inlet) = table.sockets.get(next) else { continue };
@@ -345,8 +347,8 @@ impl Fetch {
         result
     }
 
-    /// Read the socket with this index by one kernel call, into `slots.1` slots from `slots.0` on. Returns how many were
-    /// filled.
+    /// Read the socket with this index by one kernel call, into `slots.1` slots from `slots.0` on. Returns how many
+    /// were filled.
     fn read_socket(
         &mut self,
         socket: &GroupSocket,
@@ -369,21 +371,22 @@ impl Fetch {
             }
         })?;
         self.counters.add(&new);
-        // A call that filled all its slots, of which there may have been few, says nothing against as many as before.
+        // A call that filled all its slots, which may have been few, is no reason to prepare fewer than before.
         let least = if count == slots.1 { self.next_slot_counts[index] } else { MIN_SLOT_COUNT };
         self.next_slot_counts[index] = (2 * count).clamp(least, SLOTS);
         Ok(count)
     }
 
-    /// Discard what the kernel coalesced before it was metadata to stop: code that does not know of coalescing could not
-    /// split it.
+    /// Discard what the kernel coalesced before coalescing was turned off: code that does not know about coalescing
+    /// could not split it.
     pub(super) fn discard_coalesced(&mut self, socket: &Socket) -> io::Result<()> {
         let mut storage = self.pool.take()?;
         let Some(own) = Arc::get_mut(&mut storage) else {
             return Err(io::Error::other("a pooled buffer is in use"));
         };
         own.clear();
-        // As many as the buffer could hold then: a sender that is faster than this reader must not keep it here.
+        // No more than the buffer could hold at that time: a sender that is faster than this reader must not keep it
+        // here.
         let mut left = socket.recv_buffer_size()? / MIN_QUEUED_BYTES;
         let (buffer, _) = own.fill(0, SLOTS)?;
         loop {

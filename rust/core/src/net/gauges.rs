@@ -13,11 +13,12 @@ use super::stats::{Counters, ReceiverStats, SocketFigures};
 use crate::error::{Error, Result};
 use crate::pure::filter::Membership;
 
-/// How often a thread that receives asks the kernel about drops at least, in milliseconds. The kernel counts them in 32
-/// bits: a total would be short if 2^32 were dropped between two looks, which takes minutes at any rate.
+/// The longest time between two looks at the kernel's drop counter while a thread receives, in milliseconds. The kernel
+/// counts them in 32 bits: a total would be short if 2^32 were dropped between two looks, which takes minutes at any
+/// rate.
 const LOOK_MILLIS: u64 = 10_000;
 
-/// A thread that received in the last milliseconds goes on receiving, most likely.
+/// A thread that received within this time, in milliseconds, most likely continues to receive.
 const READING_MILLIS: u64 = 200;
 
 /// Counters, figures and groups. The locks are held for a few instructions.
@@ -34,7 +35,7 @@ pub(super) struct Gauges {
     looked_at: AtomicU64,
     /// When a thread last received or waited, likewise.
     read_at: AtomicU64,
-    /// How many threads wait.
+    /// How many threads are waiting.
     waiting: AtomicU32,
 }
 
@@ -93,8 +94,8 @@ impl Gauges {
         }
     }
 
-    /// Whether a thread waits, or has just received. Such a thread reads the monitor too, so that reading the counters does
-    /// not have to take the time for a repair.
+    /// Whether a thread waits, or has just received. Such a thread also reads the monitor, so the caller that reads the
+    /// counters does not have to repair memberships.
     pub(super) fn is_read(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
             || self.millis().saturating_sub(self.read_at.load(Ordering::Relaxed)) < READING_MILLIS
@@ -105,8 +106,8 @@ impl Gauges {
         self.opened_at.elapsed().as_millis() as u64
     }
 
-    /// Ask the kernel about the sockets, unless they are those of a parent process: reading the drop counter of a packet
-    /// socket resets it.
+    /// Ask the kernel about the sockets, unless they are those of a parent process: reading the drop counter of a
+    /// packet socket resets it.
     pub(super) fn look_at_sockets(&self, table: &SocketTable) -> io::Result<()> {
         if table.waker.is_inherited() {
             return Ok(());

@@ -30,7 +30,7 @@ struct Repair<'a, 'n> {
     report: Report,
     /// The groups that the kernel has joined, once they are needed.
     kernel: OnceCell<KernelGroups>,
-    /// A join failed for want of something that can become available without a change of the network.
+    /// A join failed for a reason that can go away without a change of the network, such as a lack of memory.
     incomplete: bool,
     monitor: Arc<Monitor>,
     /// The changes that were reported after `changes`. They can be part of what `here` shows.
@@ -38,14 +38,15 @@ struct Repair<'a, 'n> {
 }
 
 impl Repair<'_, '_> {
-    /// Whether another interface has this index now. A deletion can be seen before it is reported.
+    /// Whether another interface has this index now. The list of interfaces can show a deletion before it is reported.
     fn is_replaced(&mut self, group: IpAddr, index: u32) -> bool {
-        // The next repair reads the monitor too, and reports an error.
+        // If this fails, the next repair reads the monitor too, and reports the error.
         if let Ok(Some(news)) = LinkChanges::read(&self.monitor) {
             self.later.get_or_insert_default().merge(news);
         }
         let is_removed = |changes: &LinkChanges| changes.can_have_removed(index);
-        // A forked process has no news of what happened before its first look. Renaming keeps what the kernel has joined.
+        // A forked process does not know what happened before its first look. The kernel keeps the groups of an
+        // interface that is renamed.
         let kernel = self.kernel.get_or_init(read_kernel_groups);
         is_removed(self.changes)
             || self.later.as_ref().is_some_and(is_removed)
@@ -58,7 +59,7 @@ pub(super) enum Healed {
     Completely,
     /// Some joins failed and are worth another try.
     Partly,
-    /// These changes were reported meanwhile, and are to be repaired next.
+    /// These changes were reported in the meantime and must be repaired next.
     Until(LinkChanges),
 }
 
@@ -157,7 +158,7 @@ impl Memberships {
         }
         let Some(interface) = repair.here.links.get(&on.index) else { return };
         let failure = match interface.unusable_reason() {
-            // Of several or all interfaces, those that are not usable yet are not worth a warning.
+            // If the request is for several or all interfaces, one that is not usable yet is not worth a warning.
             Some(_) if !matches!(request.spec.interface, Interfaces::One(_)) => return,
             Some(reason) => reason.to_owned(),
             None => match self.activate(request, on.clone(), &repair.here, sockets, false) {
@@ -187,7 +188,7 @@ impl Memberships {
 fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair: &mut Repair<'_, '_>) -> bool {
     let index = active.on.index;
     if index == 0 {
-        // The system chose, and did not say what.
+        // The system chose the interface, and did not report which one.
         return true;
     }
     let Some(name) = repair.here.links.get(&index).map(|now| now.name.clone()) else { return false };
@@ -207,7 +208,7 @@ fn still_exists(active: &mut ActiveMembership, request: &mut JoinRequest, repair
     true
 }
 
-/// The interfaces that the user's words select now, usable or not.
+/// The interfaces that the request selects now, usable or not.
 fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result<Vec<Chosen>> {
     let find = |name: &InterfaceName| {
         let on = find(name, &here.links)?;
@@ -232,7 +233,8 @@ impl ActiveMembership {
         let was_ready = before.is_some_and(Interface::ready);
         let had_addresses = before.is_some_and(|before| before.same_version(group).next().is_some());
         let kernel = || kernel.get_or_init(read_kernel_groups);
-        // The interface can have been deleted and made again, unseen: then the kernel has the group no more.
+        // The interface may have been deleted and created again unnoticed. In that case, the kernel no longer has the
+        // group.
         let is_lost = changes.is_incomplete() && !kernel().has_joined(group, self.on.index);
         if is_lost || changes.affects(&self.membership, was_ready) || (was_ready && !now.ready()) {
             if !now.ready() && !self.broken {
@@ -258,7 +260,7 @@ impl ActiveMembership {
         }
     }
 
-    /// Follow the system to the interface that it selects now, which it does not name.
+    /// Join on the interface that the system selects now. It does not report which one that is.
     fn follow_default(&self, journal: &Journal, report: &mut Report) {
         // An error means that it is still the same one, or that there is none: the next change tries again.
         if self.socket.follow_default(&self.membership).is_ok() {
@@ -277,7 +279,7 @@ impl ActiveMembership {
         report: &mut Report,
     ) {
         let Membership { group, interface, .. } = self.membership;
-        // An older IGMP reports nothing but the first join and the last leave.
+        // Older versions of IGMP report only the first join and the last leave.
         let is_possible = group.is_ipv6() || kernel.speaks_igmp_v3(interface).unwrap_or(true);
         let result = match holders.get(group) {
             Ok(holder) if is_possible => sockets
@@ -305,8 +307,9 @@ impl ActiveMembership {
     }
 }
 
-/// The groups that the kernel has joined in the network namespace of this thread. Nothing is known on systems without these files,
-/// or without a free descriptor; in another namespace than the receiver's, interfaces have other indexes and appear not to be joined.
+/// The groups that the kernel has joined in the network namespace of this thread. Nothing is known on systems without
+/// these files, or without a free descriptor. In a namespace other than the receiver's, interfaces have other indexes,
+/// and groups appear not to be joined.
 fn read_kernel_groups() -> KernelGroups {
     let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     KernelGroups::parse(&read("igmp"), &read("igmp6"))

@@ -9,7 +9,7 @@ use super::fork::ForkSafeMutex;
 use super::stats::MembershipCounts;
 use crate::error::Result;
 
-/// The most events that wait to be taken. Past this, the oldest are forgotten.
+/// The most events that wait to be taken. Beyond this, the oldest are forgotten.
 const CAPACITY: usize = 64;
 
 /// Events that wait to be taken, and counters.

@@ -109,7 +109,7 @@ impl From<&Interface> for Chosen {
 
 /// Advice for a group that a route refuses; `None` if none does.
 ///
-/// Only the codes by which the system reports such a route are looked at.
+/// Only the codes that the system uses to report such a route are considered.
 pub(super) fn route_advice(group: IpAddr, code: i32) -> Option<String> {
     if !errno::ROUTE_REFUSES.contains(&code) {
         return None;

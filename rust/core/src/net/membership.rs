@@ -36,8 +36,8 @@ pub(super) struct ActiveMembership {
 }
 
 impl ActiveMembership {
-    /// Whether an error of the kernel means that the interface is out of use, whether that was noticed already or not. The
-    /// kernel may have dropped the membership then.
+    /// Whether an error of the kernel means that the interface is out of use, even if that was not noticed yet. In that
+    /// case, the kernel may have dropped the membership.
     pub(super) fn excuses(&self, error: &std::io::Error) -> bool {
         self.broken || error.raw_os_error() == Some(errno::NO_DEVICE)
     }
@@ -47,7 +47,7 @@ impl ActiveMembership {
 #[derive(Debug)]
 pub(super) struct JoinRequest {
     pub(super) spec: GroupSpec,
-    /// Names of the interfaces on which the user left it, of several or all.
+    /// If it was requested on several or all interfaces, the names of those on which the user left it.
     pub(super) left: Vec<String>,
     /// The names of the interfaces that the user gave by index, when it was joined. The system can give an index to
     /// another interface later.
@@ -86,7 +86,7 @@ impl JoinRequest {
         }
     }
 
-    /// Whether the place means the whole request: no interface, or the name that it was joined with.
+    /// Whether the place means the whole request: it names no interface, or the one that the group was joined with.
     pub(super) fn is_meant_by(&self, place: &Place<'_>) -> bool {
         *place.interface == InterfaceName::Default || self.spec.interface == Interfaces::One(place.interface.clone())
     }
@@ -146,7 +146,8 @@ pub(super) struct Memberships {
 }
 
 impl Memberships {
-    /// Make an empty set. The interfaces are listed by the first join; the monitor exists by then, so no change is missed.
+    /// Make an empty set. The interfaces are listed by the first join; the monitor exists by then, so no change is
+    /// missed.
     pub(super) fn new(journal: Arc<Journal>) -> Result<Self> {
         Ok(Self {
             requests: Vec::new(),
@@ -172,8 +173,8 @@ impl Memberships {
         self.requests.iter().flat_map(|request| &request.active).map(|active| &active.membership)
     }
 
-    /// Join all of these groups or none. `is_single` says whether a socket can be bound to a group. `finish` does the rest: if
-    /// it fails, none is joined.
+    /// Join all of these groups or none. `is_single` says whether a socket can be bound to a group. `finish` does the
+    /// rest: if it fails, none is joined.
     pub(super) fn join(
         &mut self,
         specs: &[GroupSpec],
@@ -234,7 +235,7 @@ impl Memberships {
             self.watches_routes = true;
         }
         if sockets.config.rejoin.is_some() {
-            // There may be no free descriptor when the time has come.
+            // When the rejoin is due, there may be no free descriptor.
             self.holders.get(spec.group)?;
         }
         let mut request = JoinRequest::new(spec, &here.links);
@@ -316,8 +317,8 @@ impl Memberships {
         active.socket.forget(&active.membership);
     }
 
-    /// Leave groups: on one interface, or everywhere for the default interface. If one of them is not joined there, none
-    /// is left.
+    /// Leave groups: on one interface, or everywhere for the default interface. If one of them is not joined there,
+    /// none is left.
     pub(super) fn leave(&mut self, groups: &[IpAddr], interface: &InterfaceName) -> Result<()> {
         // An interface that is gone can still be left by the name that the group was joined with.
         let on = choose(interface);
@@ -346,8 +347,8 @@ impl Memberships {
         result
     }
 
-    /// Let a new monitor report what the old one did, and open a new view of the network namespace: a forked process
-    /// must not share either with its parent.
+    /// Make the new monitor report the same changes as the old one, and open a new view of the network namespace: a
+    /// forked process must not share either with its parent.
     pub(super) fn renew_after_fork(&mut self, sockets: &SocketSet) -> Result<()> {
         self.network = Some(open_network()?);
         self.holders = Holders::default();

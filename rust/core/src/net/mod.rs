@@ -5,26 +5,29 @@
 //!
 //! The modules, from the lowest up; each imports only modules above it in this list, and none imports this one:
 //!
-//! * `config`, `stats`, `wake`, `datagram`, `events`: settings and plain values;
+//! * `config`, `stats`, `datagram`, `events`: settings and plain values;
 //! * `fork`: the lock that survives a fork;
 //! * `journal`: what happened to memberships, for logs and counters;
 //! * `links`: interfaces, and how a name becomes an index;
 //! * `storage`, `batch`: the memory that datagrams are received into, and what users get of it;
-//! * `packer`: copying datagrams into that memory one behind the other;
+//! * `packer`: copying datagrams into that memory one after the other;
 //! * `binding`: how sockets are made and bound;
 //! * `socket`: one socket, its memberships and its filter;
-//! * `packet::socket`: one packet socket, its ring and its filter;
+//! * `packet::own`, `packet::socket`: one packet socket, its ring and its filter;
 //! * `inlet`: a socket of either kind;
 //! * `socket_set`: all sockets of a receiver, and the descriptor that represents them;
+//! * `holders`: sockets that hold a group while another socket rejoins it;
+//! * `surroundings`: interfaces and routes, and what a join request means in them;
 //! * `changes`: what the monitor of the network reported;
 //! * `membership`: requested groups and active memberships, joining and leaving;
 //! * `sources`: adding sources to a joined group, and removing them;
 //! * `heal`: repairing memberships after a change of the network;
-//! * `packet::wire`: all groups on one interface, joined or not;
+//! * `packet::wire`: everything for groups on one interface, joined or not;
 //! * `packet::engine`: what packet sockets deliver;
 //! * `control`: sockets, memberships and schedules of one receiver, under one lock;
 //! * `fetch`: reading datagrams from the sockets, under another lock;
-//! * `gauges`: what everybody can read of a receiver at any time;
+//! * `gauges`: figures of a receiver that any thread can read at any time;
+//! * `spin`: busy polling before a sleep;
 //! * `watch`: changes of the interfaces, for programs;
 //! * `receiver`: the class that receives;
 //! * `send_options`, `destination`: the options of a sender's socket, and where it sends to;

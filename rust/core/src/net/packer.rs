@@ -1,4 +1,4 @@
-//! Copying datagrams into a storage one behind the other, for an engine that does not receive into slots.
+//! Copying datagrams into a storage one after the other, for an engine that does not receive into slots.
 
 use std::collections::TryReserveError;
 use std::io;
@@ -24,8 +24,8 @@ pub(super) struct Packer<'a> {
 }
 
 impl Storage {
-    /// Return a packer that writes into the slots from `first` up to `end`, and into the rest of the slot before `first` if
-    /// all datagrams so far are packed.
+    /// Return a packer that writes into the slots from `first` up to `end`, and into the rest of the slot before
+    /// `first` if all datagrams so far are packed.
     pub(super) fn packer(&mut self, first: usize, end: usize) -> io::Result<Packer<'_>> {
         let is_packed = self.packed.0 == self.len();
         let start = if is_packed { self.packed.1 } else { first * STRIDE };
@@ -60,8 +60,8 @@ impl Packer<'_> {
         self.buffer.len() - self.end
     }
 
-    /// Copy a buffer of one or more datagrams, all of `segment` bytes but the last; 0 means one. It must fit in the room.
-    /// Returns the number of datagrams.
+    /// Copy a buffer of one or more datagrams, all of `segment` bytes but the last; 0 means one. It must fit in the
+    /// room. Returns the number of datagrams.
     #[inline]
     pub(super) fn pack(&mut self, data: &[u8], segment: usize, origin: Origin) -> Result<usize, TryReserveError> {
         let Split { count, size, last } = split(data.len(), segment);

@@ -44,7 +44,8 @@ const REPAIR_TICK: Duration = Duration::from_millis(10);
 /// or `fetch` (datagrams; held for a few kernel calls), never both; then short locks of the parts.
 ///
 /// These never wait for `control` or `fetch`, so that a thread can call them while it holds a global lock: `port`,
-/// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats_at_once` and `is_closed`.
+/// `groups`, `has_events`, `take_events`, `take_pending`, `next_pending`, `is_drained`, `pending`, `stats_at_once` and
+/// `is_closed`.
 pub struct Receiver {
     port: u16,
     strict: bool,
@@ -62,7 +63,7 @@ pub struct Receiver {
     look_interval: Duration,
     spin: Spin,
     opened: Instant,
-    /// How often the monitor reported changes of links or addresses.
+    /// How many times the monitor reported changes of links or addresses.
     link_changes: AtomicU32,
 }
 
@@ -122,8 +123,8 @@ impl Receiver {
         result
     }
 
-    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one of
-    /// them is not joined there, none is left.
+    /// Leave groups on one interface, or everywhere for the default interface; if there are sources, only these. If one
+    /// of them is not joined there, none is left.
     pub fn leave(&self, groups: &[IpAddr], interface: &InterfaceName, sources: &[IpAddr]) -> Result<()> {
         groups.iter().try_for_each(|group| check_group(*group))?;
         let mut control = self.open_control()?;
@@ -137,7 +138,7 @@ impl Receiver {
         self.gauges.groups()
     }
 
-    /// A number that changes when links or addresses changed, so that names of interfaces should be looked up again.
+    /// A number that changes whenever links or addresses change. Names of interfaces should then be looked up again.
     #[inline]
     pub fn link_changes(&self) -> u32 {
         self.link_changes.load(Ordering::Relaxed)
@@ -149,7 +150,7 @@ impl Receiver {
         self.journal.has_events()
     }
 
-    /// Take the events about memberships since the last call, the oldest first. Of very many, only the latest are kept.
+    /// Take the events about memberships since the last call, the oldest first. Only the latest 64 are kept.
     pub fn take_events(&self) -> Vec<Event> {
         self.journal.take_events()
     }
@@ -163,9 +164,9 @@ impl Receiver {
         }
     }
 
-    /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver. `None`
-    /// if there is none, or if another thread is receiving: [`Receiver::fetch`] waits for that. This is the fast way to
-    /// take one datagram at a time.
+    /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver.
+    /// `None` if there is none, or if another thread is receiving: [`Receiver::fetch`] waits for that. This is the fast
+    /// way to take one datagram at a time.
     #[inline]
     pub fn next_pending<T>(&self, use_it: impl FnOnce(DatagramRef<'_>) -> T) -> Result<Option<T>> {
         Ok(self.fetch.lock_if_free().and_then(|mut fetch| fetch.next_pending(use_it)))
@@ -178,8 +179,8 @@ impl Receiver {
         self.drained.load(Ordering::Relaxed)
     }
 
-    /// Receive up to `limit` datagrams of what is there now, unless something is left from before. Returns whether there
-    /// is something to take.
+    /// Receive up to `limit` datagrams of what is there now, unless something is left from before. Returns whether
+    /// there is something to take.
     pub fn fetch(&self, limit: usize) -> Result<bool> {
         let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
@@ -192,8 +193,8 @@ impl Receiver {
         Ok(has_pending)
     }
 
-    /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them. Returns
-    /// how many can be taken, or `limit` if there is no more room.
+    /// Receive more of what is there now, until `limit` datagrams can be taken or there is no more room for them.
+    /// Returns how many can be taken, or `limit` if there is no more room.
     pub fn gather(&self, limit: usize) -> Result<usize> {
         let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
@@ -259,8 +260,7 @@ impl Receiver {
         self.opened.elapsed().saturating_sub(looked) >= self.look_interval
     }
 
-    /// Repair what the network did to the memberships, and rejoin them if that is due. Does nothing if another thread
-    /// is at it.
+    /// Repair the memberships after changes of the network, and rejoin them if due, unless another thread is doing so.
     fn attend(&self) {
         if let Some(mut control) = self.control.lock_if_free() {
             self.fetches.store(0, Ordering::Relaxed);
@@ -321,7 +321,7 @@ impl Receiver {
         due
     }
 
-    /// Wait for datagrams alone while another thread repairs memberships: it has read the monitor, or will.
+    /// Wait only for datagrams while another thread repairs memberships. That thread also reads the monitor.
     fn wait_without_monitor(&self, timeout: Option<Duration>) -> Result<Wake> {
         let table = self.open_table()?;
         let limit = timeout.map_or(REPAIR_TICK, |timeout| timeout.min(REPAIR_TICK));
@@ -365,7 +365,7 @@ impl Receiver {
         self.gauges.stats(table.as_deref(), &self.journal).map(Some)
     }
 
-    /// Call `use_it` with the first socket, for operations that this crate does not offer.
+    /// Call `use_it` with the first socket, for operations that this crate does not provide.
     pub fn with_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
         let table = self.open_table()?;
         let socket = table.sockets.first().ok_or_else(|| self.closed())?;
@@ -422,8 +422,8 @@ impl Receiver {
         self.table.get().map_or(true, |table| table.is_none())
     }
 
-    /// The current table. A forked process first replaces what it must not share with its parent, so the caller must not
-    /// hold a lock.
+    /// The current table. A forked process first replaces what it must not share with its parent, so the caller must
+    /// not hold a lock.
     pub(super) fn open_table(&self) -> Result<Arc<SocketTable>> {
         let table = self.table.get()?.ok_or_else(|| self.closed())?;
         if !table.waker.is_inherited() {

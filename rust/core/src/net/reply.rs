@@ -15,8 +15,8 @@ use crate::pure::wake::Wake;
 use crate::sys;
 
 impl Receiver {
-    /// Send a datagram from the port of this receiver, by the interface with this index (0: the routes choose). Returns
-    /// false if the send buffer is full; then [`Receiver::wait_to_reply`] waits until it is not. Never blocks.
+    /// Send a datagram from the port of this receiver, through the interface with this index (0: the routes choose).
+    /// Returns false if the send buffer is full; [`Receiver::wait_to_reply`] waits until it is not. Never blocks.
     pub fn reply(&self, to: SocketAddr, interface: u32, payload: &[u8]) -> Result<bool> {
         check_size(to.ip(), payload.len(), &to.to_string())?;
         let socket = replying(&*self.open_table()?, to, interface)?;
@@ -41,7 +41,7 @@ fn advice(code: i32, interface: u32) -> Option<String> {
     (is_routing && interface != 0).then(|| format!("no route to it through {}, on which the datagram arrived", named()))
 }
 
-/// The socket to reply by.
+/// The socket to reply with.
 fn replying(table: &SocketTable, to: SocketAddr, interface: u32) -> Result<Arc<GroupSocket>> {
     let found = table.sockets.iter().filter_map(|inlet| inlet.udp()).find(|socket| socket.can_send(to.ip(), interface));
     found.map(Arc::clone).ok_or_else(|| {

@@ -21,8 +21,8 @@ pub(super) fn prepare(socket: &Socket, config: &SenderConfig) -> io::Result<()> 
     if let Some(dscp) = config.dscp {
         sys::set_dscp(socket, v4, dscp)?;
     }
-    // Now, so that answers that come before anybody looks have their origin too. Receive times wait until somebody does:
-    // they cost every program on this machine some time.
+    // Requested now, so that answers that arrive before the first receive call have their origin too. That call
+    // requests receive times, because they cost CPU time in every program on this machine.
     let wanted = sys::Wanted { strict: true, timestamps: false, ttl: true, coalesce: false };
     let domain = domain_of(config.group);
     sys::prepare_receiver(socket, domain, wanted)?;

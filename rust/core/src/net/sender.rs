@@ -25,11 +25,11 @@ use crate::sys::{self, SendQueue, Waker};
 
 /// Sends datagrams to one group.
 ///
-/// Any thread can call any method at any time. Only [`Sender::wait`] blocks. `send`, `pause`, `congestion`, `set_ttl`, `stats`
-/// and `close` wait for another thread that sends; the others do not, so that a thread can call them while it holds a global
-/// lock.
+/// Any thread can call any method at any time. Only [`Sender::wait`] blocks. `send`, `pause`, `congestion`, `set_ttl`,
+/// `stats` and `close` wait for another thread that sends; the others do not, so that a thread can call them while it
+/// holds a global lock.
 pub struct Sender {
-    /// The group and the interface as they were at opening, for messages.
+    /// The group and the interface at the time of opening, for error messages.
     label: String,
     group: IpAddr,
     /// The times of the schedule count from here.
@@ -41,7 +41,7 @@ pub struct Sender {
     counters: SenderCounters,
 }
 
-/// The socket, or what it was like when it was closed.
+/// The socket, or its last options and address once it is closed.
 enum Handle {
     /// Shared with the threads that wait on it.
     Open(Arc<Open>),
@@ -118,8 +118,8 @@ impl Sender {
         check_size(self.group, bytes, &self.label)
     }
 
-    /// Send from the first message on. Returns how many the kernel accepted. These are fewer if its buffer is full or the
-    /// rate is reached; then [`Sender::wait`] waits until more can be sent. Never blocks.
+    /// Send from the first message on. Returns how many the kernel accepted. These are fewer if its buffer is full or
+    /// the rate is reached; then [`Sender::wait`] waits until more can be sent. Never blocks.
     pub fn send(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         let mut state = self.state.lock_or_refuse()?;
         let State { open, queue, pace, destination, congested } = &mut *state;
@@ -160,8 +160,8 @@ impl Sender {
         Ok(done)
     }
 
-    /// Open a receiver of what is sent to this sender's own address: the answers to its messages. It shares the socket, so
-    /// there should be one of them only.
+    /// Open a receiver of what is sent to this sender's own address: the answers to its messages. It shares the socket,
+    /// so there should be only one such receiver.
     pub fn answers(&self, recv_buffer: Option<usize>) -> Result<Receiver> {
         let open = self.open_parts()?;
         let failed = |e| Error::system(format!("receive answers from {}", self.label), e);
@@ -185,7 +185,8 @@ impl Sender {
         }
     }
 
-    /// The address that it sends from: unspecified where the system chooses for each datagram, port 0 before it has one.
+    /// The address that it sends from. It is unspecified if the system chooses one for each datagram; the port is 0
+    /// until the socket has one.
     pub fn local(&self) -> Result<SocketAddr> {
         match self.handle()? {
             Handle::Open(open) => local_address(&open.socket).map_err(|e| self.cannot_read(e)),
@@ -277,7 +278,7 @@ impl Sender {
         state.pace.as_ref().map(|pace| pace.wait(self.opened.elapsed())).filter(|pause| !pause.is_zero())
     }
 
-    /// The counters. Waits for a thread that sends, so that what others have received of that is counted.
+    /// The counters. Waits for a thread that is sending, so that everything that others have received is counted.
     pub fn stats(&self) -> SenderStats {
         let _sending = self.state.lock();
         self.counters.read()
@@ -288,13 +289,13 @@ impl Sender {
         self.state.lock_if_free().map(|_sending| self.counters.read())
     }
 
-    /// Call `use_it` with the socket, for operations that this crate does not offer.
+    /// Call `use_it` with the socket, for operations that this crate does not provide.
     pub fn with_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
         Ok(use_it(&self.open_parts()?.socket))
     }
 
-    /// Close the socket and end every wait. Closing again does nothing. In a forked process where a thread of the parent
-    /// was sending, the descriptor stays open until the process ends.
+    /// Close the socket and end every wait. Closing again does nothing. In a forked process where a thread of the
+    /// parent was sending, the descriptor stays open until the process ends.
     pub fn close(&self) {
         let mut state = self.state.lock();
         let Some(mut handle) = self.handle.lock() else { return };
@@ -336,7 +337,8 @@ impl Sender {
     }
 }
 
-/// `poll` counts in milliseconds. The rest of a pause below this is slept; a close does not interrupt it.
+/// `poll` counts in milliseconds. The last part of a pause, up to this long, is slept; closing the sender does not
+/// interrupt it.
 const FINE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long to wait after the system refused a message although the socket is writable.

@@ -34,7 +34,7 @@ pub(super) struct GroupSocket {
     bound: IpAddr,
     /// The interface it is bound to, if its group requires one.
     zone: Option<u32>,
-    /// The kernel delivers nothing but the groups joined on this very socket.
+    /// The kernel delivers only the groups that are joined on this socket.
     is_filtered_by_kernel: bool,
     rules: ForkSafeMutex<Rules>,
     /// It refused one more group.
@@ -294,19 +294,19 @@ impl GroupSocket {
         self.join_in_kernel(membership)
     }
 
-    /// Join again on the interface that the system selects now, without leaving. The kernel refuses if that is still the
-    /// interface where it is joined.
+    /// Join again on the interface that the system selects now, without leaving. The kernel refuses if that is still
+    /// the interface where it is joined.
     pub(super) fn follow_default(&self, membership: &Membership) -> io::Result<()> {
         self.join_in_kernel(membership)
     }
 
-    /// Let the kernel report a membership again, without a gap in what is received from these senders. The membership must
-    /// be intact.
+    /// Let the kernel report a membership again, without a gap in what is received from these senders. The membership
+    /// must be intact.
     ///
     /// The kernel reports a group when the first socket of the host joins it, and when the sources that the host wants
-    /// change between some and all. So another socket, `holder`, takes these senders as sources for a moment, while this one
-    /// leaves and joins; this one receives what the host receives even then. For a membership with sources it is the other
-    /// way round: the other socket takes all senders for a moment.
+    /// change between some and all. So another socket, `holder`, takes these senders as sources for a moment, while
+    /// this one leaves and joins; this one receives what the host receives even then. For a membership with sources it
+    /// is the other way round: the other socket takes all senders for a moment.
     pub(super) fn refresh(&self, membership: &Membership, holder: &Self, senders: Vec<IpAddr>) -> io::Result<()> {
         let Membership { group, interface, sources } = membership;
         if matches!(sources, Sources::Only(_)) {
@@ -322,7 +322,7 @@ impl GroupSocket {
             return self.rejoin(membership);
         }
         let known = Membership { group: *group, interface: *interface, sources: Sources::Only(senders) };
-        // If the system allows fewer sources, the gap is there for the others.
+        // If the system allows fewer sources, none of them is held, and there is a gap.
         let held = holder.join_in_kernel(&known);
         let rejoined = self.rejoin(membership);
         if held.is_ok() {
@@ -334,7 +334,7 @@ impl GroupSocket {
         rejoined
     }
 
-    /// Leave, and ignore errors: the interface can be gone, but the kernel still holds the membership of the socket.
+    /// Leave, and ignore errors: the interface may be gone while the kernel still holds the membership of the socket.
     pub(super) fn forget(&self, membership: &Membership) {
         self.leave_regardless(membership);
         self.reject(membership);

@@ -1,7 +1,7 @@
 //! The sockets of a receiver: which one takes a group, and one descriptor that represents them all.
 //!
-//! A socket can hold a limited number of groups (20 over IPv4 on Linux). Past that, further sockets on the same port are
-//! opened.
+//! A socket can hold a limited number of groups (20 over IPv4 on Linux). Past that, further sockets on the same port
+//! are opened.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::pure::filter::{Membership, Sources};
 use crate::sys::{self, Monitor, ReadySet, Waker};
 
-/// The sockets that a receiver reads from and waits on at one moment. It is replaced as a whole, so that a reader or a waiter can
-/// keep using the one it started with.
+/// The sockets that a receiver reads from and waits on at one moment. The table is replaced as a whole, so that a
+/// reader or a waiter can keep using the one it started with.
 #[derive(Debug)]
 pub(super) struct SocketTable {
     /// The order never changes: an index identifies a socket.
@@ -111,13 +111,13 @@ pub(super) struct Mark {
 /// Opens sockets and keeps the current table up to date.
 #[derive(Debug)]
 pub(super) struct SocketSet {
-    /// The first socket settles the port.
+    /// The first socket determines the port.
     pub(super) config: ReceiverConfig,
     /// The table that was last published in `current`; `None` once closed.
     table: Option<Arc<SocketTable>>,
     current: Arc<CurrentTable>,
-    /// Unbound sockets that only hold memberships. If one socket receives all groups of the host, another bound one
-    /// would receive them twice, and so it would beside packet sockets.
+    /// Unbound sockets that only hold memberships. If one socket receives all groups of the host, or packet sockets
+    /// receive them, another bound socket would receive them a second time.
     holders: Vec<Arc<GroupSocket>>,
 }
 
@@ -143,7 +143,7 @@ impl SocketSet {
         self.table.as_ref().ok_or_else(|| self.closed())
     }
 
-    /// The senders that were heard in a group on an interface. Another socket may hold the membership.
+    /// The senders that were heard in a group on an interface. The socket that heard them need not hold the membership.
     pub(super) fn senders(&self, group: IpAddr, interface: u32) -> io::Result<Vec<IpAddr>> {
         let Some(table) = &self.table else { return Ok(Vec::new()) };
         let mut senders = Vec::new();
@@ -234,8 +234,8 @@ impl SocketSet {
     }
 
     /// Join on a socket that accepts the group and has room, or on a new one. `what` describes the operation in errors;
-    /// `bind_to_group` allows a new socket to be bound to the group. If packet sockets receive the groups, the socket only
-    /// holds the membership.
+    /// `bind_to_group` allows a new socket to be bound to the group. If packet sockets receive the groups, the socket
+    /// only holds the membership.
     pub(super) fn join(
         &mut self,
         membership: &Membership,

@@ -18,7 +18,7 @@ impl JoinRequest {
         only(&self.spec.sources)
     }
 
-    /// Whether these interfaces are all that the request means.
+    /// Whether these interfaces are all interfaces of the request.
     fn is_wholly_at(&self, interfaces: &Interfaces) -> bool {
         let Interfaces::One(interface) = interfaces else { return self.spec.interface == *interfaces };
         let place = Place { interface, index: choose(interface).map(|on| on.index).ok() };
@@ -153,8 +153,8 @@ impl Memberships {
         if joined.is_empty() { String::new() } else { format!(" (the group is joined for {})", joined.join("; ")) }
     }
 
-    /// Of the first `limit` requests, those for a group that is joined for certain sources only, if these interfaces mean
-    /// the whole request.
+    /// Of the first `limit` requests, those for a group that is joined for certain sources only, if these interfaces
+    /// mean the whole request.
     fn source_specific(&mut self, limit: usize, group: IpAddr, interfaces: &Interfaces) -> Vec<&mut JoinRequest> {
         let is_one = |request: &&mut JoinRequest| {
             request.spec.group == group && !request.only().is_empty() && request.is_wholly_at(interfaces)
@@ -162,8 +162,8 @@ impl Memberships {
         self.requests.iter_mut().take(limit).filter(is_one).collect()
     }
 
-    /// Add the sources of `spec` to its group if one of the first `limit` requests has joined it for other sources: all of
-    /// them or none. Returns false, and does nothing, if none has.
+    /// Add the sources of `spec` to its group if one of the first `limit` requests has joined it for other sources: all
+    /// of them or none. Returns false, and does nothing, if none has.
     pub(super) fn add_sources(&mut self, spec: &GroupSpec, limit: usize) -> Result<bool> {
         let Sources::Only(new) = &spec.sources else { return Ok(false) };
         let mut requests = self.source_specific(limit, spec.group, &spec.interface);

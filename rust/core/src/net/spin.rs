@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::pure::wake::Wake;
 
-/// Datagrams that one look takes at most.
+/// The most datagrams that one look takes.
 const LIMIT: usize = 256;
 
 /// Looks for datagrams again and again for a limited time since the last one.
@@ -23,8 +23,8 @@ impl Spin {
         Self { limit, spent: AtomicU64::new(0) }
     }
 
-    /// Look until something is found, or until the time for it or the timeout is over. Returns how long that took; `None` if
-    /// something was found.
+    /// Look until something is found, or until the time for it or the timeout is over. Returns how long that took;
+    /// `None` if something was found.
     #[inline]
     pub(super) fn look(
         &self,

@@ -18,7 +18,8 @@ pub struct ReceiverStats {
     pub filtered: u64,
     /// Datagrams that the packet engine discarded because a header or a checksum was wrong.
     pub invalid: u64,
-    /// Datagrams that the packet engine gave up because their fragments did not all arrive, in time and in bounds.
+    /// Datagrams that the packet engine gave up because not all of their fragments arrived in time and within the
+    /// limits.
     pub unassembled: u64,
     /// Requested receive buffer in bytes, if any was requested.
     pub recv_buffer_requested: Option<usize>,
@@ -48,7 +49,8 @@ pub struct SenderStats {
 /// The counters of a ring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RingStats {
-    /// Datagrams that were dropped because the ring was full, and those that were in it when it was closed.
+    /// Datagrams that were dropped because the ring was full or memory was short, and those that were in it when it was
+    /// closed.
     pub drops: u64,
     /// The most datagrams that were in it at once.
     pub high_water: usize,
@@ -131,7 +133,7 @@ impl SenderCounters {
     }
 }
 
-/// Adds to a counter that no other thread changes. Cheaper than an atomic addition, which would lock the bus.
+/// Add to a counter that no other thread changes. This is cheaper than an atomic addition, which would lock the bus.
 fn raise(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
@@ -176,8 +178,8 @@ impl MembershipCounts {
     }
 }
 
-/// The running total of a 32-bit drop counter of the kernel. It is right if fewer than 2^32 datagrams are dropped between
-/// two calls of [`DropTotal::update`].
+/// The running total of a 32-bit drop counter of the kernel. It is right if fewer than 2^32 datagrams are dropped
+/// between two calls of [`DropTotal::update`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DropTotal {
     last: u32,

@@ -36,10 +36,12 @@ const MAX_IDLE_BYTES: usize = 131_072;
 /// The most datagrams that a kernel call puts into one slot.
 const MAX_IN_SLOT: usize = 128;
 
-/// Small allocations that cannot fail with an error take less than this together, until the next [`reserve_headroom`].
+/// Small allocations that abort the process if they fail take less than this in total until the next
+/// [`reserve_headroom`].
 const HEADROOM: usize = 65_536;
 
-/// Fail if there is not enough memory for the small allocations that follow. They would abort the process.
+/// Fail if there is not enough memory for the small allocations that follow. A failure of theirs would abort the
+/// process.
 pub(super) fn reserve_headroom() -> Result<(), TryReserveError> {
     let mut room = Vec::<u8>::new();
     room.try_reserve_exact(HEADROOM)?;
@@ -204,7 +206,8 @@ impl Storage {
         end.div_ceil(STRIDE)
     }
 
-    /// Return the first free slot, after moving the datagrams together if there is none; `SLOTS` if there is none even so.
+    /// Return the first free slot, after moving the datagrams together if there is none; `SLOTS` if there is none even
+    /// so.
     pub(super) fn make_room(&mut self) -> usize {
         let ends = self.offsets.last().zip(self.lengths.last());
         let free = ends.map_or(0, |(&offset, &length)| (offset + length) as usize).div_ceil(STRIDE);

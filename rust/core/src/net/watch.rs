@@ -1,4 +1,4 @@
-//! Changes of the interfaces and routes, for programs that want to know.
+//! Changes of the interfaces and routes, for programs.
 
 use std::fmt;
 use std::sync::Arc;

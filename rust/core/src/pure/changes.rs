@@ -3,10 +3,10 @@
 use super::links::{Interface, Links};
 use super::netlink::NetlinkEvent;
 
-/// One change of the interfaces or routes. Where it has an interface, that is the interface after the change.
+/// One change of the interfaces or routes. The interface in it is as it is after the change, if not stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// An interface is there that was not, or has a new name.
+    /// An interface appeared, or has a new name.
     Added(Interface),
     /// An interface is gone, or has another name now: as it was.
     Removed(Interface),
@@ -50,7 +50,7 @@ pub fn changes(before: &Links, after: &Links, seen: &[NetlinkEvent], overrun: bo
     found
 }
 
-/// Make `known` equal to `after`, and report what that takes.
+/// Make `known` equal to `after`, and report the changes.
 fn reconcile(known: &mut Links, after: &Links, found: &mut Vec<Change>) {
     let stale = |old: &Interface| after.get(&old.index).is_none_or(|now| now.name != old.name);
     let gone: Vec<u32> = known.values().filter(|old| stale(old)).map(|old| old.index).collect();

@@ -29,8 +29,8 @@ fn checksum(mut total: u64) -> [u8; 2] {
     (!(total as u16)).to_ne_bytes()
 }
 
-/// Append an IP packet with this datagram. Both addresses must have the same IP version, and the payload must fit into a
-/// datagram.
+/// Append an IP packet with this datagram. Both addresses must have the same IP version, and the payload must fit into
+/// a datagram.
 pub fn append_packet(out: &mut Vec<u8>, from: SocketAddr, to: SocketAddr, ttl: u8, payload: &[u8]) {
     let length = (UDP_HEADER + payload.len()) as u16;
     let start = out.len();
@@ -85,7 +85,7 @@ pub struct Fragment<'a> {
     pub offset: usize,
     /// Whether this is the last part.
     pub is_last: bool,
-    /// The hops that the packet has left.
+    /// The remaining hops of the packet.
     pub ttl: u8,
     /// The part.
     pub data: &'a [u8],
@@ -98,7 +98,7 @@ pub struct Datagram<'a> {
     pub from: SocketAddr,
     /// The destination.
     pub to: SocketAddr,
-    /// The hops that it has left.
+    /// The remaining hops.
     pub ttl: u8,
     /// The payload.
     pub payload: &'a [u8],
@@ -132,7 +132,7 @@ fn parse_v4(packet: &[u8]) -> Content<'_> {
     if header[9] != UDP || start < IPV4_HEADER {
         return Content::Other;
     }
-    // A packet that the network adapter was to split has no length (0).
+    // A packet that was captured before the network adapter split it has no length (0).
     let total = match u16_at(header, 2) {
         0 => packet.len(),
         total => usize::from(total),

@@ -1,7 +1,7 @@
 //! Link layers of captured packets: where the IP packet begins.
 
-/// Return the IP packet in a captured packet of this link type, or `None` if it has another one. An unknown link type is
-/// an error.
+/// Return the IP packet in a captured packet of this link type, or `None` if it contains another kind of packet. An
+/// unknown link type is an error.
 pub fn ip_packet(link_type: u32, packet: &[u8]) -> Result<Option<&[u8]>, UnknownLink> {
     let found = match link_type {
         // BSD loopback, with the address family in either byte order.
@@ -32,11 +32,11 @@ fn after_ether_type(mut rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The second version has its protocol first, and the packet after 20 bytes.
+/// The header of the second version has 20 bytes, with the protocol first.
 fn cooked_v2(packet: &[u8]) -> Option<&[u8]> {
     match u16::from_be_bytes(*packet.first_chunk()?) {
         0x0800 | 0x86dd => packet.get(20..),
-        // The tag is a part of the packet.
+        // The VLAN tag is a part of the packet.
         0x8100 | 0x88a8 | 0x9100 => packet.get(22..).and_then(after_ether_type),
         _ => None,
     }

@@ -1,6 +1,6 @@
-//! Interfaces: the facts that the system has of each, and how to read the lists that Linux offers.
+//! Interfaces: what the system reports about each, and how to read the lists that Linux provides.
 //!
-//! Linux answers a netlink dump (rtnetlink(7)), or, where a sandbox forbids netlink, has files under `/proc/net`. This
+//! Linux answers a netlink dump (rtnetlink(7)). If a sandbox forbids netlink, there are files under `/proc/net`. This
 //! module only reads and writes bytes; the sockets and files are in `sys`.
 
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ pub fn addresses_request(sequence: u32) -> Vec<u8> {
     request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence, &[0; ADDRESS_BODY])
 }
 
-/// How far a dump has come.
+/// The progress of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// More datagrams follow.
@@ -138,8 +138,8 @@ impl Dump {
         Self { sequence, inconsistent: false }
     }
 
-    /// Add what one datagram says to `links`. Addresses of an unknown interface are ignored: it came after the links
-    /// were read.
+    /// Add what one datagram says to `links`. Addresses of an unknown interface are ignored: it appeared after the
+    /// links were read.
     pub fn read(&mut self, datagram: &[u8], links: &mut Links) -> Progress {
         for message in Messages(datagram).filter(|message| message.sequence == self.sequence) {
             self.inconsistent |= message.flags & NLM_F_DUMP_INTR != 0;

@@ -1,4 +1,4 @@
-//! Arithmetic and parsing without system calls and without a clock.
+//! Arithmetic and parsing, without system calls or a clock.
 //!
 //! Every function here behaves the same on every platform and can be tested, fuzzed and reasoned about on its own. This
 //! layer imports nothing from the rest of the crate; `tests/layers.rs` fails if it does.

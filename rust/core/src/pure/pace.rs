@@ -33,11 +33,11 @@ impl Rate {
 /// How far a sender may be behind its schedule and still make up for all of it. A longer delay is forgotten.
 const MAX_DELAY: Duration = Duration::from_millis(250);
 
-/// Time without a call after which the caller had nothing to send, rather than being delayed: what was not sent then is
-/// not made up for.
+/// After this long without a call, the caller had nothing to send and was not merely delayed, so the pause is not made
+/// up for.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// The time that a sender may still catch up after it was idle: no more than timers are late anyway.
+/// How much time a sender may make up for after it was idle: no more than timers are usually late.
 const IDLE_CATCH_UP: Duration = Duration::from_millis(1);
 
 /// A delayed sender sends at twice its rate at most, measured over this time. Timers and schedulers are late by this

@@ -49,8 +49,8 @@ impl KernelGroups {
         self.joined.contains(&(interface, group))
     }
 
-    /// Whether this interface speaks IGMPv3 now, and not an older version for the sake of an older querier. `None` if that
-    /// is unknown.
+    /// Whether this interface speaks IGMPv3 now, and not an older version for the sake of an older querier. `None` if
+    /// that is unknown.
     pub fn speaks_igmp_v3(&self, interface: u32) -> Option<bool> {
         self.igmp_v3.get(&interface).copied()
     }

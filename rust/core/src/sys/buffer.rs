@@ -11,7 +11,8 @@ use crate::errno;
 /// Steps between the largest size that was granted and the smallest that was refused.
 const REFINEMENTS: u32 = 4;
 
-/// Requests a receive buffer of `bytes`, or the largest part of it that the system grants, and all of it with privileges.
+/// Requests a receive buffer of `bytes`, or the largest part of it that the system grants, and all of it with
+/// privileges.
 pub(crate) fn request_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     request_buffer(bytes, |size| socket.set_recv_buffer_size(size))?;
     if usable_buffer(socket.recv_buffer_size()?) < bytes { exceed_buffer_limit(socket, bytes) } else { Ok(()) }
@@ -22,8 +23,8 @@ pub(crate) fn request_send_buffer(socket: &Socket, bytes: usize) -> io::Result<(
     request_buffer(bytes, |size| socket.set_send_buffer_size(size))
 }
 
-/// Requests a buffer of `bytes`, and less while the system refuses: macOS and the BSDs refuse a size beyond their limit,
-/// where Linux grants what it can. Returns the last error if the system refuses even a single byte.
+/// Requests a buffer of `bytes`, and less while the system refuses: macOS and the BSDs refuse a size beyond their
+/// limit, where Linux grants what it can. Returns the last error if the system refuses even a single byte.
 fn request_buffer(bytes: usize, mut request: impl FnMut(usize) -> io::Result<()>) -> io::Result<()> {
     // The option is an int.
     let mut refused = bytes.min(c_int::MAX as usize);

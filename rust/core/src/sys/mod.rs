@@ -3,7 +3,8 @@
 //! Each platform has a folder, with one file for each idea:
 //!
 //! * `caps`: facts that never change, such as limits and the names of the settings behind them;
-//! * `options`: [`bind_shared`], [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2` lacks;
+//! * `options`: [`bind_shared`], [`prepare_receiver`], [`tell_destination`] and the few socket options that `socket2`
+//!   lacks;
 //! * `recv`: [`ReceiveQueue`] receives what is available, with its control messages, without blocking;
 //! * `pages`: [`Pages`], memory that is mapped with an error instead of an abort, and can be given back;
 //! * `send`: [`SendQueue`] sends until the socket takes no more, without blocking;
@@ -14,14 +15,15 @@
 //!   `ioctl` does what it can of that if a sandbox forbids netlink;
 //! * `timers`: [`ExactTimers`] makes the timers of a thread exact;
 //! * `waker`: [`Waker`], which another thread sets to end a wait;
-//! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is set, a
-//!   signal arrives or the time is over. They return `None` if the waker is set.
+//! * `wait`: [`wait_readable`], [`wait_writable`] and [`wait_receiving`] wait until a socket is ready, the waker is
+//!   set, a signal arrives or the time is over. They return `None` if the waker is set.
 //!
-//! Files beside the folders serve several platforms: `unix/`; `buffer.rs` (socket buffers); `source.rs` (source-specific calls); `process.rs` (signals and
-//! forks); `exact_timers.rs`, `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what
-//! a system lacks.
+//! Other files serve several platforms: `unix/`; `buffer.rs` (socket buffers); `send_by.rs` (sending through a chosen
+//! interface); `source.rs` (source-specific calls); `process.rs` (signals and forks); `exact_timers.rs`,
+//! `single_send.rs`, `packetless.rs`, `polling.rs` and `unmonitored.rs`, which stand in for what a system lacks.
 //!
-//! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not compile.
+//! `socket2` does everything that it can do; this module does the rest. A target that is not listed here does not
+//! compile.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -78,19 +80,19 @@ pub(crate) struct Sent {
     pub(crate) messages: usize,
     /// How many of these were coalesced with others.
     pub(crate) coalesced: usize,
-    /// The system took nothing because a queue is full that no wait for the socket notices: try again in a moment.
+    /// The system took nothing because a queue is full, although the socket counts as writable: try again in a moment.
     pub(crate) congested: bool,
 }
 
 impl Sent {
-    /// Nothing was taken, and the socket seems to be writable all the same.
+    /// Nothing was taken, although the socket counts as writable.
     pub(crate) const CONGESTED: Self = Self { messages: 0, coalesced: 0, congested: true };
 }
 
 /// The receiving options of a socket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// Deliver only what was joined on this socket, if the kernel can sort that out.
+    /// Deliver only what was joined on this socket, if the kernel can filter that.
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "only Linux can"))]
     pub(crate) strict: bool,
     /// Report when each datagram arrived.
@@ -162,7 +164,7 @@ impl Metadata {
     }
 }
 
-/// Returns the protocol of a datagram socket that is not a UDP socket. macOS does not tell protocols apart.
+/// Returns the protocol of a datagram socket that is not a UDP socket. macOS does not report the protocol.
 pub(crate) fn foreign_protocol(socket: &Socket) -> io::Result<Option<i32>> {
     #[cfg(any(target_os = "macos", target_os = "ios"))]
     let protocol: Option<Protocol> = socket.r#type().map(|_| None)?;
@@ -171,7 +173,7 @@ pub(crate) fn foreign_protocol(socket: &Socket) -> io::Result<Option<i32>> {
     Ok(protocol.filter(|protocol| *protocol != Protocol::UDP).map(i32::from))
 }
 
-/// Converts the sender's address; UDP has no other families than these two.
+/// Converts the sender's address. UDP has no address families other than these two.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn socket_addr(address: &socket2::SockAddr) -> SocketAddr {
     address.as_socket().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())

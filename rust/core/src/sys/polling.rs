@@ -1,4 +1,4 @@
-//! A timer that stands in for notifications where the system sends none. The caller lists the interfaces itself.
+//! A timer that replaces notifications if the system sends none. The caller lists the interfaces itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

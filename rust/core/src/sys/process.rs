@@ -11,8 +11,8 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Does the same as [`generation`], and starts counting if necessary. The count is a number in memory, because getpid(2)
-/// for every datagram would be too expensive.
+/// Does the same as [`generation`], and starts counting if necessary. The count is a number in memory, because
+/// getpid(2) for every datagram would be too expensive.
 pub(crate) fn fork_generation() -> io::Result<u32> {
     static COUNTED: AtomicBool = AtomicBool::new(false);
     if !COUNTED.swap(true, Ordering::Relaxed) {
@@ -26,8 +26,8 @@ fn count_forks() -> io::Result<()> {
     extern "C" fn count() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
-    // SAFETY: the handler is a function without captures that lives as long as this code. In the child it only adds to an
-    // atomic, which is allowed between fork and exec (signal-safety(7)).
+    // SAFETY: the handler is a function without captures that lives as long as this code. In the child it only adds to
+    // an atomic, which is allowed between fork and exec (signal-safety(7)).
     match unsafe { libc::pthread_atfork(None, None, Some(count)) } {
         0 => Ok(()),
         code => Err(io::Error::from_raw_os_error(code)),

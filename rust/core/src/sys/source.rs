@@ -26,7 +26,7 @@ pub(crate) enum SourceCall {
     Block,
 }
 
-/// Joins, leaves or blocks one source of a group on an interface. With interface 0, the system chooses.
+/// Joins, leaves or blocks one source of a group on an interface. If the interface is 0, the system chooses one.
 #[allow(clippy::unnecessary_cast, reason = "Windows declares the names of the options as unsigned")]
 pub(crate) fn source_call(
     socket: &Socket,

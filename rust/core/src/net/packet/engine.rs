@@ -1,8 +1,8 @@
 //! The packet sockets of a receiver, and what this host sends itself.
 //!
-//! A packet socket does not see what this host sends by a real interface: the kernel gives its UDP sockets a copy that never
-//! was on the interface. So a bound UDP socket joins the same groups for one purpose: as sources, it has the addresses of this
-//! host and no others. It also reserves the port.
+//! A packet socket does not see what this host sends through a real interface: the kernel passes a copy, which was
+//! never on the interface, to the UDP sockets of this host. So a bound UDP socket joins the same groups with the
+//! addresses of this host as their only sources. It also reserves the port.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -60,7 +60,7 @@ impl PacketEngine {
         }
         let obstacle = config.packet_obstacle().map(|setting| format!("{setting} was given"));
         let is_ipv4 = groups.first().is_none_or(|spec| spec.group.is_ipv4());
-        // The smallest ring will do to see whether it is permitted.
+        // The smallest ring is enough to find out whether packet sockets are permitted.
         let trial = ReceiverConfig { recv_buffer: Some(1), ..config.clone() };
         let obstacle = obstacle.or_else(|| PacketSocket::open(&trial, is_ipv4).err().map(|e| e.to_string()));
         config.engine = if obstacle.is_none() { Engine::Packet } else { Engine::Socket };
@@ -93,7 +93,7 @@ impl PacketEngine {
             let bound = GroupSocket::open(&sockets.config, address, 0)?;
             // The filter needs it to reject what is sent to this host alone, even while the socket has no membership.
             bound.request_destination().map_err(|e| Error::system("set up a receiving socket", e))?;
-            // The bound socket settles the port.
+            // The bound socket determines the port.
             let port = bound.port().map_err(|e| Error::system("read the port of a socket", e))?;
             let config = ReceiverConfig { port, ..sockets.config.clone() };
             let packets = Arc::new(PacketSocket::open(&config, is_ipv4)?);
@@ -140,7 +140,7 @@ impl PacketEngine {
         self.leave_out(self.own.values().map(|own| own.membership.clone()))
     }
 
-    /// Join again on interfaces that were made again with the same index.
+    /// Join again on interfaces that were created again with the same index.
     pub(in crate::net) fn restore(&self) {
         for own in self.own.values() {
             // An error means that the membership is still there, or that its interface is gone.
@@ -148,14 +148,14 @@ impl PacketEngine {
         }
     }
 
-    /// Let packet sockets leave these memberships to the bound socket.
+    /// Make the packet sockets leave these memberships to the bound socket.
     fn leave_out(&self, own: impl Iterator<Item = Membership>) -> Result<()> {
         let own: Vec<Membership> = own.collect();
         self.packets.iter().try_for_each(|packets| packets.leave_out(OwnSources::new(own.iter().cloned())))
     }
 
     /// Stop delivering what this host sends to groups that are about to be left, on one interface or on all. The system
-    /// only reports to routers that a group is left if this membership is not the last one to go.
+    /// reports to routers that a group is left only if this membership is not the last one to go.
     pub(in crate::net) fn forget(&mut self, groups: &HashSet<IpAddr>, interface: Option<u32>) {
         self.own.retain(|(group, index), own| {
             let is_left = groups.contains(group) && interface.is_none_or(|interface| interface == *index);
@@ -181,7 +181,8 @@ fn in_both(one: &Membership, other: &Membership) -> Membership {
     Membership { sources: Sources::Only(sources), ..one.clone() }
 }
 
-/// The membership for the datagrams that this host sends to a group; `None` if packet sockets see them, or none is wanted.
+/// The membership for the datagrams that this host sends to a group; `None` if packet sockets see them, or none is
+/// wanted.
 fn own_membership(membership: &Membership, links: &Links) -> Option<Membership> {
     let on = links.get(&membership.interface).filter(|on| !on.loopback)?;
     let others = links.values().filter(|other| other.index != on.index);

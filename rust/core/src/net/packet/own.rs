@@ -7,12 +7,12 @@ use crate::pure::filter::{Membership, Sources};
 
 /// The memberships of the bound socket, each for some addresses of this host.
 ///
-/// A network can bring back what this host sends: by another interface on the same switch, for example. The kernel decides
-/// for the bound socket whether that is delivered, so a packet socket leaves it out.
+/// A network can bring back what this host sends, for example through another interface on the same switch. The kernel
+/// decides for the bound socket whether that is delivered, so a packet socket leaves it out.
 #[derive(Debug, Default)]
 pub(super) struct OwnSources {
     by_place: HashMap<(IpAddr, u32), Vec<IpAddr>>,
-    /// The sources of all places: most senders are none of them.
+    /// The sources of all places. Most senders are not among them.
     all: Vec<IpAddr>,
 }
 

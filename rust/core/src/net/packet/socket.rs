@@ -73,7 +73,7 @@ struct Reader {
     is_shared: bool,
 }
 
-/// The way of a packet to the user.
+/// The steps between a packet and the user.
 #[derive(Debug)]
 struct Delivery {
     port: u16,
@@ -120,8 +120,8 @@ impl PacketSocket {
         self.is_ipv4
     }
 
-    /// Deliver the datagrams of these memberships from now on, and no others. Those of memberships that stay are delivered
-    /// all the while.
+    /// Deliver the datagrams of these memberships from now on, and no others. Datagrams of memberships that stay are
+    /// delivered without interruption.
     pub(super) fn set_memberships<'a>(&self, memberships: impl Iterator<Item = &'a Membership>) -> Result<()> {
         let mut filter = Filter::default();
         let mut joined = Vec::new();
@@ -135,11 +135,11 @@ impl PacketSocket {
             // The system can have too little memory for the program of many groups.
             .or_else(|_| sys::filter_packets(&self.socket, &bpf::any_group(self.is_ipv4, self.port)))
             .map_err(|e| Error::system("filter the packets of the joined groups", e))?;
-        // Before it has its filter, it would take packets away from the others and reject them.
+        // Without its filter, this socket would take packets away from the others and reject them.
         if joined.is_empty() { Ok(()) } else { self.share() }
     }
 
-    /// Leave these to the bound UDP socket from now on, and no others.
+    /// From now on, leave the datagrams of these senders, and no others, to the bound UDP socket.
     pub(super) fn leave_out(&self, own: OwnSources) -> Result<()> {
         self.reader.lock_or_refuse()?.delivery.own = own;
         Ok(())
@@ -161,9 +161,9 @@ impl PacketSocket {
 
     /// The figures that the kernel has of the socket, and the datagrams that could not be put together from fragments.
     pub(in crate::net) fn figures(&self) -> io::Result<SocketFigures> {
-        // A thread that reads the ring at this moment copies up to a batch.
+        // A thread that is reading the ring holds the lock while it copies up to a batch, so this does not wait for it.
         if let Some(mut reader) = self.reader.lock_if_free() {
-            // The time that the kernel gives packets.
+            // The clock that the kernel stamps packets with.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
             reader.delivery.reassembly.expire(now);
             self.unassembled.store(reader.delivery.reassembly.lost(), Ordering::Relaxed);
@@ -279,7 +279,7 @@ impl Delivery {
     }
 }
 
-/// A link-local sender is known by its interface too.
+/// Add the interface to the address of a link-local sender.
 #[inline]
 pub(super) fn with_zone(sender: SocketAddr, interface: u32) -> SocketAddr {
     match sender.ip() {

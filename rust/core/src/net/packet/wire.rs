@@ -19,7 +19,7 @@ use crate::sys::{self, PacketBlocks};
 /// How long a block waits to be filled. Readers of statistics are not in a hurry.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// The datagrams to groups that arrive on one interface, as long as they are read often enough for the rings.
+/// The datagrams to groups that arrive on one interface, provided that they are read before the rings are full.
 ///
 /// It does not see what this host itself sends, except on the loopback interface.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ impl Wire {
         Ok(Self { rings: ForkSafeMutex::new(rings)? })
     }
 
-    /// Account for the datagrams that have arrived since the last call, without waiting. Returns the counters since then.
+    /// Account for the datagrams that have arrived since the last call, without waiting. Returns the counters since
+    /// then.
     pub fn read(&self, streams: &mut Streams) -> Result<WireStats> {
         if self.rings.is_inherited() {
             return Err(Error::Unsupported(
@@ -88,7 +89,7 @@ impl Ring {
 
     fn read(&mut self, streams: &mut Streams, new: &mut WireStats) {
         let lost = self.reassembly.lost();
-        // At most the whole ring, because it can be filled as fast as it is read.
+        // No more than the size of the ring, because the kernel can fill it as fast as it is read.
         let mut left = self.blocks.bytes();
         while let Some(block) = self.blocks.block().filter(|_| left > 0) {
             left = left.saturating_sub(block.len());

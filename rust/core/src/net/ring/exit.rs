@@ -7,7 +7,7 @@ use crate::net::fork::lock;
 use crate::sys;
 
 /// The open rings. A forked process uses a list of its own: a thread of its parent may have held the lock at the fork,
-/// and would hold it in the child for good.
+/// and the lock would then stay locked in the child.
 static OPEN: [Mutex<Vec<Weak<RingShared>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
 
 fn open() -> &'static Mutex<Vec<Weak<RingShared>>> {

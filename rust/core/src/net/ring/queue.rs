@@ -87,7 +87,8 @@ impl Queue {
         }
     }
 
-    /// Put in a copy of one datagram, or drop one according to the policy. Without memory for it, it is dropped. Returns false if it has to wait for room.
+    /// Put in a copy of one datagram, or drop one according to the policy. If there is no memory for it, it is dropped.
+    /// Returns false if the datagram has to wait for room.
     pub(super) fn offer(&mut self, datagram: DatagramRef<'_>) -> bool {
         while !self.fits(datagram.data.len()) {
             match self.policy {

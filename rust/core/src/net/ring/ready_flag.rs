@@ -36,7 +36,8 @@ fn pair() -> io::Result<(Socket, Socket)> {
     Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)
 }
 
-/// Windows can wait on sockets only and has no socket pairs: the byte is a unicast datagram over the loopback interface.
+/// Windows can wait on sockets only and has no socket pairs: the byte is a unicast datagram over the loopback
+/// interface.
 #[cfg(windows)]
 fn pair() -> io::Result<(Socket, Socket)> {
     let home = (std::net::Ipv4Addr::LOCALHOST, 0);

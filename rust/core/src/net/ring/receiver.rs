@@ -103,8 +103,8 @@ impl RingReceiver {
         Ok(socket)
     }
 
-    /// Close the sockets, end every wait, and end the thread. Datagrams in the ring count as dropped. Closing again does
-    /// nothing.
+    /// Close the sockets, end every wait, and end the thread. Datagrams in the ring count as dropped. Closing again
+    /// does nothing.
     pub fn close(&self) {
         self.shared.close();
     }

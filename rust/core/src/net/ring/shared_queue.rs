@@ -1,8 +1,8 @@
 //! A queue between one thread that puts datagrams in and any number of consumers: locks, sleeping and waking.
 //!
 //! There are two locks. `ring` guards what both sides use. It is held while at most [`MAX_COPY`] bytes are copied, and
-//! no thread waits for anything else while it holds it. `hand` guards what a consumer took out to return singly, so that
-//! a datagram costs no more than without a ring. `hand` is locked before `ring`.
+//! no thread waits for anything else while it holds it. `hand` guards what a consumer took out to return singly, so
+//! that a datagram costs no more than without a ring. `hand` is locked before `ring`.
 //!
 //! Loom checks this module. Its model has no timeouts, so no wake-up can depend on one.
 
@@ -73,8 +73,8 @@ impl SharedQueue {
         Self { port, hand: Mutex::new(None), ring: Mutex::new(ring), arrived: Condvar::new(), room: Condvar::new() }
     }
 
-    /// Put in copies of all datagrams, and sleep if the policy requires it. Returns false once closed: the rest counts as
-    /// dropped.
+    /// Put in copies of all datagrams, and sleep if the policy requires it. Returns false once closed: the rest counts
+    /// as dropped.
     pub(super) fn put(&self, batch: &Batch) -> bool {
         let mut next = 0;
         while next < batch.len() {
@@ -110,7 +110,7 @@ impl SharedQueue {
         true
     }
 
-    /// Leave an error for a consumer, and sleep until one has it. Returns false once closed.
+    /// Leave an error for a consumer, and sleep until one has collected it. Returns false once closed.
     pub(super) fn fail(&self, error: Error) -> bool {
         let mut ring = lock(&self.ring);
         if !ring.closed {
@@ -171,8 +171,8 @@ impl SharedQueue {
         Ok(taken)
     }
 
-    /// Take from the ring. The caller holds the lock of `hand`, which is empty: a consumer that goes to sleep sees what is
-    /// taken out here either in the ring or in the hand.
+    /// Take from the ring. The caller holds the lock of `hand`, which is empty: a consumer that goes to sleep sees what
+    /// is taken out here either in the ring or in the hand.
     fn take_out(&self, max: usize) -> Result<Option<Batch>> {
         let mut ring = lock(&self.ring);
         if ring.closed {

@@ -1,7 +1,8 @@
-//! The kernel's filter of a packet ring: a program of the classic Berkeley packet filter (socket(7), `SO_ATTACH_FILTER`).
+//! The kernel's filter of a packet ring: a program of the classic Berkeley packet filter (socket(7),
+//! `SO_ATTACH_FILTER`).
 //!
-//! It keeps out what is not for the receiver, so that the ring has room for what is. It is not the last word: sources, and
-//! IPv6 groups that end with the same 32 bits, are sorted out by the receiver.
+//! It keeps out what is not for the receiver, so that the ring has room for what is. The receiver makes the final
+//! decision: it also checks the sources, and distinguishes IPv6 groups that end with the same 32 bits.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -36,7 +37,7 @@ const IF_GREATER_EQUAL: u16 = 0x35;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// Facts beside the packet, as negative positions (linux/filter.h).
+/// Facts that are not in the packet, as negative positions (linux/filter.h).
 const PACKET_TYPE: u32 = -0x1000_i32 as u32 + 4;
 const INTERFACE: u32 = -0x1000_i32 as u32 + 8;
 const LINK_TYPE: u32 = -0x1000_i32 as u32 + 28;
@@ -57,8 +58,8 @@ const UDP: u32 = 17;
 /// packets to a group with a routing header.
 const EXTENSIONS: [u32; 3] = [0, 44, 60];
 
-/// Let a packet pass if it is for this port and one of these groups on its interface; interface 0 stands for any. All groups
-/// must be of the IP version. If there are too many groups, only the port is compared.
+/// Let a packet pass if it is for this port and one of these groups on its interface; interface 0 stands for any. All
+/// groups must be of the IP version. If there are too many groups, only the port is compared.
 pub fn program(is_ipv4: bool, port: u16, joined: &[(IpAddr, u32)]) -> Vec<Instruction> {
     let exact = Program::build(is_ipv4, port, Some(joined));
     if exact.len() <= MAX_INSTRUCTIONS { exact } else { any_group(is_ipv4, port) }
@@ -165,7 +166,8 @@ impl Program {
             self.push(SHIFT_LEFT, 2);
             self.push(AND, 0xf);
             let place = self.push(LOAD_BYTE, at(0));
-            // Only the first fragment has the port. The receiver needs it, to know which datagram the others are not.
+            // Only the first fragment has the port. It passes with any port, so that the receiver can recognize
+            // fragments of other datagrams.
             self.jump_if(IF_ANY_BIT, 0x3fff, accept, place);
             self.push(LOAD_SHORT, at(6))
         } else {

@@ -20,8 +20,8 @@ const MAX_DATAGRAM: usize = 65_535;
 #[derive(Debug)]
 struct Partial {
     data: Vec<u8>,
-    /// The parts that are there: start and end, in order. Only the last one grows, as in the system, which takes a copy for a
-    /// contradiction if it reaches beyond one part.
+    /// The parts that are there: start and end, in order. Only the last one grows. As in the system, a copy that
+    /// reaches beyond one part counts as a contradiction.
     parts: Vec<(usize, usize)>,
     /// The length, once the last fragment is there.
     length: Option<usize>,
@@ -57,7 +57,7 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Put together the datagrams to one port, beside which there can be others.
+    /// Put together the datagrams to one port, among fragments of datagrams to other ports.
     pub fn for_port(port: u16) -> Self {
         Self { port: Some(port), ..Self::default() }
     }

@@ -81,7 +81,8 @@ pub fn parse(packet: &[u8], vouched: bool) -> Packet<'_> {
     parsed.unwrap_or(Packet::Invalid)
 }
 
-/// Whether the system delivers packets with these addresses (RFC 1122, section 3.2.1.3; RFC 4291, sections 2.5 and 2.7).
+/// Whether the system delivers packets with these addresses (RFC 1122, section 3.2.1.3; RFC 4291, sections 2.5 and
+/// 2.7).
 #[inline]
 pub fn can_have(source: IpAddr, group: IpAddr, is_loopback: bool) -> bool {
     match (source, group) {
@@ -168,7 +169,7 @@ fn content<'a>(
         match kind {
             UDP => return udp(body, envelope, vouched).map(Packet::Whole),
             OPTIONS => (kind, body) = behind_options(body)?,
-            // A second header of a fragment.
+            // A second fragment header.
             FRAGMENT if !can_be_part => return None,
             FRAGMENT => {
                 can_be_part = false;
@@ -202,7 +203,7 @@ fn udp<'a>(body: &'a [u8], envelope: &Envelope, vouched: bool) -> Option<Udp<'a>
     let header: &[u8; UDP_HEADER] = body.first_chunk()?;
     let short = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let length = match (short(4), envelope.group) {
-        // Longer than the field can say (RFC 2675): as long as the packet.
+        // The length does not fit the field (RFC 2675): the datagram fills the packet.
         (0, IpAddr::V6(_)) => body.len(),
         (length, _) => length.into(),
     };

@@ -1,6 +1,6 @@
 //! Options of IP packets: which ones the system accepts in a packet to a group (RFC 791, 8200).
 
-/// Options of IPv4: the end, nothing, and routes, which a packet to a group cannot have.
+/// Options of IPv4: the end of the options, no operation, and source routes, which a packet to a group cannot have.
 const END: u8 = 0;
 const NOTHING: u8 = 1;
 const ROUTES: [u8; 2] = [131, 137];
@@ -28,8 +28,8 @@ pub(super) fn are_options_right(mut options: &[u8]) -> bool {
     true
 }
 
-/// Read an IPv6 header of options. Returns the kind of the next header and all that follows, or `None` if an option does
-/// not let a receiver that does not know it go on.
+/// Read an IPv6 header of options. Returns the kind of the next header and all that follows, or `None` if a receiver
+/// that does not know an option must discard the packet.
 pub(super) fn behind_options(body: &[u8]) -> Option<(u8, &[u8])> {
     let head: &[u8; 2] = body.first_chunk()?;
     let (header, rest) = body.split_at_checked((usize::from(head[1]) + 1) * 8)?;
@@ -81,7 +81,8 @@ mod tests {
         assert_eq!(skipped(&[17, 0, 1, 4, 0, 0, 0, 0, 7, 8]), Some((17, vec![7, 8])));
         assert_eq!(skipped(&[17, 0, 5, 2, 0, 0, 0, 0]), Some((17, vec![])));
         for wrong in [
-            // Padding with content, too much of it, an option that forbids to go on, one that is too long, a short header.
+            // Padding with content, too much of it, an option that forbids to go on, one that is too long, a short
+            // header.
             &[17, 0, 1, 4, 0, 0, 1, 0][..],
             &[17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             &[17, 0, 0x45, 2, 0, 0, 0, 0],

@@ -1,6 +1,6 @@
 //! The most that arrived within a short time, and the memory that a kernel needs to hold it.
 
-/// The time in which a burst arrives, in nanoseconds: about as long as a busy program does not read.
+/// The length of a burst, in nanoseconds: about as long as a busy program pauses between two reads.
 pub const WINDOW_NS: i64 = 10_000_000;
 
 /// What Linux needs for a packet besides its bytes: `struct sk_buff`, `struct skb_shared_info`, and room for headers.
@@ -50,8 +50,8 @@ impl Burst {
     }
 }
 
-/// The memory that Linux charges to a receive buffer for a datagram (`truesize`): small buffers have sizes that are powers of
-/// two, and larger ones consist of pages.
+/// The memory that Linux charges to a receive buffer for a datagram (`truesize`): small buffers have sizes that are
+/// powers of two, and larger ones consist of pages.
 fn memory(length: u64) -> u64 {
     let buffer = length + HEADERS + SHARED_INFO;
     DESCRIPTION + if buffer <= PAGE { buffer.next_power_of_two() } else { buffer.next_multiple_of(PAGE) }

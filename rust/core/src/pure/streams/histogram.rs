@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 /// The bits of a value that are kept.
 const BITS: u32 = 9;
 
-/// Counts of integers, kept with a relative error below 0.4 %. The memory depends on the range of the values, not on how many
-/// there are.
+/// Counts of integers, kept with a relative error below 0.4 %. The memory depends on the range of the values, not on
+/// how many there are.
 #[derive(Debug, Default)]
 pub struct Histogram {
     counts: BTreeMap<i64, u64>,

@@ -1,7 +1,9 @@
-//! Statistics of streams, from the payloads themselves: loss, duplicates, reordering, restarts, jitter, delay and bursts.
+//! Statistics of streams, from the payloads themselves: loss, duplicates, reordering, restarts, jitter, delay and
+//! bursts.
 //!
 //! A stream is what one sender sends to one group. Four kinds of payloads carry numbers: RTP (RFC 3550), MPEG transport
-//! streams (ISO 13818-1), numbered datagrams, and those of iperf 2. Of others, only rates and bursts are known.
+//! streams (ISO 13818-1), numbered datagrams, and those of iperf 2. For other payloads, only rates and bursts are
+//! known.
 //!
 //! * `sequence`: numbers that may be lost, repeated or out of order;
 //! * `histogram`: counts of values, for percentiles;

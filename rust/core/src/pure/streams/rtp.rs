@@ -31,7 +31,7 @@ impl Header {
         })
     }
 
-    /// Whether it can also be RTCP, which has kinds in this range (RFC 5761).
+    /// Whether it may be RTCP, which has kinds in this range (RFC 5761).
     pub(super) fn is_control(&self) -> bool {
         (72..=76).contains(&self.kind)
     }
@@ -66,7 +66,7 @@ pub(super) struct Rtp {
 }
 
 impl Rtp {
-    /// Begin with two datagrams in sequence. The time of the first is not known any more, and matters for gaps only.
+    /// Begin with two datagrams in sequence. The time of the first is no longer known; it matters only for gaps.
     pub(super) fn begin(first: &Header, second: &Header, time_ns: i64) -> Self {
         let mut rtp = Self { source: first.source, ..Self::default() };
         rtp.take_number(first.number, time_ns);

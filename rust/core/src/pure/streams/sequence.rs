@@ -31,7 +31,7 @@ pub struct Counts {
     pub restarts: u64,
 }
 
-/// The numbers that have arrived since the sender started, and those that are missing between them.
+/// The numbers that have arrived since the sender started, and the gaps between them.
 #[derive(Debug)]
 struct Run {
     lowest: u64,

@@ -8,7 +8,7 @@ use super::numbered::{self, Numbered};
 use super::rtp::{self, Rtp};
 use super::sequence::{Counts, Gap, Sequence};
 
-/// The most datagrams of a stream whose kind is still open, and if they may be RTP.
+/// After this many datagrams, a stream of unknown kind is not examined further. If it may be RTP, more are examined.
 const PROBATION: u32 = 4;
 const PROBATION_OF_RTP: u32 = 16;
 
@@ -42,7 +42,7 @@ pub struct Arrival {
 
 #[derive(Debug)]
 enum Content {
-    /// Not recognized yet: datagrams tried, and the last one if it may be RTP.
+    /// Not recognized yet: the number of datagrams tried, and the header of the last one if it may be RTP.
     Open(u32, Option<rtp::Header>),
     Plain,
     Numbered(Box<Numbered>),
@@ -122,8 +122,8 @@ impl Stream {
         }
     }
 
-    /// The counts of its numbers, in datagrams, or for a transport stream in packets of 188 bytes, which cannot be found to be
-    /// reordered. `None` if it has no numbers.
+    /// The counts of its numbers: of datagrams, or for a transport stream, of packets of 188 bytes, whose reordering
+    /// cannot be detected. `None` if it has no numbers.
     pub fn counts(&self) -> Option<Counts> {
         match &self.content {
             Content::MpegTs(mpegts) => {

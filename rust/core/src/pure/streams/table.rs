@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::stream::{Arrival, Stream};
 
-/// The most streams. Datagrams of further ones are counted, so that a flood of forged senders does not fill the memory.
+/// The most streams. Datagrams of further streams are only counted, so that a flood of forged senders does not fill the
+/// memory.
 pub const MAX_STREAMS: usize = 65_536;
 
 /// The identity of a stream.
@@ -25,7 +26,7 @@ pub struct Key {
 pub struct Streams {
     places: HashMap<Key, usize>,
     streams: Vec<(Key, Stream)>,
-    /// The stream of the last datagram: mostly the next one belongs to it too.
+    /// The stream of the last datagram, which the next one usually belongs to.
     last: usize,
     unlisted: u64,
 }

@@ -17,8 +17,8 @@ pub(crate) const BINDS_TO_GROUP: bool = true;
 /// Whether a socket that is not strict receives every group that any socket on this machine has joined
 /// (`IP_MULTICAST_ALL`, ip(7)).
 pub(crate) const HEARS_ALL: bool = true;
-/// Whether the system keeps datagrams with TTL 0 on this machine. Linux looks at the TTL only if a program on this machine
-/// has joined the group (`ip_mc_output`, `ip6_finish_output2`).
+/// Whether the system keeps datagrams with TTL 0 on this machine. Linux looks at the TTL only if a program on this
+/// machine has joined the group (`ip_mc_output`, `ip6_finish_output2`).
 pub(crate) const CONFINES_TTL_0: bool = false;
 /// Whether a socket that is bound to a group would send from that address unless another one is passed.
 pub(crate) const SENDS_FROM_GROUP: bool = false;

@@ -50,8 +50,8 @@ impl ReadySet {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Adds the places of readable sockets to `found`. Returns whether the monitor or the timer is ready, and resets the
-    /// timer. Never blocks.
+    /// Adds the places of readable sockets to `found`. Returns whether the monitor or the timer is ready, and resets
+    /// the timer. Never blocks.
     pub(crate) fn ready(&self, _: &[Arc<impl AsRef<Socket>>], found: &mut Vec<usize>) -> io::Result<bool> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS];
         let count = loop {
@@ -108,7 +108,8 @@ fn timer(period: Duration) -> io::Result<OwnedFd> {
     // Below 10^9, which every c_long holds.
     times.it_interval.tv_nsec = period.subsec_nanos() as _;
     times.it_value = times.it_interval;
-    // SAFETY: `times` is a live itimerspec, which timerfd_settime(2) only reads; the null pointer declines the old value.
+    // SAFETY: `times` is a live itimerspec, which timerfd_settime(2) only reads; the null pointer declines the old
+    // value.
     let result = unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const times, ptr::null_mut()) };
     if result == 0 { Ok(timer) } else { Err(io::Error::last_os_error()) }
 }

@@ -101,7 +101,8 @@ fn ipv4_addresses(socket: &Socket) -> io::Result<Vec<(String, Ipv4Addr)>> {
             ifc_len: c_int::try_from(mem::size_of_val(&requests[..])).map_err(io::Error::other)?,
             ifc_ifcu: libc::__c_anonymous_ifc_ifcu { ifcu_req: requests.as_mut_ptr() },
         };
-        // SAFETY: `list` describes `requests`, which is live and exclusively borrowed; the call writes at most its length.
+        // SAFETY: `list` describes `requests`, which is live and exclusively borrowed; the call writes at most its
+        // length.
         let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFCONF as _, &raw mut list) };
         if result != 0 {
             return Err(io::Error::last_os_error());

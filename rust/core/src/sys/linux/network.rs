@@ -12,7 +12,7 @@ use super::rtnetlink::{self, MAX_DATAGRAM};
 use crate::pure::links::{Dump, Links, Progress, addresses_request, links_request};
 use crate::pure::netlink::{Refusal, route_answer, route_refusal, route_request};
 
-/// How often a table that changes while the kernel copies it is requested.
+/// How many times a table is requested if it changes while the kernel copies it.
 const MAX_ATTEMPTS: usize = 8;
 
 /// The interfaces and routes of one network namespace.
@@ -144,8 +144,8 @@ pub(crate) fn tick() -> i64 {
     i64::from(now.tv_sec).wrapping_mul(1_000_000_000).wrapping_add(i64::from(now.tv_nsec))
 }
 
-/// Reads one datagram. The kernel answers before `send` returns, and continues a dump with each read, so that nothing
-/// to read is an error.
+/// Reads one datagram. The kernel answers before `send` returns, and continues a dump with each read, so it is an error
+/// if there is nothing to read.
 fn read(mut socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match socket.read(buffer) {

@@ -16,8 +16,8 @@ const SK_MEMINFO_VARS: usize = 9;
 const SK_MEMINFO_RCVBUF: usize = 1;
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. An unwanted option
-/// is off on a new socket; on an adopted one, it stays as its owner set it.
+/// Sets the receiving options. Returns whether the kernel delivers only what was joined on this socket. An unwanted
+/// option is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     // On a kernel before 4.20, the receiver's own filter does this work for IPv6.
     let filters = receive_all_groups(socket, domain, !wanted.strict)? && wanted.strict;
@@ -58,8 +58,8 @@ pub(crate) fn receive_all_groups(socket: &Socket, domain: Domain, all: bool) -> 
 /// kernel compares them option by option.
 ///
 /// Sockets that are bound with `SO_REUSEPORT` become a group of which the kernel selects one, sometimes also for a
-/// multicast datagram that only another one has joined (`inet_lookup_reuseport`, early demultiplexing). So the option is
-/// set before the bind only if nothing else helps. Set afterwards, it lets others in, and makes no group.
+/// multicast datagram that only another one has joined (`inet_lookup_reuseport`, early demultiplexing). So the option
+/// is set before the bind only if nothing else helps. Set afterwards, it lets others in, and makes no group.
 pub(crate) fn bind_shared(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     match socket.bind(address) {

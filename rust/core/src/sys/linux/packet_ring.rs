@@ -1,4 +1,5 @@
-//! A packet socket whose packets the kernel writes into memory that it shares with this process (packet(7), `TPACKET_V3`).
+//! A packet socket whose packets the kernel writes into memory that it shares with this process (packet(7),
+//! `TPACKET_V3`).
 //!
 //! The memory is a ring of blocks. The kernel fills a block and hands it over when it is full or after a while; a block
 //! belongs to this process until it is given back.
@@ -27,7 +28,7 @@ const PACKET_FANOUT: c_int = 18;
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const TPACKET_V3: c_int = 2;
 
-/// Ways and flags of `PACKET_FANOUT` (linux/if_packet.h).
+/// Modes and flags of `PACKET_FANOUT` (linux/if_packet.h).
 const FANOUT_BY_FLOW: u32 = 0;
 const FANOUT_ROUND_ROBIN: u32 = 1;
 /// Outgoing packets, which the filter rejects, do not take a turn. Kernels before 5.12 ignore it.
@@ -72,9 +73,9 @@ pub(crate) struct PacketBlocks {
 // SAFETY: the mapping belongs to this value alone in this process.
 unsafe impl Send for PacketBlocks {}
 
-/// Opens a packet socket for the IPv4 or IPv6 packets of all interfaces, with a ring of about `bytes` bytes, or less if the
-/// system has less memory. A block that is not full is handed over after the delay, rounded up to milliseconds. Nothing
-/// passes until a filter is set.
+/// Opens a packet socket for the IPv4 or IPv6 packets of all interfaces, with a ring of about `bytes` bytes, or less if
+/// the system has less memory. A block that is not full is handed over after the delay, rounded up to milliseconds.
+/// Nothing passes until a filter is set.
 pub(crate) fn open_packet_ring(is_ipv4: bool, bytes: usize, delay: Duration) -> io::Result<(Socket, PacketBlocks)> {
     let socket = Socket::new(Domain::from(libc::AF_PACKET), Type::RAW, None)?;
     filter_packets(&socket, &bpf::nothing())?;
@@ -91,7 +92,8 @@ pub(crate) fn open_packet_ring(is_ipv4: bool, bytes: usize, delay: Duration) -> 
     Ok((socket, mapping))
 }
 
-/// Requests a ring of so many blocks, and half as many while there is not enough memory. Returns how many there are.
+/// Requests a ring of this many blocks, and half as many again and again while there is not enough memory. Returns how
+/// many there are.
 fn request_ring(socket: &Socket, mut blocks: usize, delay: Duration) -> io::Result<usize> {
     let delay_millis = u32::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
     loop {
@@ -137,7 +139,7 @@ pub(crate) fn filter_packets(socket: &Socket, program: &[Instruction]) -> io::Re
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
 }
 
-/// Lets the kernel give each packet to one of the sockets in this network namespace that called this with the same number.
+/// Makes the kernel give each packet to one of the sockets in this network namespace that share the same number.
 pub(crate) fn share_packets(socket: &Socket, id: u16, round_robin: bool) -> io::Result<()> {
     let way = if round_robin { FANOUT_ROUND_ROBIN } else { FANOUT_BY_FLOW };
     let value = u32::from(id) | (way | FANOUT_IGNORE_OUTGOING | FANOUT_DEFRAGMENT) << 16;
@@ -204,8 +206,8 @@ impl PacketBlocks {
         if self.status().load(Ordering::Acquire) & OWNED_BY_USER == 0 {
             return None;
         }
-        // SAFETY: the block is inside of the mapping. The kernel does not write to it until `release` gives it back, which
-        // needs an exclusive borrow; a forked process, which shares the memory, never reads it.
+        // SAFETY: the block is inside of the mapping. The kernel does not write to it until `release` gives it back,
+        // which needs an exclusive borrow; a forked process, which shares the memory, never reads it.
         Some(unsafe { slice::from_raw_parts(self.start.as_ptr().add(self.next * BLOCK_BYTES), BLOCK_BYTES) })
     }
 

@@ -25,7 +25,8 @@ pub(super) fn open(groups: c_int) -> io::Result<Socket> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
     socket.set_nonblocking(true)?;
     let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: sockaddr_nl is a socket address of this platform; it holds plain integers, for which zero bytes are valid.
+    // SAFETY: sockaddr_nl is a socket address of this platform; it holds plain integers, for which zero bytes are
+    // valid.
     let name = unsafe { storage.view_as::<libc::sockaddr_nl>() };
     name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
     name.nl_groups = groups as u32;

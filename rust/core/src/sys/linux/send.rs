@@ -56,8 +56,8 @@ impl SendQueue {
         }
     }
 
-    /// Sends from the first message on, as many as one call takes. Returns what the kernel took: nothing if the socket's
-    /// buffer is full. Never blocks.
+    /// Sends from the first message on, as many as one call takes. Returns what the kernel took: nothing if the
+    /// socket's buffer is full. Never blocks.
     pub(crate) fn send(
         &mut self,
         socket: &Socket,
@@ -72,8 +72,8 @@ impl SendQueue {
             match error {
                 e if e.kind() == io::ErrorKind::Interrupted => {}
                 e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::default()),
-                // The fragments of one datagram may take twice the send buffer. Earlier datagrams that are still
-                // queued count too: then it goes when they are gone.
+                // The fragments of one datagram may take twice the send buffer. Earlier datagrams that are still queued
+                // count too. If there are any, this one can be sent once they are gone.
                 e if e.raw_os_error() == Some(libc::ENOBUFS) && queued_bytes(socket)? > 0 => {
                     return Ok(Sent::CONGESTED);
                 }
@@ -90,14 +90,14 @@ impl SendQueue {
     #[allow(clippy::unnecessary_cast, reason = "msg_iovlen has 32 bits with musl")]
     fn call(&mut self, socket: &Socket, destination: &SockAddr, messages: &[IoSlice<'_>]) -> io::Result<Sent> {
         if let [message] = messages {
-            // Less for the kernel to copy and check: a tenth of a microsecond.
+            // The kernel has less to copy and check, which saves a tenth of a microsecond.
             socket.send_to_with_flags(message, destination, libc::MSG_DONTWAIT)?;
             return Ok(Sent { messages: 1, ..Sent::default() });
         }
         let runs = self.fill(destination, messages);
-        // SAFETY: `fill` has pointed the first `runs` headers at `destination`, at slices of `messages` and at controls of
-        // this queue, which all outlive the call and which sendmmsg(2) only reads. An IoSlice has the layout of an iovec
-        // on Unix, as std guarantees.
+        // SAFETY: `fill` has pointed the first `runs` headers at `destination`, at slices of `messages` and at controls
+        // of this queue, which all outlive the call and which sendmmsg(2) only reads. An IoSlice has the layout of an
+        // iovec on Unix, as std guarantees.
         let sent = unsafe {
             libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), runs as _, libc::MSG_DONTWAIT as _)
         };
@@ -146,8 +146,8 @@ fn queued_bytes(socket: &Socket) -> io::Result<c_int> {
     if result == 0 { Ok(bytes) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether the kernel knows `UDP_SEGMENT` (Linux 4.18). An older one ignores the control message and sends a whole run as
-/// a single datagram, so this reads the option of the same name, which came with it.
+/// Whether the kernel knows `UDP_SEGMENT` (Linux 4.18). An older one ignores the control message and sends a whole run
+/// as a single datagram, so this reads the option of the same name, which came with it.
 fn kernel_cuts_segments(socket: &Socket) -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| option::<c_int>(socket, libc::SOL_UDP, libc::UDP_SEGMENT).is_ok())

@@ -1,7 +1,7 @@
-//! Timers that do not gather wake-ups.
+//! Timers that the kernel does not delay to save wake-ups.
 
-/// While this lives, timers of the thread that made it are exact: the kernel does not delay them to save wake-ups, which it
-/// otherwise does by 50 µs (PR_SET_TIMERSLACK(2const)).
+/// While this lives, timers of the thread that made it are exact: the kernel does not delay them to save wake-ups,
+/// which it otherwise does by 50 µs (PR_SET_TIMERSLACK(2const)).
 #[derive(Debug)]
 pub(crate) struct ExactTimers {
     /// The delay before, in nanoseconds.

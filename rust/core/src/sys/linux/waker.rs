@@ -1,4 +1,4 @@
-//! An eventfd that another thread sets to end a wait: one descriptor, and not a socket.
+//! An eventfd that another thread sets to end a wait. It takes one descriptor, which is not a socket.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};

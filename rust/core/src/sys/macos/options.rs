@@ -12,8 +12,8 @@ use crate::sys::{SocketMemory, Wanted};
 /// `_IOWR('i', 51, struct ifreq)` of sys/sockio.h.
 const SIOCGIFMTU: c_ulong = 0xc020_6933;
 
-/// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined. An unwanted option
-/// is off on a new socket; on an adopted one, it stays as its owner set it.
+/// Sets the receiving options. Returns false: the receiver's own filter discards what was not joined. An unwanted
+/// option is off on a new socket; on an adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     if wanted.ttl {
         report_ttl(socket, domain)?;

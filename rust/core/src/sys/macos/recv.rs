@@ -61,7 +61,7 @@ impl ReceiveQueue {
         // SAFETY: zero bytes are a valid msghdr (integers and null pointers).
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         let length = loop {
-            // For each call again: recvmsg(2) overwrites the lengths and the flags.
+            // Set before each call, because recvmsg(2) overwrites the lengths and the flags.
             header.msg_name = (&raw mut name).cast();
             header.msg_namelen = name.size_of();
             header.msg_iov = &raw mut vector;

@@ -1,4 +1,4 @@
-//! What Linux, macOS and the BSDs share.
+//! The code that Linux, macOS and the BSDs share.
 
 mod options;
 mod pages;

@@ -53,7 +53,7 @@ pub(crate) fn dscp(socket: &Socket, v4: bool) -> io::Result<u8> {
     option::<c_int>(socket, level, name).map(|class| (class >> 2) as u8 & 0x3f)
 }
 
-/// Does nothing: a port that is not shared is not taken away here.
+/// Does nothing: on these systems, no other socket can take a port that is not shared.
 pub(crate) fn claim_port(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
@@ -91,7 +91,7 @@ pub(crate) fn interface_request(socket: &Socket, question: c_ulong, name: &str) 
     if result == 0 { Ok(request) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Returns an own `Socket` for the descriptor `raw`; both share the kernel's socket.
+/// Returns a new `Socket` for the descriptor `raw`; both share the kernel's socket.
 pub(crate) fn duplicate(raw: i64) -> io::Result<Socket> {
     let raw = c_int::try_from(raw).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: the call takes no pointers; a number that is not an open descriptor gives EBADF.

@@ -28,8 +28,8 @@ pub(crate) fn wait_writable(socket: &Socket, waker: &Waker, timeout: Option<Dura
     wait(&mut entries, timeout)
 }
 
-/// Waits until one of the sockets is readable, or the monitor is ready. A set stands for all of them. Without a set, the
-/// second value is whether the monitor is ready.
+/// Waits until one of the sockets is readable, or the monitor is ready. A set stands for all of them. Without a set,
+/// the second value is whether the monitor is ready.
 pub(crate) fn wait_receiving(
     sockets: &[Arc<impl AsRef<Socket>>],
     set: Option<&ReadySet>,
@@ -57,7 +57,8 @@ fn entry(fd: RawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
-/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a close.
+/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a
+/// close.
 fn wait(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     match poll(entries, timeout) {
         Ok(0) => Ok(Some(Wake::TimedOut)),

@@ -29,9 +29,9 @@ pub(crate) fn bind_shared(socket: &Socket, address: &SockAddr) -> io::Result<()>
     socket.bind(address)
 }
 
-/// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns false:
-/// the receiver's own filter discards what was not joined. An unwanted option is off on a new socket; on an adopted one, it
-/// stays as its owner set it.
+/// Sets the receiving options, and turns reports of ICMP errors off (WSAECONNRESET would end a receiver). Returns
+/// false: the receiver's own filter discards what was not joined. An unwanted option is off on a new socket; on an
+/// adopted one, it stays as its owner set it.
 pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) -> io::Result<bool> {
     socket.set_nonblocking(true)?;
     ignore_resets(socket)?;
@@ -109,7 +109,7 @@ pub(crate) fn dscp(_socket: &Socket, _v4: bool) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Keeps other sockets off the port: without this, one that wants to share it gets it in any case.
+/// Keeps other sockets off the port. Without this, a socket that requests sharing can always take it.
 pub(crate) fn claim_port(socket: &Socket) -> io::Result<()> {
     set_option(socket, ws::SOL_SOCKET, ws::SO_EXCLUSIVEADDRUSE, 1u32)
 }
@@ -138,7 +138,7 @@ pub(crate) fn fill_mtus(links: &mut Links) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns an own `Socket` for the handle `raw`; both share the kernel's socket.
+/// Returns a new `Socket` for the handle `raw`; both share the kernel's socket.
 pub(crate) fn duplicate(raw: i64) -> io::Result<Socket> {
     let raw = RawSocket::try_from(raw).map_err(|_| io::Error::from_raw_os_error(ws::WSAENOTSOCK))?;
     // SAFETY: the handle is used only for WSADuplicateSocketW within this call, which refuses anything but a socket.

@@ -102,7 +102,8 @@ fn entry(socket: RawSocket, events: i16) -> ws::WSAPOLLFD {
     ws::WSAPOLLFD { fd: socket as ws::SOCKET, events, revents: 0 }
 }
 
-/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a close.
+/// Waits for any of the entries. The last one is the waker's, which takes precedence (`None`): a flood must not hide a
+/// close.
 fn wait(entries: &mut [ws::WSAPOLLFD], timeout: Option<Duration>) -> io::Result<Option<Wake>> {
     match poll(entries, timeout)? {
         0 => Ok(Some(Wake::TimedOut)),

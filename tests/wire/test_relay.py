@@ -322,7 +322,7 @@ def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
         ("239.1.2.3:5000", "udp://10.0.0.1", "must be udp://HOST:PORT"),
         ("239.1.2.3:5000", "nats://10.0.0.1", "must be nats://HOST"),
         ("239.1.2.3:5000", "nats://10.0.0.1/a.*", "without wildcards"),
-        ("239.1.2.3:5000", "nats://10.0.0.1/a?durable=b", "only a place to receive from"),
+        ("239.1.2.3:5000", "nats://10.0.0.1/a?durable=b", "only a NATS source"),
         ("nats://10.0.0.1/a?durable=b.c", "239.1.2.3:5000", "may have .durable=NAME"),
         ("nats://10.0.0.1/a?queue=b", "239.1.2.3:5000", "may have .durable=NAME"),
         ("original", "239.1.2.3:5000", "original"),

@@ -1,4 +1,4 @@
-"""A survey of the network interfaces: what each is, whether it can do multicast, and what is joined on it.
+"""A survey of the network interfaces: what each is, whether it can be used for multicast, and what is joined on it.
 
 The core lists the interfaces. Linux adds the groups that any program has joined, and what it knows of IGMP and MLD, in
 files under ``/proc``; other systems have no such files, and there these fields are None.

@@ -75,7 +75,7 @@ _HELP = (
     "NETWORK   before they reached this machine",
     "KERNEL    in the kernel: the receive buffer was full",
     "PROGRAM   in this program: it was too slow",
-    "RESTARTS  the sender restarted with other numbers: no loss",
+    "RESTARTS  the sender restarted its numbering: no loss",
     "DUP, LATE received again, received after a later one",
     "JITTER    interarrival jitter (RFC 3550)",
     "TTL       hops that the datagrams have left",

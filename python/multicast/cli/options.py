@@ -104,8 +104,8 @@ def add_receiving(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("socket", "packet", "auto"),
         default="socket",
-        help="receive with UDP sockets; with a ring of packets, which costs less at high rates (Linux, with "
-        "CAP_NET_RAW); or with packets if permitted, otherwise sockets (default: %(default)s)",
+        help="socket: receive with UDP sockets; packet: read a ring of packets, which takes less CPU time at high "
+        "rates (Linux, with CAP_NET_RAW); auto: packet if permitted, otherwise socket (default: %(default)s)",
     )
 
 
@@ -134,7 +134,8 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
         "--max-loss",
         metavar="PERCENT",
         type=argument_types.percent,
-        help="fail if more than this share of --expect was lost or, without it, of the datagrams known to be sent",
+        help="fail if the loss exceeds this percentage of --expect or, without --expect, of the datagrams known to "
+        "have been sent",
     )
     add_receiving(parser)
 

@@ -214,9 +214,9 @@ def add_options(parser: argparse.ArgumentParser, *, has_records: bool) -> None:
         help="use colors (default: auto, on a terminal unless NO_COLOR is set)",
     )
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, briefly")
+    amount.add_argument("-q", "--quiet", action="store_true", help="write only the results, in a short form")
     amount.add_argument(
-        "-v", "--verbose", action="store_true", help="write more details of results and sockets"
+        "-v", "--verbose", action="store_true", help="write more details about results and sockets"
     )
 
 

@@ -170,7 +170,7 @@ def _add_tool_options(parser: argparse.ArgumentParser, default: Any, *, listens:
 
 def _add_debug(parser: argparse.ArgumentParser, default: Any) -> None:
     parser.add_argument(
-        "--debug", action="store_true", default=default, help="show where in the program a failure happened"
+        "--debug", action="store_true", default=default, help="show a traceback if the command fails"
     )
 
 

@@ -92,7 +92,7 @@ Destination: TypeAlias = Source | OriginalPlace
 
 
 def parse_source(text: str) -> Source:
-    """Return the place that a relay receives from.
+    """Return the source that ``text`` names.
 
     Args:
         text: an endpoint such as ``239.1.2.3:5000%eth0``, ``udp://host:port`` or ``nats://host:port/subject``.
@@ -104,7 +104,7 @@ def parse_source(text: str) -> Source:
 
 
 def parse_destination(text: str) -> Destination:
-    """Return the place that a relay sends to.
+    """Return the destination that ``text`` names.
 
     Args:
         text: as for `parse_source`, with one group and one subject; or ``original`` or ``original%eth0``.
@@ -125,7 +125,7 @@ def _parse(text: str, *, is_source: bool) -> Source:
     if colon and scheme in _NATS_SCHEMES:
         return _nats(text, is_source=is_source)
     if colon:
-        raise ValueError(f"a place must be a group, udp:// or nats://, got {text!r}")
+        raise ValueError(f"a source or destination must be a group, udp:// or nats://, got {text!r}")
     return _group(text, is_source=is_source)
 
 
@@ -133,7 +133,7 @@ def _group(text: str, *, is_source: bool) -> GroupPlace:
     endpoint = Endpoint.parse(text)
     groups = expand(endpoint)
     if not all(ipaddress.ip_address(one.group).is_multicast for one in (groups[0], groups[-1])):
-        raise ValueError(f"a place must be a group, udp:// or nats://, got {text!r}")
+        raise ValueError(f"a source or destination must be a group, udp:// or nats://, got {text!r}")
     if not endpoint.port:
         raise ValueError(f"{text!r} needs a port from 1 to 65535, as in {endpoint.group}:5000")
     if not is_source and (len(groups) > 1 or endpoint.sources):
@@ -148,7 +148,7 @@ def _udp(text: str) -> UdpPlace:
     except ValueError:
         port = None
     if not parts.hostname or not port or parts.path.strip("/") or parts.query or parts.username:
-        raise ValueError(f"a unicast place must be udp://HOST:PORT, got {text!r}")
+        raise ValueError(f"a unicast address must be udp://HOST:PORT, got {text!r}")
     return UdpPlace(parts.hostname, port)
 
 
@@ -157,12 +157,10 @@ def _nats(text: str, *, is_source: bool) -> NatsPlace:
     subject = unquote(parts.path.strip("/"))
     wild = any(token in {"*", ">"} for token in subject.split("."))
     if not parts.hostname or not subject or " " in subject or not all(subject.split(".")):
-        raise ValueError(f"a NATS place must be nats://HOST[:PORT]/SUBJECT, got {text!r}")
+        raise ValueError(f"a NATS address must be nats://HOST[:PORT]/SUBJECT, got {text!r}")
     if wild and not is_source:
         raise ValueError(f"a relay sends to one subject, without wildcards, got {text!r}")
     name, _, durable = parts.query.partition("=")
     if parts.query and (name != "durable" or not _CONSUMER.fullmatch(durable) or not is_source):
-        raise ValueError(
-            f"only a place to receive from may have ?durable=NAME, and nothing else, got {text!r}"
-        )
+        raise ValueError(f"only a NATS source may have ?durable=NAME, and nothing else, got {text!r}")
     return NatsPlace(f"{parts.scheme}://{parts.netloc}", subject, durable or None)

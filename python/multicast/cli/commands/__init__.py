@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "interfaces": (
         "cli.commands.interfaces",
-        "list the network interfaces and say which of them can do multicast",
+        "list the network interfaces and say which of them can be used for multicast",
     ),
     "doctor": ("cli.commands.doctor", "find out why nothing arrives, and prove it"),
     "ping": ("cli.commands.ping", "ping the members of a group, by unicast and by multicast"),
@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "RECV": ("recv:McastRECV", "receive one message"),
     "HEAR": (
         "hear:McastHEAR",
-        "listen for messages: until stopped with --daemon, otherwise for one message, like RECV",
+        "receive one message, like RECV; with --daemon, keep listening until stopped",
     ),
     "NOOP": ("_legacy.tasks:McastNope", "do nothing, successfully"),
 }

@@ -25,25 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``doctor``."""
     parser.epilog = (
         "The exit code is 0 if datagrams arrive and nothing is wrong, and 1 if a cause was found. "
-        "Run it as root to prove more. Without --peer, it sends no datagrams."
+        "Run doctor as root to prove more. Without --peer, it sends no datagrams."
     )
     options.add_endpoints(parser, "find out why nothing arrives for", several=False)
     options.add_seconds(
         parser,
         "-d",
         "--duration",
-        help="listen for this time, and again on all interfaces if nothing arrives; with --serve, end after it "
+        help="listen for this time, and again on all interfaces if nothing arrives; with --serve, end after this time "
         f"(default: {_DURATION:g}; no limit with --serve)",
     )
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(
-        "--peer", metavar="HOST", help="let this host, which runs doctor --serve, send, and compare both ends"
+        "--peer",
+        metavar="HOST",
+        help="have this host, which must run doctor --serve, send, and compare both ends",
     )
     ends.add_argument(
         "--serve", action="store_true", help="send and listen for hosts that run doctor --peer, until Ctrl-C"
     )
     parser.add_argument(
-        "--reverse", action="store_true", help="with --peer, send from this host and let the peer listen"
+        "--reverse", action="store_true", help="with --peer, send from this host and have the peer listen"
     )
 
 

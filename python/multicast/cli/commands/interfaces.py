@@ -1,4 +1,4 @@
-"""``multicast interfaces``: list the network interfaces and say which of them can do multicast."""
+"""``multicast interfaces``: list the network interfaces and say which of them can be used for multicast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``interfaces``."""
     parser.epilog = (
-        "The exit code is 0 if at least one of the interfaces can do multicast, and 1 if none can. "
+        "The exit code is 0 if at least one of the interfaces can be used for multicast, and 1 if none can. "
         "A star marks the default interface for groups."
     )
     parser.add_argument("names", nargs="*", metavar="INTERFACE", help="show these only (default: all)")

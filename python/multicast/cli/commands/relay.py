@@ -34,15 +34,19 @@ _RENAMED = (("from", "source"), ("to", "to"), ("read", "received"), ("written", 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``relay``."""
     parser.epilog = (
-        "A place is an endpoint such as 239.1.2.3:5000%eth0, udp://HOST:PORT, or nats://HOST[:PORT]/SUBJECT. "
+        "FROM and TO are endpoints, such as 239.1.2.3:5000%eth0, or addresses of the form udp://HOST:PORT or "
+        "nats://HOST[:PORT]/SUBJECT. "
         "The exit code is 0 after --duration and 130 after Ctrl-C."
     )
-    parser.add_argument("source", nargs="?", metavar="FROM", help="receive from this place")
+    parser.add_argument(
+        "source", nargs="?", metavar="FROM", help="receive from this group, UDP address or NATS subject"
+    )
     parser.add_argument(
         "--to",
         action="append",
         metavar="TO",
-        help="send to this place, or to original%%INTERFACE for the original group of each datagram; may be repeated",
+        help="send to this group, UDP address or NATS subject, or to original%%INTERFACE for the original group of "
+        "each datagram; may be repeated",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="read the routes from this TOML file instead (default: none)"
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--link-scope",
         action="store_true",
-        help="also relay groups that belong to one link, such as 224.0.0.251",
+        help="also relay groups that routers never forward, such as 224.0.0.251",
     )
     parser.add_argument(
         "--buffer",

@@ -88,7 +88,7 @@ class Receiver(Closing, _core.Receiver):
             buffer fill up.
         engine: ``"socket"`` receives with UDP sockets. ``"packet"`` reads a
             ring of packets in memory that is shared with the kernel, which
-            costs a fraction of the CPU time at high rates (Linux, with
+            takes a fraction of the CPU time at high rates (Linux, with
             ``CAP_NET_RAW``). It needs ``strict`` and no ``bind``, and
             ignores the firewall. ``"auto"`` uses packets if they are
             permitted and the other arguments allow them, and logs its

@@ -1,7 +1,7 @@
-"""Tasks that wait, in turn, until an endpoint's descriptor is ready; a close and a timeout wake them too.
+"""Tasks that wait in turn for an endpoint's descriptor. Closing and timeouts wake them too.
 
-Receiving and sending are not here. A task that was woken tries for itself, so that a task cancelled at any moment
-takes nothing with it.
+This module does not receive or send. A task that was woken makes its own attempt, so a task can be cancelled at any
+moment without losing a datagram.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Readiness:
     """The queue of one endpoint for one direction.
 
-    The event loop watches the descriptor only while somebody waits. It serves one event loop at a time; all methods
+    The event loop watches the descriptor only while a task waits. It serves one event loop at a time; all methods
     but `loop_elsewhere` belong to that loop's thread.
 
     Args:
-        descriptor: returns the descriptor to watch; None if there is none, so that only time and `wake` end a wait.
-        writing: wait until they can be written instead of read.
+        descriptor: returns the descriptor to watch, or None; then only a timeout or `wake` ends a wait.
+        writing: whether to wait until the descriptor is writable instead of readable.
     """
 
     def __init__(self, descriptor: Callable[[], int | None], *, writing: bool) -> None:
@@ -42,11 +42,11 @@ class Readiness:
         self._looked = False
 
     async def wait(self, timeout: float, *, again: bool) -> None:
-        """Waits to be woken; there need not be anything then.
+        """Wait to be woken. There may be nothing to do afterwards.
 
         Args:
-            timeout: seconds after which it wakes in any case; infinity sets no limit.
-            again: the task has waited before and found nothing: it keeps its place.
+            timeout: seconds after which the wait ends in any case; infinity sets no limit.
+            again: whether the task has waited before and found nothing, so that it keeps its place in the queue.
 
         Raises:
             RuntimeError: tasks of another event loop wait.
@@ -81,7 +81,7 @@ class Readiness:
                 loop.call_soon(self._settle)
 
     async def rest(self, seconds: float) -> None:
-        """Waits for that time and for nothing else, but a close."""
+        """Wait for ``seconds``, or until the endpoint is closed."""
         loop = self._bind()
         end: asyncio.Future[None] = loop.create_future()
         self._resting.add(end)
@@ -93,7 +93,7 @@ class Readiness:
             self._resting.discard(end)
 
     def wake(self) -> None:
-        """Wakes the first in turn, unless one is on its way already."""
+        """Wake the first waiting task, unless one has already been woken."""
         while self._woken is None and self.waiting:
             turn = self.waiting.popleft()
             # One that was cancelled, whose time is over or whose loop was closed needs no waking.
@@ -102,7 +102,7 @@ class Readiness:
                 turn.set_result(None)
 
     def loop_elsewhere(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop that this serves, where it runs in another thread."""
+        """Return the event loop that this serves if it runs in another thread, otherwise None."""
         loop = self._loop
         if loop is None or not loop.is_running():
             return None
@@ -112,7 +112,7 @@ class Readiness:
             return loop
 
     def close(self) -> None:
-        """Watches nothing any more, and wakes everybody."""
+        """Stop watching, and wake all tasks."""
         self._release()
         turns = [*self.waiting, *self._resting]
         self.waiting.clear()
@@ -149,7 +149,7 @@ class Readiness:
             self.wake()
 
     def _settle(self) -> None:
-        """Watches while somebody waits and not otherwise."""
+        """Watch the descriptor if a task waits; otherwise stop watching."""
         self._looked = False
         if self._watch is None:
             return

@@ -74,8 +74,8 @@ def _conditions(results: dict[str, Any]) -> str:
     text = (
         f"CPU time for each datagram (user and system), median of {rounds} rounds. *Drain* reads a full receive "
         "buffer. *Flood* sends and receives at the same time. *Coalesced*: the sender hands several datagrams to the "
-        "kernel at once. *Lean*: no metadata except the sender. The packet engine fills a ring of its own, so there is "
-        "no receive buffer to drain. "
+        "kernel at once. *Lean*: no metadata except the sender. The packet engine reads a ring that the kernel fills, "
+        "so there is no receive buffer to drain. "
         f"{machine['system']}, {machine['processor']}, {machine['cores']} cores, Python {machine['python']}."
     )
     return textwrap.fill(text, 100)

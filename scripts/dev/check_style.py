@@ -30,7 +30,8 @@ BANNED = {
 }
 # A sentence that begins with a question word and is not a question.
 OPENING = re.compile(
-    r"(?:^|[.!?:]\s+|[\"#/*>|-]\s*)(?P<word>Who|Whoever|Whom|Whose|What|Whatever) +[a-z]", re.MULTILINE
+    r"(?:^|[.!?:]\s+|[\"#/*>|-]\s*)(?P<word>Who|Whoever|Whom|Whose|What|Whatever)(?: +|\n[ #/!*]+)[a-z]",
+    re.MULTILINE,
 )
 
 # Quotations: texts that have to stay as they were published, and this list itself.

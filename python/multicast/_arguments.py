@@ -93,7 +93,7 @@ def core_groups(
     for endpoint in parsed:
         number = one_port(number, endpoint.port)
     if number is not None:
-        # Of an endpoint that was not parsed from text.
+        # The port may be that of an endpoint that was not parsed from text.
         udp_port(number)
     where = interfaces(interface)
     only, without = addresses("source", source), addresses("exclude", exclude)
@@ -109,7 +109,7 @@ def core_groups(
 def destination(
     group: OneGroup, port: SupportsIndex | None, interface: OneInterface
 ) -> tuple[Endpoint, CoreInterface]:
-    """Return where a sender sends to, with the port if anything names it, and the interface to send by."""
+    """Return the destination of a sender, with the port if anything names it, and the interface to send from."""
     endpoint = endpoints.from_argument(group)
     if endpoint.sources:
         raise ValueError(f"{str(endpoint)!r} names a source; the source of a sender is this machine")
@@ -316,7 +316,7 @@ def engine(given: str) -> Engine:
 
 
 def fanout(given: Fanout | None) -> tuple[int, bool] | None:
-    """Return the number that receivers have in common which share datagrams, and whether they take turns."""
+    """Return the number that the receivers of a fanout have in common, and whether they take turns."""
     if given is None:
         return None
     number, way = given if isinstance(given, tuple) and len(given) == 2 else (given, "flow")

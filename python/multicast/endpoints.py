@@ -129,7 +129,7 @@ def _group_and_port(given: object) -> tuple[object, SupportsIndex] | None:
 
 
 def expand(endpoint: Endpoint) -> list[Endpoint]:
-    """Return the endpoints that one stands for, which most often is just itself.
+    """Return the endpoints that one stands for, usually just itself.
 
     Args:
         endpoint: Its group is an address, ``239.1.2.3+10`` (ten groups,

@@ -68,7 +68,7 @@ class HandlerLoop:
         """Record that nothing was received within `wait`.
 
         Raises:
-            TimeoutError: Nor within the whole timeout.
+            TimeoutError: Nothing was received within the whole timeout either.
         """
         self._idle += self.wait
         if self._idle >= self._timeout:

@@ -116,7 +116,7 @@ class Receiver(Closing, _core.Receiver):
     """
 
     _known_groups: tuple[object, tuple[Membership, ...]] | None = None
-    """The tuple of the core for the last `groups`, and the memberships that were made of it."""
+    """The tuple that the core returned for the last `groups`, and the memberships made from it."""
 
     @_arguments.suggest_keywords
     def __init__(

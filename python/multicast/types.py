@@ -33,7 +33,8 @@ class ReceiverStats:
     kernel_drops: int | None
     """Datagrams that the kernel dropped because its receive buffer was full; None if the system does not count."""
     truncated: int
-    """Datagrams whose end was cut off, because they were longer than a UDP datagram can be."""
+    """Datagrams whose end or metadata is missing, because they were longer than a UDP datagram can be, or the kernel
+    had no room for the metadata."""
     filtered: int
     """Datagrams of a group, interface or source that the receiver has not joined."""
     invalid: int
@@ -48,7 +49,8 @@ class ReceiverStats:
     sockets: int
     """Sockets in use."""
     ring_drops: int
-    """Datagrams that the ring dropped because it was full, or that were left in it at closing; 0 without a ring."""
+    """Datagrams that the ring dropped because it was full or memory was short, or that were left in it at closing; 0
+    without a ring."""
     ring_high_water: int
     """The highest number of datagrams that were in the ring at the same time; 0 without a ring."""
     rejoins: int

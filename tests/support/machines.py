@@ -1,4 +1,4 @@
-"""Machines whose network is that of ordinary users: it hides nothing, as the namespace of the tests does.
+"""Machines with the network of ordinary users. Unlike the namespace of the tests, it hides no difficulties.
 
 None of them has the MULTICAST flag or a route for IPv6 groups on its loopback interface.
 """

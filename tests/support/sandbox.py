@@ -46,7 +46,7 @@ def forbid_socket_option(level: int, name: int) -> None:
 
 
 def _forbid(call: str, arguments: dict[int, int], error: int) -> None:
-    """Make a system call with these arguments, by position, fail with ``error`` for good."""
+    """Make every later system call with these arguments, by position, fail with ``error``."""
     wanted = [(_NUMBER, _SYSTEM_CALLS[platform.machine()][call])]
     wanted += [(_ARGUMENTS + 8 * position, value) for position, value in arguments.items()]
     instructions: list[tuple[int, int, int, int]] = []

@@ -15,7 +15,7 @@ CLOCKS = {
 
 @dataclasses.dataclass
 class Run:
-    """The numbers since a sender has started, in the order of arrival."""
+    """The numbers since a sender started, in the order of arrival."""
 
     numbers: list[int] = dataclasses.field(default_factory=list[int])
 

@@ -43,7 +43,7 @@ class Destinations:
     Args:
         texts: the groups, or ranges of groups; each group counts once.
         port: UDP port, 1-65535.
-        interface: name, index or address of the interface to send by. None lets the system's routes decide.
+        interface: name, index or address of the interface to send from. None lets the system's routes decide.
         ttl: hops, 0-255; 0 is an error unless the system keeps such datagrams on this machine.
         loopback: deliver to listeners on this machine.
 
@@ -74,8 +74,8 @@ class Destinations:
         self.groups = list(dict.fromkeys(group for one in ranges for group in one))
         with contextlib.ExitStack() as opened:
             opened.push(self)
-            # Open before sending anything, so that an invalid group among valid ones leaves nothing half done. What
-            # makes a group invalid holds for its whole range.
+            # Open before sending anything, so that an invalid group among valid ones leaves nothing half done. If a
+            # group of a range is invalid, so is the first or the last one.
             for one in ranges:
                 self._check(one[0])
                 self._check(one[-1])

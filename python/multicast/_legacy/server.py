@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Datagrams received at a time: enough to spread the cost of a system call, few enough to stay in the caches.
 _BATCH = 256
 _STOP = b"STOP"
-# Seconds to wait for one of several sockets, where no descriptor stands for all of them.
+# Seconds to wait for one of several sockets if no descriptor stands for all of them.
 _BRIEFLY = 0.05
 
 
@@ -253,7 +253,7 @@ class McastServer(socketserver.UDPServer):
             self._round_done()
 
     def _round_done(self) -> None:
-        """Do nothing: for servers that do some work once for many datagrams.
+        """Do nothing. Servers that do some work once for many datagrams override it.
 
         It is called after each wait and the handling of all or some of the datagrams that arrived.
         """

@@ -1,4 +1,4 @@
-"""The threads in which a server serves, and how they are ended, also by handlers in forked processes."""
+"""The threads in which a server serves, and how they are ended, even by handlers in forked processes."""
 
 from __future__ import annotations
 

@@ -87,16 +87,16 @@ class AsyncEndpoint(AsyncClosing, Generic[Core]):
     def close(self) -> None:
         """Close it. Waiting tasks get a ClosedError. Closing again does nothing.
 
-        If another thread than the event loop's calls this, it takes effect at
-        the next iteration of the loop.
+        If a thread other than that of the event loop calls this, it takes effect
+        at the next iteration of the loop.
         """
         loop = self._ready.loop_elsewhere()
         if loop is not None:
-            # Fails if the loop was closed meanwhile; then nothing watches the descriptor.
+            # This fails if the loop was closed in the meantime. In that case, nothing watches the descriptor.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.close)
                 return
-        # Before the descriptor is closed, so that no event loop watches one that another socket has got.
+        # Stop before the descriptor is closed, because its number can go to another socket at once.
         self._stop_watching()
         self._core.close()
 
@@ -154,7 +154,7 @@ class AsyncEndpoint(AsyncClosing, Generic[Core]):
 
 
 def deadline_after(timeout: float | None) -> float:
-    """Return when a timeout is over, on the monotonic clock.
+    """Return the time on the monotonic clock when a timeout expires.
 
     Raises:
         ValueError: It is below 0 or not a number.

@@ -30,15 +30,15 @@ class Readiness:
 
     def __init__(self, descriptor: Callable[[], int | None], *, writing: bool) -> None:
         self.waiting: deque[asyncio.Future[None]] = deque()
-        """The waiting tasks, in their order. Always this object, so that a look at it is cheap."""
+        """The waiting tasks, in order. This object is never replaced, so looking at it is cheap."""
         self._resting: set[asyncio.Future[None]] = set()
         self._descriptor = descriptor
         self._writing = writing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch: Watch | None = None
-        # At most one task is on its way to look: it wakes the next one when it leaves something.
+        # At most one woken task is about to try. It wakes the next one if it leaves something.
         self._woken: asyncio.Future[None] | None = None
-        # It has looked in this turn of the loop; what the loop saw before that is old.
+        # A woken task has tried in this turn of the loop, so what the loop saw before that is out of date.
         self._looked = False
 
     async def wait(self, timeout: float, *, again: bool) -> None:
@@ -63,7 +63,7 @@ class Readiness:
             await turn
         except BaseException:
             if self._woken is turn and not loop.is_closed():
-                # It leaves without having looked: that is for the next one to do.
+                # It leaves without having tried, so the next one must.
                 self._woken = None
                 self.wake()
             raise
@@ -76,7 +76,7 @@ class Readiness:
             else:
                 with contextlib.suppress(ValueError):
                     self.waiting.remove(turn)
-            # Not at once: a task that comes back for more finds the descriptor watched still.
+            # Not at once, so that a task that comes back for more finds the descriptor still watched.
             if not loop.is_closed():
                 loop.call_soon(self._settle)
 
@@ -96,7 +96,7 @@ class Readiness:
         """Wake the first waiting task, unless one has already been woken."""
         while self._woken is None and self.waiting:
             turn = self.waiting.popleft()
-            # One that was cancelled, whose time is over or whose loop was closed needs no waking.
+            # A task that was cancelled, that timed out or whose loop was closed needs no waking.
             if not turn.done() and not turn.get_loop().is_closed():
                 self._woken = turn
                 turn.set_result(None)

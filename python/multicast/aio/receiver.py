@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NOTHING = _core.BatchIterator()
 
 _FIRST_NAP = 0.0002
-"""Seconds that a lingering receive sleeps before it first checks whether it has enough; then it doubles them."""
+"""Seconds that a lingering receive sleeps before it first checks whether it has enough. The next sleeps are longer."""
 
 _LONGEST_NAP = 0.01
 
@@ -72,7 +72,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
     @classmethod
     def _around(cls, core: _core.Receiver) -> Receiver:
-        """Receive by a receiver of the core, which has no groups: by the answers of a sender."""
+        """Wrap a receiver of the core that has no groups: that of the answers of a sender."""
         self = cls.__new__(cls)
         self._wrap(cast("sync.Receiver", core))
         return self
@@ -159,7 +159,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             if monotonic() >= self._due:
                 await self._give_way()
                 continue
-            # Holds on to the buffer, which the core can use again.
+            # It keeps the buffer, which the core can reuse.
             del rest
             try:
                 self._fetch()
@@ -172,7 +172,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
                 waited = True
             except ClosedError:
                 return
-            # Before anything is taken: the body of the loop may take long.
+            # Wake it before anything is taken, because the body of the loop may take long.
             self._wake_next()
 
     async def __anext__(self) -> _core.Datagram:
@@ -233,8 +233,8 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
 
         Waiting tasks get a ClosedError. Closing again does nothing.
 
-        If another thread than the event loop's calls this, it takes effect at
-        the next iteration of the loop.
+        If a thread other than that of the event loop calls this, it takes effect
+        at the next iteration of the loop.
         """
         super().close()
         if self.closed:
@@ -317,7 +317,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             try:
                 return self._take_batch(limit)
             except TimeoutError:
-                # Meanwhile another task has taken everything.
+                # Another task has taken everything in the meantime.
                 continue
 
     def _look(self, limit: int) -> None:
@@ -330,7 +330,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             self._ready.wake()
 
     def _drop_rest(self) -> None:
-        # An ``async for`` that is running holds on to this iterator, so empty it too.
+        # An ``async for`` that is running keeps this iterator, so empty it too.
         self._rest._take(sys.maxsize)
         self._rest = _NOTHING
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SelectThread:
-    """Calls back in the thread of the event loop, once each time it was asked to watch.
+    """Call back in the thread of the event loop, once for each call of `watch`.
 
     The thread keeps neither this object nor the owner of ``on_ready`` alive, so that a forgotten endpoint is collected.
 
@@ -32,7 +32,7 @@ class SelectThread:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], object], *, writing: bool
     ) -> None:
-        # The descriptor to watch from now on, if any. The bell reports that an order was put there.
+        # Each order is the descriptor to watch from now on, or None. The bell reports a new order.
         self._orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._bell, self._button = socket.socketpair()
@@ -52,17 +52,17 @@ class SelectThread:
         It must stay open until another is watched, or this is closed.
         """
         self._orders.put(descriptor)
-        # If the buffer is full, the thread is about to look anyway. If the other end is closed, it has ended.
+        # If the buffer is full, the thread is about to look anyway. If the other end is closed, the thread has ended.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             self._button.send(b"\0")
 
     def close(self) -> None:
-        """End the thread and wait for its end, which comes at once. Closing again does nothing."""
+        """End the thread, and wait until it has ended, which takes only a moment. Closing again does nothing."""
         if self._closed.is_set():
             return
         self._closed.set()
         self.watch(None)
-        # The thread itself can be the one that drops the last reference to an endpoint.
+        # The thread itself may drop the last reference to an endpoint.
         if threading.current_thread() is not self._thread:
             self._thread.join()
         self._button.close()
@@ -100,5 +100,5 @@ def _run(  # noqa: PLR0917 - the thread must not hold the object
                 # A closed loop has no task to wake.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(method)
-            # Keeps its object alive.
+            # The method keeps its object alive.
             del method

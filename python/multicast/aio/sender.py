@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..types import SenderStats
 
 _MOST_LATE = 65_536
-"""The most answers that a query returns after its time is over: those that came before."""
+"""The most answers that a query returns after its timeout has expired: those that arrived earlier."""
 
 
 class Sender(AsyncEndpoint[sync.Sender]):
@@ -54,7 +54,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
         self._paced = options.get("rate") is not None or options.get("bit_rate") is not None
         # The tasks that send at the rate, in the order of their calls; the first one tries.
         self._line: deque[asyncio.Future[None]] = deque()
-        # Receives the answers, from the first call on that needs it.
+        # Receives the answers. None until the first call that needs it.
         self._receiver: Receiver | None = None
 
     @property
@@ -206,13 +206,13 @@ class Sender(AsyncEndpoint[sync.Sender]):
             OSError: The system refused; ``errno`` says why.
         """
         deadline = deadline_after(timeout)
-        # Before the datagram is sent, so that the first answer has its receive time.
+        # Open it before the datagram is sent, so that the first answer has its receive time.
         answers = self._answers()
         await self.send(data, timeout)
         late = 0
         while late < _MOST_LATE:
             remaining = deadline - monotonic()
-            # Answers that came before the time was over are returned after it.
+            # Answers that arrived before the timeout expired are still returned after it.
             late += remaining <= 0
             try:
                 answer = await answers.recv(max(remaining, 0))
@@ -281,7 +281,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
         try:
             if self._line[0] is not turn:
                 await asyncio.wait((turn,), timeout=None if timeout is None else deadline - monotonic())
-            # A task whose time is over tries once, and raises the error.
+            # A task whose timeout has expired tries once, and raises the error.
             return await self._retry_until_ready(attempt, timeout, deadline)
         finally:
             was_first = self._line[0] is turn
@@ -317,10 +317,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
 
 
 def _take(source: Iterator[Buffer], limit: int) -> tuple[list[Buffer], Exception | None]:
-    """Return the next messages, and the error that ended them if one did."""
+    """Return the next messages, and the error that ended the iteration, if any."""
     taken: list[Buffer] = []
     try:
-        # Not by list(), which would lose what came before an error.
+        # Not with list(), which would lose the messages before an error.
         for message in itertools.islice(source, limit):
             taken.append(message)  # noqa: PERF402
     except Exception as error:  # noqa: BLE001 - raised again when the messages are sent

@@ -50,7 +50,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         opened: Gets a result after `connection_made` was called.
     """
 
-    # For `__del__` of a transport that was not made completely.
+    # For `__del__` of a transport whose construction failed.
     _sock: socket.socket | None = None
 
     def __init__(
@@ -82,7 +82,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._rest: Iterator[tuple[bytes, Any]] = iter(())
         # Whether the last read left something, which the descriptor need not report.
         self._more = False
-        # Whether a call that delivers all this is on its way.
+        # Whether a call that delivers all this is scheduled.
         self._scheduled = False
         # Set by whatever changes how the next datagram is delivered.
         self._interrupted = False
@@ -162,7 +162,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._readable.start(self._descriptor, self._on_readable)
 
     def _schedule_rest(self) -> None:
-        """Go on in the next turn of the loop, if there is anything that the descriptor does not report."""
+        """Continue in the next turn of the loop if there is anything that the descriptor does not report."""
         if (self._more or length_hint(self._payloads)) and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._deliver_rest)
@@ -172,12 +172,12 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._deliver_slice()
 
     def _on_readable(self) -> None:
-        # The datagrams in hand are older.
+        # The scheduled call delivers the datagrams in hand, which are older.
         if not self._scheduled:
             self._deliver_slice()
 
     def _deliver_slice(self) -> None:
-        """Deliver what is there, for a slice of time."""
+        """Deliver what is available, for a slice of time."""
         due, step = monotonic() + SLICE, 1
         self._more = True
         try:
@@ -192,7 +192,7 @@ class DatagramTransport(asyncio.DatagramTransport):
                 else:
                     break
         finally:
-            # Also if the protocol raised an exception, which the loop reports.
+            # This also runs if the protocol raised an exception, which the loop reports.
             if self.is_reading():
                 self._watch_readable()
                 self._schedule_rest()

@@ -1,4 +1,4 @@
-"""Watches one descriptor for an event loop, by the loop itself or by a thread if it cannot watch descriptors."""
+"""Watches one descriptor for an event loop, with a thread if the loop itself cannot watch descriptors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEVER = 10.0 * 365 * 86_400
 class Watch:
     """Watches a descriptor for one direction. All methods belong to the thread of the event loop.
 
-    A loop calls again and again while the descriptor is ready. A thread calls once: call `start` again after that.
+    A loop calls back repeatedly while the descriptor is ready. A thread calls back once: call `start` again after that.
 
     Args:
         loop: The event loop.
@@ -60,7 +60,7 @@ class Watch:
         self._watched = descriptor
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         watched, self._watched = self._watched, None
         self._on_ready = None
         if watched is None:
@@ -72,7 +72,7 @@ class Watch:
             remove(watched)
 
     def close(self) -> None:
-        """Watch nothing any more, and end the thread if there is one."""
+        """Stop watching, and end the thread if there is one."""
         self.stop()
         if self._thread is not None:
             self._thread.close()
@@ -84,6 +84,6 @@ class Watch:
     def _call_once(self) -> None:
         on_ready, self._on_ready = self._on_ready, None
         self._watched = None
-        # Stopped since the thread saw the descriptor ready.
+        # None if `stop` was called after the thread saw the descriptor ready.
         if on_ready is not None:
             on_ready()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..types import InterfaceEvent
 
 _PERIOD = 1.0
-"""Seconds between two looks where the system does not report changes."""
+"""Seconds between two checks if the system does not report changes."""
 
 
 class InterfaceWatch(AsyncClosing):
@@ -94,7 +94,7 @@ class InterfaceWatch(AsyncClosing):
 
         Waiting tasks get a ClosedError. Closing again does nothing.
         """
-        # Before the descriptor is closed, so that no event loop watches one that another socket has got.
+        # Stop before the descriptor is closed, because its number can go to another socket at once.
         self._ready.close()
         self._core.close()
         self._events.clear()

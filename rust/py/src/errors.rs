@@ -4,7 +4,7 @@ use multicast_core::Error;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
-// Defined in Python, beside the other exceptions of the package.
+// Defined in Python, with the other exceptions of the package.
 pyo3::import_exception!(multicast.exceptions, ClosedError);
 pyo3::import_exception!(multicast.exceptions, UnsupportedError);
 

@@ -101,7 +101,7 @@ impl OpenReceiver {
         }
     }
 
-    /// Gathers until there are `limit` datagrams in hand, nothing more fits the batch, or the time is over.
+    /// Gathers until there are `limit` datagrams in hand, nothing more fits the batch, or the time has passed.
     fn linger(&self, py: Python<'_>, limit: usize, mut held: usize, end: Deadline) -> PyResult<()> {
         let mut nap = FIRST_NAP;
         while held < limit {

@@ -14,7 +14,7 @@ pub(super) fn path(path: &Path, number: u64) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The highest number of the files that exist, so that a recording can go on after them; 0 if there are none.
+/// The highest number of the files that exist, so that a recording can continue after them; 0 if there are none.
 pub(super) fn highest(path: &Path) -> u64 {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // If the folder cannot be listed, creating the file still fails rather than replaces one.

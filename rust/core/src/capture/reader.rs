@@ -281,7 +281,7 @@ impl<R: Read> PacketReader<R> {
         Ok(true)
     }
 
-    /// Read bytes that nobody needs. Returns false if the file ends in them.
+    /// Skip bytes that are not needed. Returns false if the file ends in them.
     fn skip(&mut self, length: usize) -> Result<bool, ReadError> {
         let skipped = io::copy(&mut self.input.by_ref().take(length as u64), &mut io::sink())?;
         self.at += skipped;

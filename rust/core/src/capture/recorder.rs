@@ -87,7 +87,7 @@ impl RecorderStats {
     }
 }
 
-/// Whether the recording goes on.
+/// Whether the recording continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// More can be written.

@@ -57,7 +57,7 @@ impl Remover {
 }
 
 impl Drop for Remover {
-    /// There is nobody to report to: the recorder was not closed.
+    /// The recorder was dropped without being closed, so a failure cannot be reported.
     fn drop(&mut self) {
         drop(self.finish());
     }

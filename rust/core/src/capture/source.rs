@@ -165,7 +165,7 @@ impl Input {
 
 fn read_pipe(path: &Path, sender: &SyncSender<Piped>) {
     let last = send_packets(path, sender).map_or_else(Piped::Failed, |is_cut| Piped::Ended { is_cut });
-    // If the player was closed meanwhile, there is no receiver for it.
+    // If the player was closed in the meantime, nothing receives it.
     drop(sender.send(last));
 }
 

@@ -282,7 +282,7 @@ impl Fetch {
                 }
             };
             has_more |= more;
-            // A UDP socket beside a packet ring is nearly always empty.
+            // If there is a packet ring too, a UDP socket is nearly always empty.
             filled.drained |= (alone || (inlet.is_packet() && waiting == 1)) && !more;
             if storage.len() == 0 {
                 continue;

@@ -63,7 +63,7 @@ impl Gauges {
         if current == self.groups() {
             return;
         }
-        // In a forked process that cannot get the lock, nobody can read it either.
+        // In a forked process that cannot get the lock, no thread can read the groups either.
         let last = self.groups.lock().map(|mut groups| mem::replace(&mut *groups, current));
         // Not under the lock: freeing thousands of memberships takes a while.
         drop(last);

@@ -42,7 +42,8 @@ impl Journal {
     }
 
     fn append(&self, new: impl IntoIterator<Item = Event>) {
-        // A forked process cannot get the lock if a thread of the parent holds it; nobody can take events there either.
+        // A forked process cannot get the lock if a thread of the parent holds it; no thread can take events there
+        // either.
         let Some(mut events) = self.events.lock() else { return };
         for event in new {
             if events.len() == CAPACITY {

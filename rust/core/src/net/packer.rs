@@ -17,7 +17,7 @@ pub(super) struct Packer<'a> {
     origins: &'a mut Vec<Origin>,
     packed: &'a mut (usize, usize),
     long_bytes: &'a mut usize,
-    /// All datagrams of the storage are packed, so the next ones can go on there.
+    /// All datagrams of the storage are packed, so the next ones can follow them directly.
     is_packed: bool,
     start: usize,
     end: usize,

@@ -430,7 +430,7 @@ impl Receiver {
             return Ok(table);
         }
         let mut control = self.open_control()?;
-        // Another thread of this process can have done it in the meantime.
+        // Another thread of this process may have done it in the meantime.
         if control.sockets.table()?.waker.is_inherited() {
             self.gauges.settle_after_fork();
             control.settle_after_fork()?;

@@ -152,7 +152,7 @@ impl Sender {
                 }
                 // Report what was sent first; the next call meets the error again.
                 Err(_) if done > 0 => break,
-                // The interface was deleted and made again: it has another index now.
+                // The interface was deleted and created again, so it has another index now.
                 Err(e) if !healed && destination.can_be_lost(&e) && destination.find_again(socket)? => healed = true,
                 Err(e) => return Err(destination.explain(socket, e)),
             }

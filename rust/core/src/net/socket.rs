@@ -369,7 +369,7 @@ impl GroupSocket {
         let Membership { group, interface, sources } = membership;
         match sources {
             Sources::Any => self.join_any(*group, *interface),
-            // If a source fails, only the sources before it are left: the owner of an adopted socket can have joined
+            // If a source fails, only the sources before it are left: the owner of an adopted socket may have joined
             // others. The error to report is the one of the join.
             Sources::Only(list) => list.iter().enumerate().try_for_each(|(at, source)| {
                 self.source_call(SourceCall::Join, membership, *source).inspect_err(|_| {

@@ -14,7 +14,7 @@ const LIMIT: usize = 256;
 #[derive(Debug)]
 pub(super) struct Spin {
     limit: Duration,
-    /// How long it has looked in vain since the last datagram, in nanoseconds.
+    /// How long it has looked without success since the last datagram, in nanoseconds.
     spent: AtomicU64,
 }
 
@@ -23,7 +23,7 @@ impl Spin {
         Self { limit, spent: AtomicU64::new(0) }
     }
 
-    /// Look until something is found, or until the time for it or the timeout is over. Returns how long that took;
+    /// Look until something is found, or until its time limit or the timeout is reached. Returns how long that took;
     /// `None` if something was found.
     #[inline]
     pub(super) fn look(

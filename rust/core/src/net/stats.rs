@@ -153,9 +153,9 @@ pub(super) struct SocketFigures {
 pub(super) struct MembershipCounts {
     pub(super) rejoins: u64,
     pub(super) interface_events: u64,
-    /// The outages that are over.
+    /// The total length of the outages that have ended.
     outage: Duration,
-    /// The start of the outage that lasts.
+    /// The start of the current outage, if there is one.
     outage_since: Option<Instant>,
 }
 

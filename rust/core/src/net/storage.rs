@@ -294,7 +294,7 @@ impl Recorder<'_> {
     }
 }
 
-/// Storages to use again once nobody else holds them.
+/// Storages to reuse once nothing else holds them.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     storages: Vec<Arc<Storage>>,
@@ -304,7 +304,7 @@ pub(super) struct Pool {
 const MAX_POOLED: usize = 4;
 
 impl Pool {
-    /// Return a storage that nobody else holds: `Arc::get_mut` on it succeeds.
+    /// Return a storage that nothing else holds: `Arc::get_mut` on it succeeds.
     pub(super) fn take(&mut self) -> io::Result<Arc<Storage>> {
         match self.storages.iter_mut().position(|storage| Arc::get_mut(storage).is_some()) {
             Some(free) => Ok(self.storages.swap_remove(free)),
@@ -329,7 +329,7 @@ impl Pool {
         self.storages.iter().any(|storage| storage.long_bytes > MAX_IDLE_BYTES)
     }
 
-    /// Give that memory back to the system, unless somebody holds it.
+    /// Give that memory back to the system, unless something else holds it.
     pub(super) fn release(&mut self) {
         self.storages.iter_mut().filter_map(Arc::get_mut).for_each(Storage::release);
     }

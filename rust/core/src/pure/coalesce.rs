@@ -34,7 +34,7 @@ pub struct Coalescing {
 }
 
 impl Coalescing {
-    /// Send each message by itself.
+    /// Send each message separately.
     pub const OFF: Self = Self { max_messages: 1, max_bytes: 0, max_message: 0 };
 }
 

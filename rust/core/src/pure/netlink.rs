@@ -58,7 +58,7 @@ pub enum NetlinkEvent {
     },
     /// A default route, or a route for multicast, was added or removed.
     Route,
-    /// An address was added or removed, or anything can have changed.
+    /// An address was added or removed, or anything may have changed.
     Other,
 }
 

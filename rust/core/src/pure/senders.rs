@@ -32,7 +32,7 @@ impl RecentSenders {
     }
 
     fn add_new(&mut self, group: IpAddr, interface: u32, sender: IpAddr) {
-        // Only groups are reported again, and this host can have millions of other addresses (127.0.0.0/8).
+        // Only groups are refreshed, and this host may have millions of other addresses (127.0.0.0/8).
         if !group.is_multicast() {
             return;
         }

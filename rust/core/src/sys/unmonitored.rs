@@ -27,7 +27,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Reports whether the period is over. Returns true: polling misses nothing. Never blocks.
+    /// Calls `visit` if the period is over. Returns true: polling misses nothing. Never blocks.
     pub(crate) fn drain(&self, visit: impl FnMut(NetlinkEvent)) -> io::Result<bool> {
         self.0.drain(visit);
         Ok(true)

@@ -132,7 +132,7 @@ impl PacketSocket {
         self.reader.lock_or_refuse()?.delivery.filter = filter;
         let program = if joined.is_empty() { bpf::nothing() } else { bpf::program(self.is_ipv4, self.port, &joined) };
         sys::filter_packets(&self.socket, &program)
-            // The system can have too little memory for the program of many groups.
+            // The system may have too little memory for the program of many groups.
             .or_else(|_| sys::filter_packets(&self.socket, &bpf::any_group(self.is_ipv4, self.port)))
             .map_err(|e| Error::system("filter the packets of the joined groups", e))?;
         // Without its filter, this socket would take packets away from the others and reject them.

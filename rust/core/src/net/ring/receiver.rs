@@ -77,7 +77,7 @@ impl RingReceiver {
     }
 
     /// Call `use_it` with a socket that is readable exactly while there is something to take or an error to collect.
-    /// The ring owns it: nobody else may read from it. It is closed with the receiver.
+    /// The ring owns it: no other code may read from it. It is closed with the receiver.
     pub fn with_ready_socket<T>(&self, use_it: impl FnOnce(&Socket) -> T) -> Result<T> {
         self.worker()?.queue.with_ready_socket(use_it)
     }

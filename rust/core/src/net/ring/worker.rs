@@ -140,7 +140,7 @@ impl Worker {
     }
 }
 
-/// Closes the queue at the end of the thread, even after a panic, so that no consumer waits in vain.
+/// Closes the queue at the end of the thread, even after a panic, so that no consumer waits for it any longer.
 struct CloseAtEnd<'a>(&'a SharedQueue);
 
 impl Drop for CloseAtEnd<'_> {

@@ -112,7 +112,8 @@ impl Program {
         Self::for_each_link(|program, base, ends| program.body(base, is_ipv4, port, joined, ends))
     }
 
-    /// Check incoming packets with a part of the program that gets the position of the IP header and where to go on.
+    /// Check incoming packets with a part of the program, which gets the position of the IP header and the places to
+    /// continue at.
     fn for_each_link(body: impl Fn(&mut Self, u32, (Place, Place)) -> Place) -> Vec<Instruction> {
         let mut program = Self(Vec::new());
         let accept = program.push(RETURN, WHOLE);
@@ -210,13 +211,13 @@ impl Program {
         self.jump_if(IF_GREATER_EQUAL, first, high, low)
     }
 
-    /// Add an instruction that goes on with the one that was added before.
+    /// Add an instruction that is followed by the one that was added before it.
     fn push(&mut self, code: u16, k: u32) -> Place {
         self.0.push(Instruction { code, jt: 0, jf: 0, k });
         self.0.len() - 1
     }
 
-    /// Add an instruction that goes on at `next`.
+    /// Add an instruction that continues at `next`.
     fn push_before(&mut self, code: u16, k: u32, next: Place) -> Place {
         self.reachable(next, 0);
         self.push(code, k)

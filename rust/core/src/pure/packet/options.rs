@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(skipped(&[17, 0, 1, 4, 0, 0, 0, 0, 7, 8]), Some((17, vec![7, 8])));
         assert_eq!(skipped(&[17, 0, 5, 2, 0, 0, 0, 0]), Some((17, vec![])));
         for wrong in [
-            // Padding with content, too much of it, an option that forbids to go on, one that is too long, a short
+            // Padding with content, too much padding, an option that must not be skipped, one that is too long, a short
             // header.
             &[17, 0, 1, 4, 0, 0, 1, 0][..],
             &[17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],

@@ -28,7 +28,7 @@ pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) 
         set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
     }
     if wanted.coalesce {
-        // Since Linux 5.0. Older kernels deliver every datagram by itself.
+        // Since Linux 5.0. Older kernels deliver each datagram separately.
         try_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)?;
     }
     Ok(filters)
@@ -54,7 +54,7 @@ pub(crate) fn receive_all_groups(socket: &Socket, domain: Domain, all: bool) -> 
     }
 }
 
-/// Binds a socket to a port that others may use too. They can have set `SO_REUSEADDR`, or `SO_REUSEPORT`, or both: the
+/// Binds a socket to a port that others may use too. They may have set `SO_REUSEADDR`, `SO_REUSEPORT` or both: the
 /// kernel compares them option by option.
 ///
 /// Sockets that are bound with `SO_REUSEPORT` become a group of which the kernel selects one, sometimes also for a

@@ -36,8 +36,8 @@ const FANOUT_IGNORE_OUTGOING: u32 = 0x4000;
 /// All fragments of a datagram go to one socket, put together (IPv4 only).
 const FANOUT_DEFRAGMENT: u32 = 0x8000;
 
-/// Bytes of a block, which holds any packet. A block is handed over when it is full or its time is over, so many small
-/// blocks last longer than a few large ones while nobody reads.
+/// Bytes of a block, which holds any packet. A block is handed over when it is full or its time limit is reached, so
+/// many small blocks last longer than a few large ones while the reader is busy.
 const BLOCK_BYTES: usize = 1 << 17;
 /// The kernel needs a block to fill while another one is read.
 const MIN_BLOCKS: usize = 2;
@@ -129,7 +129,8 @@ fn bind(socket: &Socket, protocol: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Replaces the filter of a packet socket. Packets that arrive meanwhile meet the old one or the new one.
+/// Replaces the filter of a packet socket. Packets that arrive during the call are checked by the old one or the new
+/// one.
 pub(crate) fn filter_packets(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
     let convert = |&Instruction { code, jt, jf, k }: &Instruction| libc::sock_filter { code, jt, jf, k };
     let mut instructions: Vec<libc::sock_filter> = program.iter().map(convert).collect();

@@ -36,7 +36,7 @@ pub(super) fn open(groups: c_int) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether the system is out of descriptors or memory. Any other reason not to open a routing socket is a sandbox.
+/// Whether the system is out of descriptors or memory. Any other failure to open a routing socket means a sandbox.
 pub(super) fn is_scarcity(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }

@@ -18,6 +18,15 @@ _CALL_PASSED = pytest.StashKey[bool]()
 _WATCHED_FOLDERS = {"wire", "legacy"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=["socket", "packet"],
+        default="socket",
+        help="the engine of receivers in the tests' own process that do not choose one (packet: Linux, as root)",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Enter the private network before anything is collected: no test module has been imported yet."""

@@ -23,23 +23,54 @@ LINKS = {
 }
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``link`` on each kind of link, and one with a mark with both engines.
+NOT_ABOUT_RECEIVERS = (
+    "test_capture_fuzz",
+    "test_capture_replay",
+    "test_doctor",
+    "test_examples",
+    "test_exit",
+    "test_foreign_answers",
+    "test_interfaces",
+    "test_open_cost",
+    "test_ping",
+    "test_rate",
+    "test_relay",
+    "test_send_",
+    "test_watch",
+    "test_zeroconf",
+)
+"""How the names of files begin whose tests are about senders, programs or interfaces: they run with sockets only."""
 
-    Tests that are marked ``udp_sockets`` run with UDP sockets alone.
-    """
-    all_engines = metafunc.definition.get_closest_marker("udp_sockets") is None
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``link`` on each kind of link, and with both engines unless all receivers have one."""
     if "link" in metafunc.fixturenames:
-        names = [name for name, link in LINKS.items() if all_engines or link.engine is None]
+        explicit = (
+            metafunc.config.getoption("engine") == "socket"
+            and metafunc.definition.get_closest_marker("udp_sockets") is None
+        )
+        names = [name for name, link in LINKS.items() if explicit or link.engine is None]
         metafunc.parametrize("link", names, indirect=True)
-    if all_engines and metafunc.definition.get_closest_marker("both_engines"):
-        metafunc.parametrize("default_engine", ["socket", "packet"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--engine packet``, select the wire tests of receivers that are not marked ``udp_sockets``."""
+    if config.getoption("engine") == "packet":
+        selected = [item for item in items if _has_an_engine(item)]
+        config.hook.pytest_deselected(items=[item for item in items if not _has_an_engine(item)])
+        items[:] = selected
+
+
+def _has_an_engine(item: pytest.Item) -> bool:
+    file = item.path
+    about_others = file.parent.name != "wire" or file.name.startswith(NOT_ABOUT_RECEIVERS)
+    return not about_others and item.get_closest_marker("udp_sockets") is None
 
 
 @pytest.fixture(autouse=True)
 def default_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let receivers of this process use the packet engine if nothing else is given, for the mark ``both_engines``."""
-    if getattr(request, "param", "socket") == "packet":
+    """Let receivers of this process use the packet engine if nothing else is given, for ``--engine packet``."""
+    if request.config.getoption("engine") == "packet":
         private_network.need()
         defaults = inspect.unwrap(Receiver.__init__).__kwdefaults__
         monkeypatch.setitem(defaults, "engine", "packet")

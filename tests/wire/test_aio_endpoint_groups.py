@@ -151,6 +151,8 @@ def test_aio_endpoint_sock_with_an_option_is_refused() -> None:
     loops.run(loops.KINDS["asyncio"], main())
 
 
+# A packet receiver has no socket to detach.
+@pytest.mark.udp_sockets
 def test_aio_endpoint_on_a_detached_receiver_receives_its_group() -> None:
     async def main() -> None:
         rx = Receiver(LOOPBACK.group, 0, interface=LOOPBACK.interface)

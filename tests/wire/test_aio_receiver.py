@@ -157,6 +157,8 @@ def test_aio_receiver_unclosed_warns_when_collected() -> None:
         held.clear()
 
 
+# A packet receiver gets datagrams in blocks, so they are not there at once.
+@pytest.mark.udp_sockets
 def test_aio_receiver_pending_datagrams_cost_no_future_and_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = loops.Watched()
     # On a busy machine a step may take longer than a slice, after which the receiver yields and waits again.

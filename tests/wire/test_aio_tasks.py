@@ -219,6 +219,7 @@ def test_leave_with_sources_looks_at_that_interface_only() -> None:
         assert [(one.interface, one.sources) for one in rx.groups] == [("veth0", ("10.0.0.2",))]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("ring", [None, 100], ids=["direct", "ring"])
 @pytest.mark.parametrize("way", ["waiting", "polling"])
 def test_aio_rejoin_keeps_its_rate(run: Run, way: str, ring: int | None) -> None:

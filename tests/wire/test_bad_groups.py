@@ -310,6 +310,8 @@ def test_join_sources_up_to_the_limit_are_joined() -> None:
     assert kernel_memberships() == before
 
 
+# A packet receiver has a socket for its memberships only, and opens as many as it needs.
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize(
     ("group", "setting"), [("239.8.0.0+30", "igmp_max_memberships"), ("ff15::8:0+5000", "optmem_max")]
 )

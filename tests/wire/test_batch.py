@@ -21,8 +21,9 @@ PAYLOADS = [b"a" * 100] * 7 + [b"", b"bb", b"c" * 1472, b"d" * 9000, b"e" * 64, 
 
 
 def exactly(rx: Receiver, count: int) -> Batch:
-    """Return one batch of ``count`` pending datagrams."""
-    batch = rx.recv_batch(limit=count, timeout=PATIENCE)
+    """Return one batch of ``count`` datagrams, which have been sent already."""
+    # With packets, they can be in several blocks, which become ready one after another.
+    batch = rx.recv_batch(limit=count, timeout=PATIENCE, linger=1.0)
     assert len(batch) == count
     return batch
 

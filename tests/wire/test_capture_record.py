@@ -268,6 +268,8 @@ def test_recorder_flushes_within_a_second_while_nothing_arrives(
         assert payloads_of(path) == [b"hello"]
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 def test_recorder_inherited_by_a_fork_writes_in_the_parent_only(
     rx: multicast.Receiver, tmp_path: Path
 ) -> None:

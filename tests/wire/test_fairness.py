@@ -47,7 +47,11 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+# All groups of a packet receiver share one buffer for each IP version.
+PARAMETERS = [pytest.param(name, marks=pytest.mark.udp_sockets if "40" in name else ()) for name in CASES]
+
+
+@pytest.fixture(params=PARAMETERS)
 def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 

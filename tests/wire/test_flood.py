@@ -157,6 +157,8 @@ def test_flood_coalesced_is_received_or_counted_as_dropped() -> None:
     assert (got == count) == (stats.kernel_drops == 0)
 
 
+# The buffer of a packet receiver is memory of the process.
+@pytest.mark.udp_sockets
 @pytest.mark.private_net
 def test_flood_memory_stays_flat() -> None:
     def resident() -> int:
@@ -181,6 +183,8 @@ def test_flood_memory_stays_flat() -> None:
     assert grown[-1] - grown[len(grown) // 10] <= 256 << 10
 
 
+# While nothing is read, the blocks of a packet receiver are used up in 64 ms.
+@pytest.mark.udp_sockets
 @pytest.mark.alone
 @pytest.mark.parametrize(("rate", "bit_rate"), [(2000.0, None), (None, 1_600_000.0)])
 def test_send_many_rate_is_kept_without_bursts(rate: float | None, bit_rate: float | None) -> None:

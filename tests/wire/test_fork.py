@@ -67,6 +67,8 @@ def test_fork_close_in_child_does_not_disturb_reader_in_parent() -> None:
         assert not rx.closed
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 def test_fork_child_receives_group_joined_by_parent() -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send(b"for the child")
@@ -158,6 +160,8 @@ def test_fork_while_another_thread_sends_child_can_close_and_sees_it() -> None:
         assert not tx.closed
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 def test_fork_close_in_parent_does_not_end_receive_in_child() -> None:
     read_end, write_end = os.pipe()
     with LOOPBACK.pair() as (tx, rx), LOOPBACK.sender(rx.port) as other:
@@ -229,6 +233,8 @@ def interface() -> Iterator[str]:
         subprocess.run(["ip", "link", "del", "mc2"], check=True)
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("use", ["poll", "wait", "stats", "several-sockets", "fileno"])
@@ -254,6 +260,8 @@ def test_fork_use_in_child_leaves_memberships_and_news_to_the_parent(use: str, i
         waiting.until(lambda: rx.stats().rejoins > before.rejoins, "the parent to hear of the change")
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 def test_fork_child_repairs_its_groups_after_a_later_change(interface: str) -> None:
@@ -268,6 +276,8 @@ def test_fork_child_repairs_its_groups_after_a_later_change(interface: str) -> N
         assert in_child(act) == 0
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 @pytest.mark.private_net
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("group", ["239.9.9.9", "ff15::9:9"])

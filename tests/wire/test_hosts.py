@@ -14,7 +14,7 @@ from tests.support.hosts import Host
 from tests.wire.exchange import PATIENCE
 from tests.wire.places import on
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux"), pytest.mark.both_engines]
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux"), pytest.mark.both_engines]
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 
 def receive_all(rx: Receiver) -> list[bytes]:

@@ -13,8 +13,6 @@ from multicast import aio
 from multicast.sync import Receiver, Sender
 from tests.wire.exchange import LOOPBACK, PATIENCE
 
-pytestmark = pytest.mark.both_engines
-
 LONG = 5.0
 """A time to linger that is never waited out."""
 

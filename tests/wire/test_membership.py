@@ -158,6 +158,8 @@ def test_groups_past_limit_of_one_socket_are_received_once(take: Take) -> None:
         assert (rx.stats().received, rx.pending) == (PAST_THE_LIMIT, 0)
 
 
+# The sockets that a packet receiver opens are for its memberships only.
+@pytest.mark.udp_sockets
 @pytest.mark.platform("linux")
 def test_join_opens_sockets_as_needed_and_reuses_their_room() -> None:
     with LOOPBACK.receiver() as rx:
@@ -200,6 +202,8 @@ def test_groups_past_limit_of_one_socket_keep_their_order() -> None:
         assert heard == {one: [0, 1, 2, 3, 4] for one in groups}
 
 
+# The sockets that a packet receiver opens are for its memberships only.
+@pytest.mark.udp_sockets
 @pytest.mark.platform("linux")
 def test_receiver_without_sharing_past_limit_raises_error_with_setting() -> None:
     groups = [group(number) for number in range(PAST_THE_LIMIT)]
@@ -219,6 +223,8 @@ def test_join_several_groups_joins_all_or_none() -> None:
         assert joined(rx) == [LOOPBACK.group, "239.9.8.1", "239.9.8.2"]
 
 
+# The sockets that a packet receiver opens are for its memberships only.
+@pytest.mark.udp_sockets
 @pytest.mark.platform("linux")
 def test_join_without_sharing_past_limit_changes_nothing() -> None:
     with LOOPBACK.receiver(share=False) as rx, LOOPBACK.sender(rx.port) as tx:

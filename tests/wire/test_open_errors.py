@@ -21,6 +21,7 @@ from tests.support import leaks
 from tests.wire.exchange import LOOPBACK
 
 
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize("shared", [(True, False), (False, True), (False, False)])
 def test_receiver_port_not_shared_by_both_is_in_use(shared: tuple[bool, bool]) -> None:
     first, second = shared
@@ -40,6 +41,7 @@ def test_receiver_port_held_by_plain_socket_is_in_use() -> None:
         assert caught.value.errno == errno.EADDRINUSE
 
 
+@pytest.mark.udp_sockets
 def test_receiver_bind_address_of_another_machine_is_not_available() -> None:
     with pytest.raises(OSError, match=r"cannot bind to port 0 \(203\.0\.113\.9\): .*no interface") as caught:
         LOOPBACK.receiver(bind="203.0.113.9")
@@ -114,6 +116,8 @@ def test_opening_out_of_descriptors_leaves_nothing_open(opened: Callable[[], Any
     assert allowed >= 2
 
 
+# The membership sockets of a packet receiver have room for these groups.
+@pytest.mark.udp_sockets
 @pytest.mark.platform("linux")
 def test_join_out_of_descriptors_changes_nothing() -> None:
     with LOOPBACK.receiver() as rx:

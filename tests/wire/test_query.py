@@ -289,6 +289,8 @@ def test_sender_local_address_of_another_machine_is_not_available() -> None:
     assert refused.value.errno == errno.EADDRNOTAVAIL
 
 
+# A packet receiver has no socket to detach.
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize(
     ("group", "level", "receive", "option"),
     [

@@ -63,6 +63,7 @@ def test_rejoin_during_a_flood_loses_nothing(group: str, choice: dict[str, Any],
         assert receive_flood(rx, tx) == COUNT
 
 
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize(
     "groups", [["239.9.8.%d", "239.9.9.9"], ["ff15::8:%x", "ff15::9:9"]], ids=["v4", "v6"]
 )

@@ -11,7 +11,7 @@ import pytest
 from multicast.sync import Receiver, Sender, interfaces
 from tests.wire.exchange import PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.both_engines]
+pytestmark = pytest.mark.private_net
 
 GROUPS = ["239.9.8.7", "ff15::9:8:7", "ff02::9:8:7"]
 

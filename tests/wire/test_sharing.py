@@ -74,6 +74,7 @@ def check_all_receive(hears: list[Callable[[], bytes]]) -> None:
         assert first in stream
 
 
+@pytest.mark.udp_sockets
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("options", SHARE_OPTIONS.values(), ids=SHARE_OPTIONS.keys())
 @pytest.mark.parametrize("first", ["receiver", "plain socket"])

@@ -19,7 +19,7 @@ from tests.support.programs import Program
 from tests.wire import faults
 from tests.wire.exchange import PATIENCE
 
-pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux"), pytest.mark.both_engines]
+pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 COUNT = 15_000
 

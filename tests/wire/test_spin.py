@@ -26,8 +26,8 @@ def test_spin_that_is_over_sleeps_until_the_timeout(link: Link) -> None:
         with pytest.raises(TimeoutError):
             rx.recv(timeout=1.0)
         assert time.monotonic() - begin >= 1.0
-        # The spin, and what the waiting costs.
-        assert 0.01 <= time.thread_time() - cpu < 0.5
+        # The spin, which other threads can interrupt, and what the waiting costs.
+        assert 0.002 <= time.thread_time() - cpu < 0.5
 
 
 @pytest.mark.parametrize("receive", [Receiver.recv, Receiver.recv_batch], ids=["recv", "batch"])

@@ -29,7 +29,7 @@ def present(book: Book, entries: Sequence[Contestant]) -> list[Contestant]:
 
 @contextmanager
 def recorded(book: Book, scenario: str, entry: Contestant) -> Generator[None, None, None]:
-    """Record the failure of a contestant, which loses its round, and go on."""
+    """Record the failure of a contestant, which loses its round, and continue."""
     try:
         yield
     except ChildFailedError as error:

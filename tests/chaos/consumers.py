@@ -88,7 +88,7 @@ class Single(Consumer):
 
 
 class Ring(Direct):
-    """A receiver with a ring, behind which the core receives by itself."""
+    """A receiver with a ring, which a thread of the core fills."""
 
     def open(self, groups: list[str], port: int, **options: Any) -> Any:
         return super().open(groups, port, **{"ring": 2000, **options})

@@ -9,7 +9,7 @@ from tests.chaos.receivers import ReceiverSteps
 from tests.chaos.steps import Step
 
 QUIET = {"add", "send", "settle", "fork"}
-"""Actions without traffic beside them. During all others, settled memberships must go on receiving."""
+"""Actions during which there is no traffic. During all others, settled memberships must continue to receive."""
 
 
 class Driver(InterfaceSteps, ReceiverSteps, ProcessSteps):

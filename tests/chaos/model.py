@@ -244,7 +244,7 @@ class Model:
         self.datagrams: dict[int, Datagram] = {}
         self.faults: list[FaultError] = []
         self.outside = 0
-        """Interfaces beside those of the model, at most: a group that is joined on all is joined there too."""
+        """The most interfaces that are not in the model: a group that is joined on all is joined there too."""
         self.route = ""
         """The interface to which the routes of IPv4 groups lead, or nothing if they lead out of the model."""
 

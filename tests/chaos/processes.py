@@ -46,7 +46,7 @@ class ProcessSteps(World):
         return True
 
     def exhaust(self, interface: str, fault: str) -> bool:
-        """Disturb an interface while this process can open no descriptor, and send on the others meanwhile."""
+        """Disturb an interface while this process cannot open descriptors, and send on the others at the same time."""
         if not self.model.interfaces[interface].works:
             return False
         with no_descriptors():

@@ -106,7 +106,7 @@ class World:
         for name, consumer in self.consumers.items():
             ledger = self.model.ledgers[name]
             with self.model.lock:
-                # Others may be sent meanwhile.
+                # Others may be sent in the meantime.
                 awaited = set(ledger.missing)
             while True:
                 counted = consumer.counted()
@@ -239,5 +239,5 @@ def softnet_drops() -> int:
     return sum(int(line.split()[1], 16) for line in lines)
 
 
-# Open for good: it is read when this process is out of descriptors.
+# Always open, because it is read when this process is out of descriptors.
 _SOFTNET = os.open("/proc/net/softnet_stat", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Test that servers rejoin their groups after an interface was removed and made again, however they are driven."""
+"""Test that servers rejoin their groups after an interface was deleted and created again, however they are run."""
 
 import contextlib
 import selectors
@@ -58,7 +58,7 @@ def test_server_driven_by_the_program_rejoins(way: Any, group: str, hosts: list[
     ):
 
         def handled(seconds: float) -> bool:
-            """Drive the server until it has handled a datagram, or the time is over."""
+            """Run the server until it has handled a datagram, or the time limit is reached."""
             deadline = time.monotonic() + seconds
             while server.kept.empty() and time.monotonic() < deadline:
                 drive()

@@ -1,4 +1,4 @@
-"""Test how ``McastServer`` serves: in several threads, with hooks that change meanwhile, in forked processes."""
+"""Test how ``McastServer`` serves: in several threads, with hooks that change while it serves, and after a fork."""
 
 import socket
 import threading

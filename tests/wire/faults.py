@@ -18,7 +18,7 @@ INTERFACE = "mc0"
 """The interface that the faults happen to."""
 
 RESUMED = 2.0
-"""Seconds within which delivery resumes once the fault is over."""
+"""Seconds within which delivery resumes once the fault has ended."""
 
 
 def sh(command: str) -> None:
@@ -27,7 +27,7 @@ def sh(command: str) -> None:
 
 @contextmanager
 def prepared(command: str) -> Generator[Callable[[], None], None, None]:
-    """Start a shell that runs ``command`` when the yielded function is called: that needs no descriptor any more."""
+    """Start a shell that runs ``command`` when the yielded function is called, which then needs no new descriptor."""
     with subprocess.Popen(["bash", "-ec", f"read; {command}"], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
 

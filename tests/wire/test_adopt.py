@@ -26,7 +26,7 @@ LOOPBACK_OPTION = {
     socket.AF_INET: (socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP),
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP),
 }
-# Level and name of options of Linux that the owner of a socket can have set either way.
+# Level and name of Linux options that the owner of a socket may have turned on or off.
 OPTIONS = {
     socket.AF_INET: {
         "IP_MULTICAST_LOOP": LOOPBACK_OPTION[socket.AF_INET],

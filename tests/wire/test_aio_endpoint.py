@@ -1,4 +1,4 @@
-"""Test `multicast.aio.create_datagram_endpoint` beside asyncio's own: each behavior runs on both."""
+"""Test `multicast.aio.create_datagram_endpoint`. Each test also runs on asyncio's own endpoint."""
 
 import asyncio
 import gc

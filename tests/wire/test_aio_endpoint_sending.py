@@ -1,4 +1,4 @@
-"""Test how `multicast.aio.create_datagram_endpoint` sends, beside asyncio's own: each behavior runs on both."""
+"""Test how `multicast.aio.create_datagram_endpoint` sends. Each test also runs on asyncio's own endpoint."""
 
 import errno
 import socket

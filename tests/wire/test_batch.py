@@ -224,7 +224,7 @@ class TestColumns:
 
 
 class TestMemory:
-    """Test that views keep their contents while the receiver goes on, closes, or is gone."""
+    """Test that views keep their contents while the receiver continues to receive, closes, or is deleted."""
 
     @contextmanager
     def flowing(self) -> Generator[tuple[Sender, Receiver], None, None]:

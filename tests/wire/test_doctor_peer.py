@@ -311,7 +311,7 @@ def test_server_ends_a_request_that_trickles_in(monkeypatch: pytest.MonkeyPatch)
         begun = time.monotonic()
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address) as connection, contextlib.suppress(OSError):
-            # Each byte is early enough by itself.
+            # Each single byte is early enough.
             while time.monotonic() < begun + PATIENCE:
                 connection.sendall(b" ")
                 pause.wait(0.05)

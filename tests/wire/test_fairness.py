@@ -131,7 +131,7 @@ def flood(case: Case, port: int) -> Generator[None, None, None]:
 def test_fairness_slow_consumer_beside_a_flood_hears_the_quiet_group_in_full_and_in_time(case: Case) -> None:
     count, pause = 20, 0.025
     late: list[int] = []
-    # The flood fills the small buffer of its own socket for good.
+    # The flood keeps the small buffer of its own socket full.
     with (
         Receiver(case.groups, 0, interface="lo", recv_buffer=65_536) as rx,
         Sender(case.quiet, rx.port, interface="lo") as quiet,

@@ -154,7 +154,7 @@ def test_fork_while_another_thread_sends_child_can_close_and_sees_it() -> None:
         pause = threading.Event()
         with running(send):
             for _ in range(10):
-                # The other thread goes on, and is in the middle of sending.
+                # The other thread continues to run, and is in the middle of sending.
                 pause.wait(0.003)
                 assert in_child(close) == 0
         assert not tx.closed

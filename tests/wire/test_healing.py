@@ -1,4 +1,4 @@
-"""Test faults of the network while traffic flows: the receiver rejoins by itself, logs it and counts it.
+"""Test faults of the network while traffic flows: the receiver rejoins its groups, logs the changes and counts them.
 
 | fault | test |
 |---|---|

@@ -86,7 +86,7 @@ assert raised, "the limit was not reached"
 del held
 gc.collect()
 resource.setrlimit(resource.RLIMIT_AS, unlimited)
-# The receiver works as before. A ring can have an error to report.
+# The receiver works as before. A ring may have an error to report.
 while True:
     try:
         rx.recv_batch(1024, timeout=0.1)

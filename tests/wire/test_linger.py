@@ -1,4 +1,4 @@
-"""Test ``linger``: a receive goes on gathering after the first datagram."""
+"""Test ``linger``: a receive continues to gather after the first datagram."""
 
 import asyncio
 import signal

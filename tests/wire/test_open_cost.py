@@ -1,4 +1,4 @@
-"""Test what it costs to open a receiver or a sender and to close it, and to join a group beside many others."""
+"""Test the cost of opening and closing a receiver or a sender, and of joining one more group after many others."""
 
 import socket
 import subprocess

@@ -242,7 +242,7 @@ def test_packet_receiver_closed_by_a_forked_process_still_receives() -> None:
 def test_packet_receiver_loses_nothing_this_machine_sends_while_addresses_change(group: str) -> None:
     count = 20_000
     length, options = (32, "") if "." in group else (128, "nodad")
-    # IPv6 may otherwise send from the new address, before the receiver knows of it.
+    # Otherwise IPv6 may send from the new address before the receiver knows it.
     home = ("192.0.2.2" if "." in group else "2001:db8::2", 0)
     address = f"{'192.0.2.78' if '.' in group else '2001:db8::78'}/{length} dev veth0"
 

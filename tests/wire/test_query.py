@@ -135,7 +135,7 @@ def test_query_with_a_slow_consumer_returns_what_came_in_time(hosts: list[Host])
     with on(us), Sender("239.9.8.7", 5354, interface="eth0") as tx:
         answers = tx.query(QUESTION, 0.5)
         thread.join(PATIENCE)
-        # The time passes while nobody takes the answers.
+        # The timeout expires before the answers are taken.
         end = time.monotonic() + 0.5
         until(lambda: time.monotonic() > end, "the query to be over")
         assert len(list(answers)) == 1000

@@ -109,7 +109,7 @@ def test_rejoin_at_100000_a_second_accounts_for_every_datagram(group: str, troub
 @pytest.mark.parametrize("forbidden", SANDBOXES)
 @pytest.mark.parametrize("group", GROUPS)
 def test_rejoin_in_a_sandbox_accounts_for_every_datagram(group: str, forbidden: str) -> None:
-    # A sandbox is for good, so it needs a process of its own.
+    # A process cannot leave a sandbox, so this one is separate.
     program = (
         f"from tests.wire import test_rejoin_load as load; load.account_in_sandbox({group!r}, {forbidden!r})"
     )

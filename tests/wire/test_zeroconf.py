@@ -1,4 +1,4 @@
-"""Test python-zeroconf with our datagram endpoints: register, browse and resolve between hosts, beside avahi."""
+"""Test python-zeroconf with our datagram endpoints: register, browse and resolve between hosts, together with avahi."""
 
 import json
 import signal

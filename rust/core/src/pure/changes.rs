@@ -3,7 +3,7 @@
 use super::links::{Interface, Links};
 use super::netlink::NetlinkEvent;
 
-/// One change of the interfaces or routes. The interface in it is as it is after the change, if not stated otherwise.
+/// One change of the interfaces or routes. It holds the interface as it is after the change, unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// An interface appeared, or has a new name.

@@ -92,8 +92,8 @@ pub(crate) fn open_packet_ring(is_ipv4: bool, bytes: usize, delay: Duration) -> 
     Ok((socket, mapping))
 }
 
-/// Requests a ring of this many blocks, and half as many again and again while there is not enough memory. Returns how
-/// many there are.
+/// Requests a ring of this many blocks. While there is not enough memory, it halves the number. Returns how many there
+/// are.
 fn request_ring(socket: &Socket, mut blocks: usize, delay: Duration) -> io::Result<usize> {
     let delay_millis = u32::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
     loop {

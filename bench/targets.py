@@ -22,12 +22,12 @@ class Target:
     unit: str = "x"
 
     def verdict(self, book: Book) -> tuple[float | None, str]:
-        """Return the measured value and "pass", "short" or "absent"."""
+        """Return the measured value and "pass", "missed" or "absent"."""
         value = self.measure(book)
         if value is None:
             return None, "absent"
         reached = value >= self.limit if self.least else value <= self.limit
-        return value, "pass" if reached else "short"
+        return value, "pass" if reached else "missed"
 
 
 def _ratio(row: Row, base: Row, key: str = "cpu_ns") -> Measure:

@@ -8,7 +8,7 @@
     OSError
      +-- MulticastError              an error of a receiver or sender that no system call reported
           +-- ClosedError            the receiver or sender is closed
-          +-- UnsupportedError       this platform cannot do it
+          +-- UnsupportedError       this platform does not support the operation
 
 Network errors are plain ``OSError`` and its subclasses. ``EXIT_CODES`` and ``EXCEPTION_EXIT_CODES`` are created on
 first use, because one entry is a class of ``argparse``. Every import of the package loads this module, so it imports
@@ -106,7 +106,7 @@ class ClosedError(MulticastError):
 
 
 class UnsupportedError(MulticastError):
-    """This platform, or this machine as it is set up, cannot do it (errno EOPNOTSUPP)."""
+    """This platform, or the configuration of this machine, does not support the operation (errno EOPNOTSUPP)."""
 
 
 def _parts(

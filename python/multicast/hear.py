@@ -37,7 +37,7 @@ _answers = replies.TokenBucket(replies.RATE, replies.BURST)
 
 
 class HearUDPHandler(socketserver.BaseRequestHandler):
-    """Log each datagram, answer its sender, and ask for a shutdown if the text contains ``STOP``.
+    """Log each datagram, answer its sender, and request a shutdown if the text contains ``STOP``.
 
     ``self.request`` is ``(payload, socket)`` and ``self.client_address`` the sender. If the server's attribute
     ``reply`` is false, the handler sends no answers; if its attribute ``stop`` is false, it ignores ``STOP``.

@@ -152,5 +152,5 @@ class Sender(Closing, _core.Sender):
         self._set_loopback(_arguments.flag("loopback", loopback))
 
     def stats(self) -> SenderStats:
-        """Return the counters. After closing, they stay as they were."""
+        """Return the counters. They keep their last values after closing."""
         return SenderStats(**self._counters())

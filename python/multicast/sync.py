@@ -104,7 +104,7 @@ class Receiver(Closing, _core.Receiver):
             takes turns. Needs ``engine="packet"``, and the same groups and
             port.
         spin: Seconds, from 0 to 10, to keep polling after the last datagram
-            before sleeping. This lowers the latency and occupies a
+            before sleeping. This lowers the latency, but occupies a
             processor core. It has no effect in asyncio.
 
     Raises:
@@ -220,8 +220,8 @@ class Receiver(Closing, _core.Receiver):
             ring_policy: As for the class.
 
         Raises:
-            ValueError: It is not a UDP socket, or its IP version is not that of
-                the groups.
+            ValueError: ``sock`` is not a UDP socket, or its IP version is not
+                that of the groups.
             TypeError: An argument has the wrong type.
             OSError: The system refused; ``errno`` says why.
         """
@@ -271,8 +271,8 @@ class Receiver(Closing, _core.Receiver):
             exclude: As for the class.
 
         Raises:
-            ValueError: It is not a group, or it is already joined on that
-                interface, or for that source.
+            ValueError: An argument is not a group, or the group is already
+                joined on that interface or for that source.
             OSError: The system refused one of the groups; nothing has changed.
         """
         groups, _ = _arguments.core_groups(group, self.port, interface, source, exclude)
@@ -330,7 +330,7 @@ class Receiver(Closing, _core.Receiver):
         return known[1]
 
     def stats(self) -> ReceiverStats:
-        """Return the counters. After closing, they stay as they were."""
+        """Return the counters. They keep their last values after closing."""
         return ReceiverStats(**self._counters())
 
     def run(
@@ -351,7 +351,7 @@ class Receiver(Closing, _core.Receiver):
         Args:
             handler: Called with each datagram.
             stop: A `threading.Event`, or a function that returns true to end.
-            on_error: How to go on after logging an exception of the handler:
+            on_error: The reaction to an exception of the handler, after logging it:
                 ``"log"`` continues with the next datagram, and ``"raise"``
                 raises the exception.
             timeout: Seconds without a datagram, at least 0, after which to

@@ -65,7 +65,7 @@ class InterfaceWatch(Closing):
 
         Raises:
             TimeoutError: Nothing has changed in that time.
-            ClosedError: It is closed, or was closed during the call.
+            ClosedError: The watch is closed, or was closed during the call.
         """
         timeout = _arguments.timeout(timeout)
         end = float("inf") if timeout is None else monotonic() + timeout
@@ -82,7 +82,7 @@ class InterfaceWatch(Closing):
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """Whether the watch is closed."""
         return self._opened is None or self._opened.closed
 
     def close(self) -> None:

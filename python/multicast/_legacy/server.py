@@ -46,9 +46,9 @@ class McastServer(socketserver.UDPServer):
     again.
 
     Args:
-        server_address: ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, as the attribute of
-            that name has it. If the host is a group, the server joins it; None is the default group. If it is
-            another address, the server binds to it, joins the default group, and handles everything that the
+        server_address: ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, as the attribute
+            ``server_address`` has it. If the host is a group, the server joins it; None is the default group. If it
+            is another address, the server binds to it, joins the default group, and handles everything that the
             system delivers there. The scope is the index of the interface, unless ``iface`` is given.
         RequestHandlerClass: the handler, created for each datagram, as in every ``socketserver``.
         bind_and_activate: bind and join at once, instead of when ``server_bind`` is called.

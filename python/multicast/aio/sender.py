@@ -112,7 +112,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return 0 if self._receiver is None else self._receiver.pending
 
     def stats(self) -> SenderStats:
-        """Return the counters. After closing, they stay as they were."""
+        """Return the counters. They keep their last values after closing."""
         return self._core.stats()
 
     async def send(self, data: Buffer, timeout: float | None = None) -> int:

@@ -66,7 +66,7 @@ class InterfaceWatch(AsyncClosing):
 
         Raises:
             TimeoutError: Nothing has changed in that time.
-            ClosedError: It is closed, or was closed during the call.
+            ClosedError: The watch is closed, or was closed during the call.
         """
         deadline, again = deadline_after(timeout), False
         while True:
@@ -86,7 +86,7 @@ class InterfaceWatch(AsyncClosing):
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """Whether the watch is closed."""
         return self._opened is None or self._opened.closed
 
     def close(self) -> None:

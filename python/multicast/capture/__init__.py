@@ -13,8 +13,8 @@
         player.run()
 
 A recording is a pcapng file with times in nanoseconds, which Wireshark
-and tcpdump read. Each datagram has IP and UDP headers that are made of
-its metadata. No privilege is needed.
+and tcpdump read. Each datagram has IP and UDP headers that are built from
+its metadata. No privileges are needed.
 """
 
 from .recording import Recorder, RecorderStats

@@ -39,13 +39,13 @@ class RecorderStats:
     """
 
     written: int
-    """Datagrams in the files, with those of files that rotation has removed."""
+    """Datagrams in the files, including those that rotation has removed."""
     payload_bytes: int
     """Payload bytes of the datagrams that were recorded."""
     file_bytes: int
-    """Bytes of all files, with those that rotation has removed."""
+    """Bytes of all files, including those that rotation has removed."""
     files: int
-    """Files begun."""
+    """Files created."""
     over_rate: int
     """Datagrams left out because of ``max_rate``."""
     unwritten: int
@@ -65,8 +65,8 @@ class Recorder(Closing):
 
     The core writes the file without the GIL. If you call `write` or `tick`
     at least every half second, received datagrams are in the file after
-    half a second at the latest. A process that is killed leaves a readable
-    file without the later ones. The interface statistics of the file
+    half a second at the latest. If the process is killed, the file is
+    readable, and only later datagrams are missing. The interface statistics of the file
     include the drops of the receivers.
 
     Args:
@@ -169,7 +169,7 @@ class Recorder(Closing):
         self._core.tick(*self._drops)
 
     def stats(self) -> RecorderStats:
-        """Return the counters. After closing, they stay as they were."""
+        """Return the counters. They keep their last values after closing."""
         return RecorderStats(**self._core.counters())
 
     @property

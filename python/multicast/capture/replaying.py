@@ -45,15 +45,15 @@ class PlayerStats:
     bytes_sent: int
     """Payload bytes of these datagrams."""
     other: int
-    """Packets that are no UDP datagrams."""
+    """Packets that are not UDP datagrams."""
     filtered: int
     """Datagrams that were not selected, or whose destination is not a group."""
     cut: int
     """Datagrams whose end was not captured."""
     incomplete: int
-    """Fragmented datagrams of which parts are missing."""
+    """Fragmented datagrams with missing fragments."""
     unsent: int
-    """Datagrams that were read and are not sent yet, or were not because the player was stopped or failed."""
+    """Datagrams that were read but not yet sent, or never sent because the player was stopped or failed."""
     loops: int
     """How many times all files have been read."""
     is_file_cut: bool
@@ -160,7 +160,7 @@ class Player(Closing):
         return "stopped"
 
     def stats(self) -> PlayerStats:
-        """Return the counters. After closing, they stay as they were."""
+        """Return the counters. They keep their last values after closing."""
         return PlayerStats(**self._core.counters())
 
     @property

@@ -54,9 +54,9 @@ class Route:
     ttl: int = 1
     """Time to live of what is sent to groups, from 1 to 255. It is less if the original had fewer hops left."""
     link_scope: bool = False
-    """Whether to relay groups that belong to one link, such as 224.0.0.251."""
+    """Whether to relay groups that routers never forward, such as 224.0.0.251."""
     buffer: int = 8 * 1024 * 1024
-    """The most bytes that wait for each destination, from 1."""
+    """Maximum number of bytes that wait for each destination, at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class LegStats:
     copies: int
     """Envelopes that arrived twice."""
     lost: int
-    """Datagrams that another relay has sent to this one, and that have not arrived. Over unicast UDP, this includes
+    """Datagrams that another relay sent to this one but that did not arrive. Over unicast UDP, this includes
     those that ``lost_here`` counts."""
     lost_here: int
     """Datagrams that this machine dropped before the relay could read them."""
     dropped: int
-    """Datagrams dropped because too many waited to be sent."""
+    """Datagrams dropped because the buffer was full."""
     failed: int
     """Datagrams that could not be sent because of an error."""
     too_long: int
@@ -207,7 +207,7 @@ class Relay:
             await _cancel(*stuck)
 
     def stats(self) -> tuple[LegStats, ...]:
-        """Return the counters of each leg. After `run`, they stay as they were."""
+        """Return the counters of each leg. They keep their last values after `run`."""
         return tuple(_stats(leg) for leg in self._legs)
 
     def _open(self) -> list[tuple[Input, list[Output]]]:

@@ -251,6 +251,47 @@ def test_recorder_on_a_full_disk_raises_once_and_leaves_a_readable_file(
     assert payloads_of(tmp_path / "feed.pcapng") == [n.to_bytes(4, "big") * 250 for n in range(written)]
 
 
+# Record to a file that cannot have more than this many bytes, or 0 for no limit.
+_NO_ROOM = """
+import os, resource, sys, multicast
+from multicast.capture import Recorder
+path, most = sys.argv[1], int(sys.argv[2])
+if most:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+with multicast.Receiver("239.4.15.1", 0, interface="lo", gro=False) as rx:
+    try:
+        Recorder(path, rx, overwrite=True)
+    except OSError as error:
+        print(error.errno, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "code", "state"),
+    [
+        ("/dev/full", 0, 28, "the file is empty; free some space, or limit the size of the recording"),
+        ("feed.pcapng", 50, 27, "the file is empty"),
+    ],
+    ids=["full disk", "limited size"],
+)
+def test_recorder_without_room_for_a_header_says_that_the_file_is_empty(
+    name: str, most: int, code: int, state: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_ROOM, name, str(most)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{code} [Errno {code}] cannot write {name}: ")
+    assert done.stdout.endswith(f" ({state})\n")
+    assert all(path.stat().st_size == 0 for path in tmp_path.iterdir())
+
+
 def test_recorder_flushes_within_a_second_while_nothing_arrives(
     rx: multicast.Receiver, tool: Callable[[str], str], tmp_path: Path
 ) -> None:

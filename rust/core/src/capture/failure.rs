@@ -25,9 +25,14 @@ impl Failure {
         Self { operation: format!("create {}", path.display()), hint, cause }
     }
 
-    /// A file that is whole ends with a whole block.
-    pub(super) fn to_write(path: &Path, is_whole: bool, cause: io::Error) -> Self {
-        let hint = if is_whole { "the file is readable" } else { "the last packet of the file may be incomplete" };
+    /// Given how many bytes of whole blocks the file has, and whether a part of another block follows them.
+    pub(super) fn to_write(path: &Path, whole: u64, is_cut_off: bool, cause: io::Error) -> Self {
+        let hint = match (whole, is_cut_off) {
+            (0, false) => "the file is empty",
+            (0, true) => "the file has only a part of its header",
+            (_, false) => "the file is readable",
+            (_, true) => "the last packet of the file may be incomplete",
+        };
         Self { operation: format!("write {}", path.display()), hint: Some(hint), cause }
     }
 

@@ -416,8 +416,9 @@ impl Recorder {
             return Ok(());
         };
         let whole = pcapng::whole_blocks(&self.buffer, done);
-        let cut = segment.file.set_len(segment.flushed + whole as u64);
-        let failure = Failure::to_write(&segment.path, cut.is_ok(), error);
+        let kept = segment.flushed + whole as u64;
+        let is_cut_off = segment.file.set_len(kept).is_err() && whole < done;
+        let failure = Failure::to_write(&segment.path, kept, is_cut_off, error);
         for packet in pcapng::packets(&self.buffer[whole..]) {
             self.stats.written -= 1;
             self.stats.unwritten += 1;

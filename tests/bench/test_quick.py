@@ -69,8 +69,10 @@ def test_quick_comparison_runs_every_scenario_and_judges_every_target(tmp_path: 
 @pytest.mark.platform("linux")
 @pytest.mark.usefixtures("hosts")
 def test_quick_comparison_of_relays_measures_a_path() -> None:
-    head, row = python("-m", "bench.relays", "--quick", "--path", "multicast, UDP").splitlines()
+    head, row = python(
+        "-m", "bench.relays", "--quick", "--rounds", "1", "--path", "tunnel: multicast, UDP"
+    ).splitlines()
     assert head.split()[0] == "path"
-    found = re.fullmatch(r"multicast, UDP +(\d+) +(\d+) +(0|5,000)", row)
+    found = re.fullmatch(r"tunnel: multicast, UDP +(\d+) +(\d+) +(0|1,000|2,000) +\3", row)
     assert found is not None, row
     assert 0 < int(found[1]) <= int(found[2])

@@ -129,7 +129,7 @@ def _group_and_port(given: object) -> tuple[object, SupportsIndex] | None:
 
 
 def expand(endpoint: Endpoint) -> list[Endpoint]:
-    """Return the endpoints that one stands for, usually just itself.
+    """Return the endpoints that ``endpoint`` stands for, usually just itself.
 
     Args:
         endpoint: Its group is an address, ``239.1.2.3+10`` (ten groups,
@@ -166,10 +166,10 @@ def expand(endpoint: Endpoint) -> list[Endpoint]:
 
 
 def merge(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """Return the endpoints, with those that differ only in their sources made one: a group is joined once.
+    """Merge endpoints that differ only in their sources, because a group is joined once.
 
     An endpoint without sources, or with a source that an earlier one has,
-    stays apart for the core to refuse.
+    is not merged, so that the core refuses it.
     """
     groups: list[Endpoint] = []
     sources: list[dict[str, None]] = []

@@ -156,4 +156,4 @@ class InterfaceEvent:
     anything else; ``"addresses"`` means that they differ from those of the last event; ``"routes"`` reports default
     routes and routes for multicast; ``"resync"`` means that events were lost."""
     interface: Interface | None
-    """The interface after the change, as it was if it was removed; None for ``"routes"`` and ``"resync"``."""
+    """The interface after the change, or before it for ``"removed"``; None for ``"routes"`` and ``"resync"``."""

@@ -258,7 +258,7 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
             handler: Called with each datagram.
             stop: A `threading.Event`, an `asyncio.Event`, or a function or
                 coroutine function that returns true to end.
-            on_error: How to go on after logging an exception of the handler:
+            on_error: The reaction to an exception of the handler, after logging it:
                 ``"log"`` continues with the next datagram, and ``"raise"``
                 raises the exception.
             timeout: Seconds without a datagram, at least 0, after which to

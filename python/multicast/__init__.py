@@ -29,10 +29,12 @@ _mask = (
     if hasattr(_signals, "pthread_sigmask")
     else None
 )
-from . import _interrupts  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from . import _interrupts
 
 if _mask is not None:
     _signals.pthread_sigmask(_signals.SIG_SETMASK, _mask)
+if _interrupts.IS_COMMAND_LINE:
+    from . import _plain_warnings  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 import logging
 

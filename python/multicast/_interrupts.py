@@ -75,6 +75,9 @@ def _is_command_line() -> bool:
     return False
 
 
-if _is_command_line():
+IS_COMMAND_LINE = _is_command_line()
+"""Whether this process is the command line."""
+
+if IS_COMMAND_LINE:
     _signal.signal(_SIGINT, end)
     _signal.signal(_SIGTERM, end)

@@ -70,6 +70,8 @@ class Endpoint:
                 f"an endpoint must be text such as '239.1.2.3:5000', an Endpoint, a (group, port) tuple or an "
                 f"ipaddress object, got {type(text).__name__}"
             )
+        if "://" in text:
+            raise ValueError(f"{text!r} is a URL: write {_without_scheme(text)} instead")
         before, at, rest = text.strip().rpartition("@")
         sources = tuple(_without_brackets(source.strip(), text) for source in before.split(",")) if at else ()
         if not all(sources):
@@ -217,6 +219,12 @@ def _digits(text: str, group: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise ValueError(f"{group!r} has {text!r} instead of a number")
     return int(text)
+
+
+def _without_scheme(url: str) -> str:
+    """Return the endpoint in a URL such as ``udp://@239.1.2.3:5000?ttl=4``, as VLC and FFmpeg write it."""
+    place = url.partition("://")[2].partition("?")[0]
+    return place.rstrip("/").removeprefix("@") or "an endpoint such as 239.1.2.3:5000"
 
 
 def _without_brackets(source: str, text: str) -> str:

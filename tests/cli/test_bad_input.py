@@ -387,6 +387,26 @@ def test_say_bad_variable_warns_once_and_uses_the_default(name: str, value: str,
     assert (got.data, got.group, got.ttl) == (b"hello", "224.0.0.1", 1)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--help"], ["help"], ["listen", "-h"], ["--debug", "interfaces"], ["completion", "bash"]],
+    ids=str,
+)
+def test_command_bad_variable_warns_in_one_line(words: list[str]) -> None:
+    done = run(*words, env={"MULTICAST_PORT": "80"})
+    first, _, rest = done.stderr.decode().partition("\n")
+    assert first == (
+        "multicast: warning: MULTICAST_PORT must be a port in 49152-65535, got '80'; using 59595"
+    )
+    assert "MULTICAST_PORT" not in rest
+    assert "Warning" not in rest
+
+
+def test_command_bad_variable_with_warnings_ignored_is_silent() -> None:
+    done = run("help", env={"MULTICAST_PORT": "80", "PYTHONWARNINGS": "ignore"})
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_debug_option_prints_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     done = run("RECV", "--iface", "nosuch0", "--debug")
     assert done.returncode == 2

@@ -24,6 +24,7 @@ LAYERS = [
         "env",
         "_closing",
         "_interrupts",
+        "_plain_warnings",
     },
     {
         "_core",

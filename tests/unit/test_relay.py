@@ -1,6 +1,7 @@
 """The parts of a relay that need no network: envelopes, accounts, the memory, places and files."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,17 @@ def test_original_is_a_destination_only() -> None:
     assert str(parse_destination("original%eth0")) == "original%eth0"
     with pytest.raises(ValueError, match="original"):
         parse_source("original%eth0")
+
+
+@pytest.mark.parametrize("group", ["239.1.2.3:5000", "[ff05::3]:5000"])
+@pytest.mark.parametrize("prefix", ["udp://", "udp://@"])
+@pytest.mark.parametrize("parse", [parse_source, parse_destination])
+def test_group_as_a_unicast_place_is_refused(
+    parse: Callable[[str], object], prefix: str, group: str
+) -> None:
+    """Nobody would join the group."""
+    with pytest.raises(ValueError, match=re.escape(f"write {group} for a group, got")):
+        parse(prefix + group)
 
 
 def test_config_has_routes_and_options_of_nats(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import sys
 import time
@@ -109,9 +110,9 @@ class Signals:
 
 @contextlib.contextmanager
 def handled() -> Generator[Signals, None, None]:
-    """Let a command end by itself when SIGINT or SIGTERM arrives, with its summary, and note SIGUSR1.
+    """Let a command end by itself when SIGINT, SIGTERM or SIGHUP arrives, with its summary, and note SIGUSR1.
 
-    The command checks the returned object at least every 0.1 s. A second signal, or one second without an end, for
+    SIGHUP stays ignored if it is, as under nohup. The command checks the returned object at least every 0.1 s. A second signal, or one second without an end, for
     example because a full pipe is not read, raises ``SystemExit(128 + number)``.
     """
     signals = Signals()
@@ -122,9 +123,17 @@ def handled() -> Generator[Signals, None, None]:
     if hasattr(signal, "SIGALRM"):
         handlers[signal.SIGALRM] = signals._end
         handlers[signal.SIGUSR1] = signals._request_summary
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            handlers[signal.SIGHUP] = signals._end
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield signals
+    except OSError as error:
+        number = signals.ended_by
+        if error.errno != errno.EIO or number is None or number != getattr(signal, "SIGHUP", None):
+            raise
+        # The terminal was hung up, so nothing more can be written to it.
+        raise _EndedBySignal(number) from error
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -149,7 +149,17 @@ def _udp(text: str) -> UdpPlace:
         port = None
     if not parts.hostname or not port or parts.path.strip("/") or parts.query or parts.username:
         raise ValueError(f"a unicast address must be udp://HOST:PORT, got {text!r}")
+    if _is_group(parts.hostname):
+        group = text.partition("://")[2].strip("/@")
+        raise ValueError(f"udp:// is for unicast: write {group} for a group, got {text!r}")
     return UdpPlace(parts.hostname, port)
+
+
+def _is_group(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_multicast
+    except ValueError:
+        return False  # the name of a host
 
 
 def _nats(text: str, *, is_source: bool) -> NatsPlace:

@@ -195,7 +195,7 @@ def test_condition_decides_the_exit_code(words: list[str], code: int, free_port:
         assert program.finish() == code
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_ends_it_with_the_summary(number: signal.Signals, code: int, free_port: int) -> None:
     with listening(f"{GROUP}:{free_port}%lo", "--json") as program:
         with Sender(GROUP, free_port, interface="lo") as tx:
@@ -205,6 +205,22 @@ def test_signal_ends_it_with_the_summary(number: signal.Signals, code: int, free
         assert program.finish() == code
     assert records(program)[-1]["type"] == "summary"
     assert records(program)[-1]["received"] == 1
+
+
+def test_sighup_ignored_at_the_start_stays_ignored(free_port: int) -> None:
+    """``nohup`` starts a command so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        program = start("listen", f"{GROUP}:{free_port}%lo", "-c", "1")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with program:
+        program.until_joined(GROUP)
+        program.interrupt(signal.SIGHUP)
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send(b"hello")
+        assert program.finish() == 0
+    assert program.out == "hello\n"
 
 
 def test_sigusr1_prints_an_interim_summary(free_port: int) -> None:

@@ -72,7 +72,9 @@ def test_screen_follows_keys_and_gives_the_terminal_back(free_port: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("way", "code"), [("\x03", 130), (signal.SIGTERM, 143), ("q", 70)], ids=["Ctrl-C", "SIGTERM", "q"]
+    ("way", "code"),
+    [("\x03", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), ("q", 70)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP", "q"],
 )
 def test_terminal_is_given_back_however_the_command_ends(way: "str | int", code: int, free_port: int) -> None:
     with top(free_port) as program:
@@ -90,7 +92,7 @@ def test_command_ends_if_its_terminal_is_gone(free_port: int) -> None:
     with top(free_port) as program:
         program.until_shown("WAITING")
         program.hang_up()
-        assert program.process.wait(15) == -signal.SIGHUP
+        assert program.process.wait(15) == 128 + signal.SIGHUP
 
 
 def test_screen_follows_the_size_of_the_terminal(free_port: int) -> None:

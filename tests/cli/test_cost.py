@@ -18,8 +18,9 @@ BASE = ["-c", "import socket, argparse, logging"]
         (["NOOP"], 1.15),
         (["--help"], 1.5),
         (["help"], 1.5),
-        (["listen", "--help"], 2.4),
-        (["doctor", "--help"], 2.4),
+        (["listen", "--help"], 2.0),
+        (["ping", "--help"], 2.0),
+        (["relay", "--help"], 2.0),
     ],
     ids=str,
 )

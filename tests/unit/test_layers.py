@@ -51,7 +51,7 @@ LAYERS = [
     {"aio.receiver", "aio.transport"},
     {"aio.sender", "aio.protocols", "aio.watching"},
     {"aio", "_legacy.server", "recv", "_legacy.destinations"},
-    {"hear", "send", "apps.listening", "apps.numbered"},
+    {"hear", "send", "apps.listening", "apps.numbered", "apps.patterns"},
     {"apps.streams", "apps.sending"},
     {"apps.measuring", "apps.wire"},
     {"relay.envelope", "relay.places"},

@@ -1,18 +1,20 @@
 """Checks of command-line values, as ``type=`` functions for ``argparse``.
 
 A value is checked as far as its text allows. The system decides whether an interface or a route exists.
+
+The help of a command loads this module, so it imports ``endpoints`` and ``ipaddress`` only when there is a value.
 """
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import math
 import sys
 
-from .. import endpoints
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .. import endpoints
 
-_IPV4_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # Interface indexes are C ints above zero.
 _HIGHEST_INDEX = 2**31 - 1
 _MAX_COUNT = 10**9
@@ -130,6 +132,10 @@ def one_endpoint(text: str) -> endpoints.Endpoint:
 
 def local(text: str) -> tuple[str, int]:
     """Return ``text`` as an address of this machine, which may be empty, and a UDP port, 0 if there is none."""
+    import ipaddress  # noqa: PLC0415 - see the top of the file
+
+    from .. import endpoints  # noqa: PLC0415 - see the top of the file
+
     text = _unquoted(text)
     if text.startswith(":"):
         return "", port(text[1:])
@@ -170,12 +176,14 @@ def destination(text: str) -> str:
 
 def source(text: str) -> str:
     """Return ``text`` if it is an address that a datagram can come from."""
+    import ipaddress  # noqa: PLC0415 - see the top of the file
+
     text = _unquoted(text)
     try:
         address = ipaddress.ip_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be an IPv4 or IPv6 address, got {text!r}") from error
-    if address.is_multicast or address.is_unspecified or address == _IPV4_BROADCAST:
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
         raise argparse.ArgumentTypeError(f"must be the address of one host, got {text!r}")
     return text
 
@@ -208,6 +216,8 @@ def _endpoint(text: str) -> endpoints.Endpoint:
 
 
 def _parsed(text: str) -> endpoints.Endpoint:
+    from .. import endpoints  # noqa: PLC0415 - see the top of the file
+
     try:
         endpoint = endpoints.Endpoint.parse(text)
         groups = endpoints.expand(endpoint)
@@ -231,6 +241,8 @@ def _unquoted(text: str) -> str:
 
 
 def _is_multicast(text: str) -> bool:
+    import ipaddress  # noqa: PLC0415 - see the top of the file
+
     try:
         return ipaddress.ip_address(text).is_multicast
     except ValueError:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # `typing` is slow to import, and the help of `multicast send` loads this module
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

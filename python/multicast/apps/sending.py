@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import secrets
 import time
 from typing import TYPE_CHECKING
 
 from .numbered import HEADER, MAGIC
+from .patterns import filling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal, TypeAlias
 
     from ..sync import Sender
-
-    Pattern: TypeAlias = Literal["zero", "count", "random"]
-
-PATTERNS: tuple[Pattern, ...] = ("zero", "count", "random")
-"""The patterns that fill datagrams: zeros; the bytes 0 to 255 in order, repeated; random bytes, different each time."""
+    from .patterns import Pattern
 
 # Seconds: the longest time before `has_ended` is called again, and the most datagrams that are caught up at once.
 _TICK = 0.05
@@ -41,7 +36,7 @@ class Plan:
     numbered: bool = True
     """Whether each begins with its number and the time of sending, as `numbered` describes."""
     pattern: Pattern = "zero"
-    """The bytes of the payload, or of what follows the number: one of `PATTERNS`."""
+    """The bytes of the payload, or of what follows the number: one of `patterns.PATTERNS`."""
 
 
 def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda: False) -> int:
@@ -65,7 +60,7 @@ def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambd
     if not plan.rate > 0:
         raise ValueError(f"rate must be above 0, got {plan.rate}")
     run, sent = secrets.randbits(32), 0
-    filling = _filling(plan.pattern, plan.size - (HEADER.size if plan.numbered else 0))
+    payload = filling(plan.pattern, plan.size - (HEADER.size if plan.numbered else 0))
     begun = time.monotonic()
     while not has_ended() and sent != plan.count:
         elapsed = time.monotonic() - begun
@@ -77,7 +72,7 @@ def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambd
         if due <= 0:
             time.sleep(min(max(0.0, sent / plan.rate - elapsed), _TICK))
             continue
-        payloads = [filling() for _ in range(due)]
+        payloads = [payload() for _ in range(due)]
         if plan.numbered:
             now = time.time_ns()
             payloads = [
@@ -87,13 +82,3 @@ def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambd
         tx.send_many(payloads)
         sent += due
     return sent
-
-
-def _filling(pattern: Pattern, size: int) -> Callable[[], bytes]:
-    """Return a function that returns ``size`` bytes of a pattern."""
-    if pattern == "random":
-        return lambda: os.urandom(size)
-    if pattern not in PATTERNS:
-        raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {pattern!r}")
-    once = bytes(size) if pattern == "zero" else (bytes(range(256)) * (size // 256 + 1))[:size]
-    return lambda: once

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from .._common import argument_types
 from .._common.constants import _MCAST_DEFAULT_GROUP, _MCAST_DEFAULT_PORT, _MCAST_DEFAULT_TTL
-from ..endpoints import Endpoint
 from . import parser as grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
+
+    from ..endpoints import Endpoint
 
 
 def add_endpoints(parser: argparse.ArgumentParser, verb: str, *, several: bool = True) -> None:
@@ -161,12 +161,16 @@ def endpoints_of(args: argparse.Namespace) -> list[Endpoint]:
     Raises:
         UsageError: An endpoint and ``--port`` name different ports; this has been reported.
     """
+    from ..endpoints import Endpoint  # noqa: PLC0415 - see the top of the package
+
     given: list[Endpoint] | Endpoint | None = args.endpoints
     several = [given] if isinstance(given, Endpoint) else given
     return [_complete(one, args) for one in several or [Endpoint(_MCAST_DEFAULT_GROUP)]]
 
 
 def _complete(endpoint: Endpoint, args: argparse.Namespace) -> Endpoint:
+    from dataclasses import replace  # noqa: PLC0415 - see the top of the package
+
     if None not in (endpoint.port, args.port) and endpoint.port != args.port:
         usage_error(args, f"argument -p/--port: the port is given twice, in {endpoint} and as {args.port}")
     port = next(number for number in (endpoint.port, args.port, _MCAST_DEFAULT_PORT) if number is not None)

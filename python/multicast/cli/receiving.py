@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 
-from ..endpoints import Endpoint
 from .errors import print_error
 from .words import address, number
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..apps.listening import Listener, Totals
     from ..apps.wire import Wire
+    from ..endpoints import Endpoint
     from ..types import ReceiverStats
     from .output import Output
     from .signals import Signals
@@ -115,6 +115,8 @@ class Report:
         """If nothing was received, say on standard error how to find out why."""
         joined = self._listener.memberships
         if totals.received == 0 and joined:
+            from ..endpoints import Endpoint  # noqa: PLC0415 - see the top of the package
+
             one, port = joined[0]
             endpoint = Endpoint(one.group, port, one.interface, one.sources)
             self._out.remark(f"nothing arrived (find out why: multicast doctor {endpoint})")

@@ -1,10 +1,14 @@
 """``multicast help`` and the registry of commands."""
 
+import subprocess
+import sys
+
 import pytest
 
 from multicast.cli import parser
 from multicast.cli.commands import COMMANDS, is_tool, load, nearest
 from tests.cli.running import run
+from tests.support.programs import environment
 
 
 def test_help_alone_is_that_of_the_program() -> None:
@@ -18,6 +22,16 @@ def test_help_of_every_command_is_that_of_its_option(name: str, capsys: pytest.C
     with pytest.raises(SystemExit):
         parser.parse([name, "--help"])
     assert parser.help_text(name) == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if not is_tool(name)])
+def test_help_of_a_command_imports_nothing_that_only_its_work_needs(name: str) -> None:
+    program = f"import sys; from multicast.cli.parser import help_text; help_text({name!r}); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
+    work = {"asyncio", "dataclasses", "ipaddress", "socket", "multicast._core", "multicast.endpoints"}
+    assert not work & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._core import __version__
-from .message import DEFAULT_GROUP, PORT, Message, parse, reply
+from ..._common.constants import PING_PORT
+from .message import DEFAULT_GROUP, Message, parse, reply
 from .port import Member
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Responder(Member):
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint, PORT if endpoint.port is None else endpoint.port)
+        super().__init__(endpoint, PING_PORT if endpoint.port is None else endpoint.port)
 
     def answers(self, is_over: Callable[[], bool]) -> Iterator[Answer]:
         """Answer requests, and yield each that was answered, until ``is_over`` returns true.

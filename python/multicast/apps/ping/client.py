@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .message import PORT, parse, request
+from ..._common.constants import PING_PORT
+from .message import parse, request
 from .port import TTL, Member
 from .results import HostResult, KindResult, Reply
 
@@ -54,7 +55,7 @@ class Ping(Member):
         self.hosts: dict[str, HostResult] = {}
         self.sent = 0
         self._target = endpoint.sources[0] if endpoint.sources else endpoint.group
-        self._target_port = PORT if endpoint.port is None else endpoint.port
+        self._target_port = PING_PORT if endpoint.port is None else endpoint.port
         self._client = secrets.randbits(32)
         self._times_ns: dict[int, int] = {}
 

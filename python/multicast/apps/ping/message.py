@@ -10,8 +10,6 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-PORT = 4321
-"""The UDP port of responders."""
 DEFAULT_GROUP = {4: "232.43.211.234", 6: "ff3e::4321:1234"}
 """The group of a request that names none, by IP version."""
 LONGEST = 1500

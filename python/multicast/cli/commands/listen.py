@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
@@ -154,7 +154,7 @@ def _record(one: Datagram, port: int) -> dict[str, object]:
     try:
         fields["text"] = data.decode("utf-8")
     except UnicodeDecodeError:
-        fields["base64"] = b64encode(data).decode("ascii")
+        fields["base64"] = b2a_base64(data, newline=False).decode("ascii")
     return fields
 
 

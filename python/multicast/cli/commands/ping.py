@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..._common import argument_types
-from ...apps import ping as app
-from ...apps.ping.message import PORT
+from ..._common.constants import PING_PORT
 from .. import options
 from ..errors import NOT_HELD, NOTHING_RECEIVED
 from ..signals import handled
@@ -16,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ...apps import ping as app
     from ...endpoints import Endpoint
     from ..output import Output
     from ..signals import Signals
@@ -33,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=argument_types.endpoint,
         help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required: every host that "
         "runs ping --answer, or only the source, which may also run ssmpingd "
-        f"(default port: {PORT})",
+        f"(default port: {PING_PORT})",
     )
     options.add_interface(parser)
     parser.add_argument(
@@ -58,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Ping or answer until the end; return the exit code."""
+    from dataclasses import replace  # noqa: PLC0415 - see the top of the package
+
     given: Endpoint = args.endpoint
     endpoint = replace(given, interface=given.interface or args.interface)
     with handled() as signals:
@@ -67,6 +67,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
+    from ...apps.ping import Responder  # noqa: PLC0415 - see the top of the package
+
     answered = 0
 
     def report(kind: str) -> None:
@@ -74,7 +76,7 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
             out.record(kind, {"answered": answered})
         out.remark(f"{number(answered, 'request')} answered")
 
-    with app.Responder(endpoint) as responder:
+    with Responder(endpoint) as responder:
         out.remark(f"answering requests to {endpoint.group} on port {responder.port}")
         _say_socket(responder, out)
         for one in responder.answers(signals.reporting(lambda: report("interim"), args.duration)):
@@ -97,7 +99,9 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
 
 
 def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
-    with app.Ping(endpoint) as ping:
+    from ...apps.ping import Ping  # noqa: PLC0415 - see the top of the package
+
+    with Ping(endpoint) as ping:
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
         _say_socket(ping, out)
@@ -114,7 +118,7 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
                 out.line(_reply_line(reply))
         _summarize(ping, "summary", out)
         if not ping.hosts:
-            group = replace(endpoint, interface=None, sources=())
+            group = type(endpoint)(endpoint.group, endpoint.port)
             out.remark(f"no host answered (run this on the hosts to reach: multicast ping {group} --answer)")
     if not ping.hosts:
         return signals.exit_code(NOTHING_RECEIVED)
@@ -124,8 +128,10 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
 
 def _say_socket(one: app.Ping | app.Responder, out: Output) -> None:
     if out.verbose:
+        from ...apps.ping import TTL  # noqa: PLC0415 - see the top of the package
+
         where = f" on {one.interface}" if one.interface else ""
-        out.remark(f"joined the group{where}, sending from UDP port {one.port} with TTL {app.TTL}")
+        out.remark(f"joined the group{where}, sending from UDP port {one.port} with TTL {TTL}")
 
 
 def _reply_record(reply: app.Reply) -> dict[str, object]:

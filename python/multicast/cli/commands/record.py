@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 
 from ..._common import argument_types
-from ...apps.listening import Limits
-from ...capture.recording import Recorder
 from .. import options
 from ..errors import NOTHING_RECEIVED
 from ..progress import Progress
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ...apps.listening import Listener, Totals
+    from ...capture.recording import Recorder
     from ..output import Output
     from ..signals import Signals
 
@@ -62,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Record what arrives until a limit or a signal; return the exit code."""
+    from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
+    from ...capture.recording import Recorder  # noqa: PLC0415 - see the top of the package
+
     if args.max_files is not None and args.rotate_size is None and args.rotate_time is None:
         options.usage_error(args, "argument --max-files: needs --rotate-size or --rotate-time")
     endpoints = options.endpoints_of(args)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
 import logging
 
 from ..._common import argument_types
-from ...relay import Relay, Route, read_config
 from .. import options
 from ..errors import print_error
 from ..signals import handled
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from ...relay import LegStats
+    from ...relay import LegStats, Relay
     from ..output import Output
     from ..signals import Signals
 
@@ -82,6 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Relay until a signal or the end of the duration; return the exit code."""
+    import asyncio  # noqa: PLC0415 - see the top of the package
+
+    from ...relay import Relay, Route, read_config  # noqa: PLC0415 - see the top of the package
+
     if (args.config is None) == (args.source is None) or (args.to is None) != (args.source is None):
         options.usage_error(args, "needs FROM and --to, or --config")
     nats: dict[str, Any] = {}
@@ -138,6 +139,8 @@ def _warnings_shown(out: Output) -> Generator[None, None, None]:
 
 async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: Signals) -> None:
     """Run the relay, and end it when a signal or the duration says so."""
+    import asyncio  # noqa: PLC0415 - see the top of the package
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     running = asyncio.ensure_future(relay.run(stop))
@@ -155,9 +158,11 @@ async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: S
 
 
 def _report(legs: tuple[LegStats, ...], out: Output) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - see the top of the package
+
     for leg in legs:
         if out.json:
-            fields = dataclasses.asdict(leg)
+            fields = asdict(leg)
             renamed = {name: fields.pop(attribute) for name, attribute in _RENAMED}
             out.record("leg", {**renamed, **fields})
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from ..._common import argument_types
-from ...capture.replaying import Player
 from .. import options
 from ..errors import NOTHING_RECEIVED
 from ..progress import Progress
@@ -16,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ...capture.replaying import Player
     from ..output import Output
     from ..signals import Signals
 
@@ -84,6 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Send the files; return the exit code."""
+    from ...capture.replaying import Player  # noqa: PLC0415 - see the top of the package
+
     try:
         player = Player(
             args.files,

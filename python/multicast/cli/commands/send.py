@@ -12,7 +12,7 @@ from ..._common import argument_types
 from ..._common.constants import _MCAST_DEFAULT_BUFFER_SIZE
 from ..._common.text import payload_of
 from ...apps.numbered import HEADER
-from ...apps.sending import PATTERNS, Plan, send_generated
+from ...apps.patterns import PATTERNS
 from .. import options
 from ..progress import Progress
 from ..signals import handled
@@ -207,6 +207,8 @@ def _send(
     size = args.size or _MCAST_DEFAULT_BUFFER_SIZE
     if _generates(args):
         rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or _DEFAULT_RATE
+        from ...apps.sending import Plan, send_generated  # noqa: PLC0415 - see the top of the package
+
         pattern = args.pattern or PATTERNS[0]
         plan = Plan(rate, size, args.count, args.duration, numbered=args.numbered, pattern=pattern)
         send_generated(tx, plan, has_ended)

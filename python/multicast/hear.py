@@ -154,7 +154,7 @@ class McastHEAR(mtool):
     """Listen until a datagram contains ``STOP`` or the process is interrupted."""
 
     __proc__ = "HEAR"
-    __prologue__ = "Listen for messages: until stopped with --daemon, otherwise for one message, like RECV."
+    __prologue__ = "Receive one message, like RECV; with --daemon, keep listening until stopped."
     __epilogue__ = "Anyone on the network can stop a listener by sending STOP, unless --no-stop is given."
 
     @classmethod

@@ -30,6 +30,13 @@ def test_verbose_send_names_the_socket_and_its_settings(free_port: int) -> None:
     assert re.fullmatch(r"\d datagrams? handed to the system together with others", together)
 
 
+def test_verbose_send_without_a_port_of_its_own_names_none(free_port: int) -> None:
+    """The system chooses the port when the first datagram is sent."""
+    done = run("send", "-v", f"{GROUP}:{free_port}", "x")
+    socket = done.stderr.decode().splitlines()[0]
+    assert socket == "sending with TTL 1, DSCP 0 and multicast loopback on"
+
+
 @pytest.mark.parametrize("command", ["listen", "measure", "top"])
 def test_verbose_listener_names_its_buffers_and_outages(command: str, free_port: int) -> None:
     done = run(command, "-v", f"{GROUP}:{free_port}%lo", "-d", "0.2")

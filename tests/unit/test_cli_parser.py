@@ -118,7 +118,7 @@ def test_parser_debug_is_not_passed_to_the_tool() -> None:
     [
         (OSError(19, "cannot use eth9 (interfaces here: lo)"), "cannot use eth9 (interfaces here: lo)", 2),
         (FileNotFoundError(2, "cannot open x"), "cannot open x (check the name of the file)", 66),
-        (PermissionError(13, "cannot bind"), "cannot bind (add --debug to see where)", 77),
+        (PermissionError(13, "cannot bind"), "cannot bind (check the permissions of this user)", 77),
         (ValueError("two\nlines"), "two lines (see 'multicast RECV --help')", 65),
         (KeyError(), "KeyError (add --debug to see where)", 70),
     ],

@@ -73,7 +73,7 @@ def groups(lines: list[str]) -> list[str]:
 
 def test_screen_shows_every_column_of_a_stream(make: Make) -> None:
     title, status, head, row, *_ = make([stream(dscp=46), WAITING]).lines()
-    assert title == "top  1 stream, 1 waiting  100 pkt/s  8Mbit/s"
+    assert title == "top  1 stream, 1 waiting  100 pkt/s  8 Mbit/s"
     assert status == "lost 7, dropped here 3  by group"
     names = "GROUP SENDER STATE PKT/S BIT/S HISTORY LOST NETWORK KERNEL PROGRAM RESTARTS DUP LATE JITTER TTL"
     assert " ".join(head.split()) == f"{names} DSCP SEEN BURST BUFFER KIND VIA"

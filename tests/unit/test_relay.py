@@ -141,9 +141,7 @@ def test_original_is_a_destination_only() -> None:
 @pytest.mark.parametrize("group", ["239.1.2.3:5000", "[ff05::3]:5000"])
 @pytest.mark.parametrize("prefix", ["udp://", "udp://@"])
 @pytest.mark.parametrize("parse", [parse_source, parse_destination])
-def test_group_as_a_unicast_place_is_refused(
-    parse: Callable[[str], object], prefix: str, group: str
-) -> None:
+def test_group_as_a_unicast_place_is_refused(parse: Callable[[str], object], prefix: str, group: str) -> None:
     """Nobody would join the group."""
     with pytest.raises(ValueError, match=re.escape(f"write {group} for a group, got")):
         parse(prefix + group)

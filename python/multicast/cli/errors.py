@@ -65,6 +65,8 @@ def _hint(error: BaseException, options: argparse.Namespace) -> str:
         return f" (see 'multicast {options.command} --help')"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return " (free some space, or write somewhere else)"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return " (check the permissions of this user)"
     if isinstance(error, (FileNotFoundError, IsADirectoryError)):
         return " (check the name of the file)"
     return " (add --debug to see where)"

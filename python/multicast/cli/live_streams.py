@@ -202,7 +202,7 @@ class Screen:
             if count:
                 text.append(f", {count} ", "not bold").append(state.lower(), f"not bold {_STATES[state]}")
         packets, bits = sum(row.packets_per_s for row in rows), sum(row.bits_per_s for row in rows)
-        text.append(f"  {quantity(packets)} pkt/s  {quantity(bits)}bit/s", "not bold")
+        text.append(f"  {quantity(packets)} pkt/s  {quantity(bits, 'bit/s')}", "not bold")
         return text
 
     def _status(self) -> Text:
@@ -210,10 +210,10 @@ class Screen:
 
         lost, here = sum(row.lost or 0 for row in self._rows), sum(row.lost_here for row in self._rows)
         text = Text()
+        if self._is_paused:
+            text.append("PAUSED", "bold reverse").append("  ")
         text.append(f"lost {lost:,}", "bold red" if lost else "").append(", ")
         text.append(f"dropped here {here:,}", "bold red" if here else "").append(f"  by {self._order}")
-        if self._is_paused:
-            text.append("  ").append("PAUSED", "bold reverse")
         if self._is_typing or self._filter:
             text.append("  filter: ").append(self._out.printable(self._filter), "bold")
             text.append("_" if self._is_typing else "")

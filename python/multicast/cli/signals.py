@@ -112,8 +112,9 @@ class Signals:
 def handled() -> Generator[Signals, None, None]:
     """Let a command end by itself when SIGINT, SIGTERM or SIGHUP arrives, with its summary, and note SIGUSR1.
 
-    SIGHUP stays ignored if it is, as under nohup. The command checks the returned object at least every 0.1 s. A second signal, or one second without an end, for
-    example because a full pipe is not read, raises ``SystemExit(128 + number)``.
+    SIGHUP stays ignored if it is, as under nohup. The command checks the returned object at least every 0.1 s. A
+    second signal, or one second without an end, for example because a full pipe is not read, raises
+    ``SystemExit(128 + number)``.
     """
     signals = Signals()
     handlers: dict[int, Callable[[int, FrameType | None], None]] = {

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+_FACTORS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
 
 def address(host: str, port: int) -> str:
     """Return ``host:port``, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def quantity(value: float) -> str:
-    """Return a value with at most four digits and a factor: "12.3k", "1.05M"."""
-    for factor, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:.3g}{sign}" if value < 999.5 * factor else f"{value / factor:.0f}{sign}"
-    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+def quantity(value: float, unit: str = "") -> str:
+    """Return a value with at most four digits, a factor and, behind a space, the unit: "12.3k", "1.05 Mbit/s"."""
+    factor, sign = next((one for one in _FACTORS if value >= one[0]), (1.0, ""))
+    scaled = value / factor
+    digits = f"{scaled:.3g}" if scaled < 999.5 else f"{scaled:.0f}"
+    return f"{digits} {sign}{unit}" if unit else f"{digits}{sign}"
 
 
 def number(count: int, noun: str) -> str:

@@ -26,7 +26,9 @@ def test_help_of_every_command_is_that_of_its_option(name: str, capsys: pytest.C
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if not is_tool(name)])
 def test_help_of_a_command_imports_nothing_that_only_its_work_needs(name: str) -> None:
-    program = f"import sys; from multicast.cli.parser import help_text; help_text({name!r}); print(*sys.modules)"
+    program = (
+        f"import sys; from multicast.cli.parser import help_text; help_text({name!r}); print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(), stdout=subprocess.PIPE, text=True, check=True
     )

@@ -195,7 +195,9 @@ def test_condition_decides_the_exit_code(words: list[str], code: int, free_port:
         assert program.finish() == code
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signal_ends_it_with_the_summary(number: signal.Signals, code: int, free_port: int) -> None:
     with listening(f"{GROUP}:{free_port}%lo", "--json") as program:
         with Sender(GROUP, free_port, interface="lo") as tx:

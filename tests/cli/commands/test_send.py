@@ -120,7 +120,9 @@ def test_numbered_datagrams_have_numbers_times_and_one_run(free_port: int) -> No
     assert heads[-1][3] - heads[0][3] >= 49 * 2_000_000 * 0.9
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 @pytest.mark.parametrize("words", [["--numbered"], ["tick", "-c", "1000000", "--rate", "100"]], ids=str)
 def test_signal_ends_it_with_the_report(
     words: list[str], number: signal.Signals, code: int, free_port: int

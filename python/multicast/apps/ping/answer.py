@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core import __version__
 from ..._common.constants import PING_PORT
+from ..._core import __version__
 from .message import DEFAULT_GROUP, Message, parse, reply
 from .port import Member
 

@@ -329,7 +329,10 @@ def _report(
 def _socket_of(tx: Sender) -> str:
     """Return in words how the socket sends."""
     loopback = "on" if tx.loopback else "off"
-    return f"sending from {address(*tx.local)} with TTL {tx.ttl}, DSCP {tx.dscp} and multicast loopback {loopback}"
+    host, port = tx.local
+    # Until something is sent, the system may not have chosen yet.
+    where = f"from {address(host, port)} " if port else ""
+    return f"sending {where}with TTL {tx.ttl}, DSCP {tx.dscp} and multicast loopback {loopback}"
 
 
 def _interface_with(local: tuple[str, int] | None) -> str | None:

@@ -142,6 +142,10 @@ class Program:
         except (AssertionError, TimeoutError) as error:
             raise AssertionError(f"{error}; it printed:\n{self.out}\n{self.err}") from error
 
+    def wait_channel(self) -> str:
+        """Return the function of the kernel that the program waits in. Linux only."""
+        return Path(f"/proc/{self._process.pid}/wchan").read_text()
+
     def until_joined(self, *groups: str, timeout: float = 15.0) -> None:
         """Wait until the program or a child of it has joined each of ``groups``."""
         try:

@@ -67,6 +67,6 @@ def _hint(error: BaseException, options: argparse.Namespace) -> str:
         return " (free some space, or write somewhere else)"
     if isinstance(error, OSError) and error.errno == errno.EACCES:
         return " (check the permissions of this user)"
-    if isinstance(error, (FileNotFoundError, IsADirectoryError)):
+    if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
         return " (check the name of the file)"
     return " (add --debug to see where)"

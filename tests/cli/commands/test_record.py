@@ -266,6 +266,43 @@ def test_record_without_a_datagram_exits_with_70(free_port: int, tmp_path: Path)
     assert (tmp_path / "feed.pcapng").read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_record_to_a_pipe_without_a_reader_ends_at_a_signal(
+    number: signal.Signals, free_port: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with recording(path, free_port, "--overwrite") as program:
+        until(lambda: program.wait_channel() == "wait_for_partner" or None, "the wait for a reader")
+        program.interrupt(number)
+        assert program.finish() == 128 + number
+    assert not program.err
+
+
+def test_record_to_a_pipe_writes_what_arrives(
+    tool: Callable[[str], str], free_port: int, tmp_path: Path
+) -> None:
+    path, copy = tmp_path / "pipe", tmp_path / "feed.pcapng"
+    os.mkfifo(path)
+    tool("tshark")
+    with (
+        recording(path, free_port, "--overwrite", "-c", "20") as program,
+        subprocess.Popen(["cp", path, copy]) as reader,
+    ):
+        program.until_joined(GROUP)
+        send(free_port, [b"x" * 100] * 20)
+        assert program.finish() == 0, program.err
+        assert reader.wait(10) == 0
+    assert payloads_of(copy) == [b"x" * 100] * 20
+
+
+@pytest.mark.parametrize("name", ["", "-"])
+def test_record_without_a_name_of_a_file_is_a_usage_error(name: str, free_port: int) -> None:
+    done = run("record", f"{GROUP}:{free_port}%lo", "-o", name)
+    assert done.returncode == 2
+    assert f"argument -o/--output: must be the name of a file, got {name!r} (".encode() in done.stderr
+
+
 def test_record_refuses_an_existing_file(free_port: int, tmp_path: Path) -> None:
     path = tmp_path / "feed.pcapng"
     path.write_bytes(b"precious")

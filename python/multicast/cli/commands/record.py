@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
 import time
+from pathlib import Path
 
 from ..._common import argument_types
 from .. import options
@@ -14,7 +18,7 @@ from ..words import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Generator
 
     from ...apps.listening import Listener, Totals
     from ...capture.recording import Recorder
@@ -38,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_endpoints(parser, "record")
     options.add_limits(parser)
     parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="write this pcapng file; it must not exist"
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        type=_file,
+        help="write this pcapng file; it must not exist",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--comment", default="", help="store this comment in the file (default: none)")
@@ -68,7 +77,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         options.usage_error(args, "argument --max-files: needs --rotate-size or --rotate-time")
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
-    with handled() as signals, open_listener(args, endpoints) as listener:
+    with _reader_of_pipe(args), handled() as signals, open_listener(args, endpoints) as listener:
         with Recorder(
             args.output,
             listener.receivers,
@@ -100,6 +109,29 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 raise
         totals = report.summary()
         return signals.exit_code(0 if totals.received else NOTHING_RECEIVED)
+
+
+def _file(text: str) -> str:
+    """Return ``text`` as the name of a file to write."""
+    if text in {"", "-"}:
+        raise argparse.ArgumentTypeError(
+            f"must be the name of a file, got {text!r} (for a pipe: -o /dev/stdout --overwrite)"
+        )
+    return text
+
+
+@contextlib.contextmanager
+def _reader_of_pipe(args: argparse.Namespace) -> Generator[None, None, None]:
+    """Wait for the reader if the output is a named pipe. The core opens it too, but no signal can end its wait."""
+    is_rotated = args.rotate_size is not None or args.rotate_time is not None
+    if is_rotated or not args.overwrite or not Path(args.output).is_fifo():
+        yield
+        return
+    pipe = os.open(args.output, os.O_WRONLY)
+    try:
+        yield
+    finally:
+        os.close(pipe)
 
 
 class _Report(Report):

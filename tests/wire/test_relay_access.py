@@ -144,3 +144,27 @@ def test_relay_that_proves_nothing_says_why_it_is_not_connected(
 
     with serving(tmp_path, config) as server:
         asyncio.run(main(relay_to(server, stranger)))
+
+
+@pytest.mark.parametrize("kind", ["address", "option"])
+def test_relay_that_requires_tls_sends_nothing_to_a_server_without_it(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, options = password(tmp_path)
+    reason = "the server does not require TLS"
+
+    async def main(relay: Relay) -> None:
+        stop = asyncio.Event()
+        task = asyncio.ensure_future(relay.run(stop))
+        await eventually(
+            lambda: reason in caplog.text or any(leg.connected for leg in relay.stats()), "an answer"
+        )
+        assert relay.stats()[0].connected is False
+        stop.set()
+        await task
+
+    with serving(tmp_path, config) as server:
+        url = server.url.replace("nats://", "tls://") if kind == "address" else server.url
+        tls = {"tls": ssl.create_default_context()} if kind == "option" else {}
+        asyncio.run(main(Relay([Route(f"{GROUP}:{PORT}%lo", (f"{url}/feeds",))], nats={**options, **tls})))
+    assert reason in caplog.text

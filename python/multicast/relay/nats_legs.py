@@ -62,7 +62,7 @@ class Connection:
         self._active: list[tuple[NatsPlace, Any]] = []
         self._logged: dict[str, float] = {}
         self._is_closing = self._was_connected = self._has_failed = False
-        self.client: Any = self._nats.NATS()
+        self.client: Any = self._new_client()
         unknown = options.keys() - inspect.signature(self.client.connect).parameters.keys()
         if unknown:
             raise ValueError(f"nats must have only options of nats.connect, got {min(unknown)!r}")
@@ -87,7 +87,28 @@ class Connection:
                 await self._look_after_consumers()
             # The server has refused something that is no reason to give up for long, such as one connection too many.
             await asyncio.sleep(_PAUSE)
-            self.client = self._nats.NATS()
+            self.client = self._new_client()
+
+    def _new_client(self) -> Any:
+        """Return a client that says nothing without TLS if the address or the options require TLS.
+
+        nats-py encrypts only if the server requires it, and otherwise sends even a password as it is.
+        """
+        client: Any = self._nats.NATS()
+        if not (self._server.startswith("tls://") or self._options.get("tls")):
+            return client
+        # nats-py makes its first command when it has the greeting of the server.
+        name = "_connect_command"
+        make_command = getattr(client, name)
+
+        def make_command_over_tls() -> bytes:
+            transport = self._transport()
+            if transport is None or transport.get_extra_info("ssl_object") is None:
+                raise self._nats.errors.Error("the server does not require TLS, but this relay does")
+            return cast("bytes", make_command())
+
+        setattr(client, name, make_command_over_tls)
+        return client
 
     async def stop_receiving(self) -> None:
         """End the subscriptions after what the server has sent so far. `run` must have ended."""

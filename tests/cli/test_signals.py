@@ -10,6 +10,7 @@ import time
 import pytest
 
 from multicast import Receiver, Sender
+from multicast.cli import signals
 from tests.cli.running import GROUP, MULTICAST, start
 from tests.support.programs import environment
 
@@ -71,6 +72,32 @@ def test_ctrl_c_at_a_terminal_leaves_the_summary_on_a_line_of_its_own(free_port:
         assert listener.wait(timeout=10) == -signal.SIGINT
     os.close(ours)
     assert b"payload\r\n^C\r\nreceived 1 datagram, 7 bytes" in shown, shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_that_arrives_twice_at_once_leaves_time_for_the_summary(number: signal.Signals) -> None:
+    """``timeout`` sends it to the command and to its process group."""
+    with signals.handled() as seen:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+        assert seen.ended_by == number
+
+
+def test_another_signal_ends_the_command_at_once() -> None:
+    with signals.handled():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(signal.SIGINT)
+    assert ended.value.code == 143
+
+
+def test_signal_that_is_repeated_later_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_REPEATED", 0.0)
+    with signals.handled():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
 
 
 def test_listener_started_with_sigint_ignored_is_interrupted(free_port: int, loopback: str) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Seconds that a command has to end after the first signal.
 _PATIENCE = 1.0
+# Seconds in which the same signal may arrive again and mean the same: timeout(1) sends it to the command and to its
+# group, and a shell passes on the hangup that its terminal sends as well.
+_REPEATED = 0.1
 
 
 class _EndedBySignal(SystemExit):
@@ -64,6 +67,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.ended_by: int | None = None
+        self._ended_at = 0.0
         self._wants_summary = False
 
     def has_ended(self) -> bool:
@@ -96,9 +100,12 @@ class Signals:
         return otherwise if self.ended_by is None else exit_code(self.ended_by)
 
     def _end(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.ended_by is not None:
+            if number == self.ended_by and now < self._ended_at + _REPEATED:
+                return
             raise _EndedBySignal(self.ended_by)
-        self.ended_by = number
+        self.ended_by, self._ended_at = number, now
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
         if number == signal.SIGINT:
@@ -113,8 +120,8 @@ def handled() -> Generator[Signals, None, None]:
     """Let a command end by itself when SIGINT, SIGTERM or SIGHUP arrives, with its summary, and note SIGUSR1.
 
     SIGHUP stays ignored if it is, as under nohup. The command checks the returned object at least every 0.1 s. A
-    second signal, or one second without an end, for example because a full pipe is not read, raises
-    ``SystemExit(128 + number)``.
+    second signal (the same one not within 0.1 s), or one second without an end, for example because a full pipe is
+    not read, raises ``SystemExit(128 + number)``.
     """
     signals = Signals()
     handlers: dict[int, Callable[[int, FrameType | None], None]] = {

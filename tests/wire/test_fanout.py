@@ -111,10 +111,10 @@ def test_fanout_of_both_ip_versions_receives_both() -> None:
                 nothing_more(rx, tx)
 
 
-def test_fanout_number_used_in_another_way_is_refused() -> None:
+def test_fanout_number_used_in_another_mode_is_refused() -> None:
     with (
         Receiver("239.9.8.7", 0, interface="lo", engine="packet", fanout=(9, "flow")) as rx,
-        pytest.raises(OSError, match=r"cannot share packets with other receivers: .*another way"),
+        pytest.raises(OSError, match=r"cannot share packets with other receivers: .*in another mode"),
     ):
         Receiver("239.9.8.7", rx.port, interface="lo", engine="packet", fanout=(9, "round-robin"))
 
@@ -135,7 +135,7 @@ def test_fanout_that_refuses_a_join_leaves_nothing_joined() -> None:
         Receiver("239.9.8.7", 0, interface="lo", engine="packet", fanout=(9, "flow")) as rx,
     ):
         before = open_descriptors(), rx.groups, rx.stats().sockets
-        with pytest.raises(OSError, match="another program uses the number of fanout in another way"):
+        with pytest.raises(OSError, match="another program uses this fanout number in another mode"):
             rx.join(["239.9.8.8", "ff15::9:8:8"], "lo")
         assert (open_descriptors(), rx.groups, rx.stats().sockets) == before
         with (

@@ -31,7 +31,7 @@ def test_renamed_interface_stays_joined_and_names_senders(
             assert datagram.interface == "other9"
             if ":" in group:
                 assert datagram.sender[0].endswith("%other9")
-            renamed = f"{interface} is named other9 now and keeps 1 group joined"
+            renamed = f"{interface} was renamed to other9 and keeps 1 group joined"
             while renamed not in caplog.messages and time.monotonic() < end:
                 rx.recv(timeout=PATIENCE)
             assert renamed in caplog.messages

@@ -81,7 +81,7 @@ def test_reply_without_route_names_the_interface(interface: str) -> None:
         index = socket.if_nametoindex(interface)
         msg = multicast.Datagram(b"x", ("fd99::9", 9), interface_index=index)
         with pytest.raises(
-            OSError, match=f"no route to it through {interface}, on which the datagram arrived"
+            OSError, match=f"no route to the sender through {interface}, on which the datagram arrived"
         ):
             rx.reply(msg, b"x")
 

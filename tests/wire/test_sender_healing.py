@@ -10,6 +10,7 @@
 import asyncio
 import errno
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from multicast import aio
 from multicast.sync import Receiver, Sender
 from tests.support.hosts import Host
+from tests.support.private_network import ROOT
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
 from tests.wire.faults import INTERFACE, plug_in, sh, unplug
@@ -73,7 +75,7 @@ def test_sender_interface_recreated_sends_by_the_new_one(
     with Sender(group, 5000, interface=way) as tx:
         send(tx)
         unplug()
-        with pytest.raises(OSError, match=f"{interface} does not exist now") as gone:
+        with pytest.raises(OSError, match=f"{interface} does not exist") as gone:
             send(tx)
         assert gone.value.errno == errno.ENODEV
         # Another interface takes an index in between, so that the new one has another.
@@ -85,6 +87,38 @@ def test_sender_interface_recreated_sends_by_the_new_one(
             hears(rx, send(tx))
 
 
+REFUSED = """
+import sys
+import pytest
+from tests.support import sandbox
+from tests.wire.faults import INTERFACE, plug_in, sh, unplug
+from multicast.sync import Sender
+group, level, option = sys.argv[1:]
+with Sender(group, 5000, interface=INTERFACE) as tx:
+    tx.send(b"x")
+    unplug()
+    sh("ip link add between type veth peer name between1")
+    plug_in()
+    sh("ip link del between")
+    sandbox.forbid_socket_option(int(level), int(option))
+    for _ in range(3):
+        with pytest.raises(OSError, match="cannot set up a socket to send to"):
+            tx.send(b"x")
+"""
+# Level and name of IP_MULTICAST_IF and IPV6_MULTICAST_IF.
+MULTICAST_IF = {"239.9.9.9": (0, 32), "ff02::9:9": (41, 17)}
+
+
+@pytest.mark.parametrize(("group", "option"), MULTICAST_IF.items(), ids=MULTICAST_IF.keys())
+def test_sender_interface_recreated_is_not_used_before_the_socket_is_set_up(
+    group: str, option: tuple[int, int], interface: str
+) -> None:
+    until_usable(group)
+    program = [sys.executable, "-c", REFUSED, group, *map(str, option)]
+    done = subprocess.run(program, cwd=ROOT, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_sender_in_a_loop_interface_recreated_sends_by_the_new_one(
     group: str, interface: str, hosts: list[Host]
@@ -93,7 +127,7 @@ def test_sender_in_a_loop_interface_recreated_sends_by_the_new_one(
         async with aio.Sender(group, 5000, interface=interface) as tx:
             await tx.send(b"x")
             unplug()
-            with pytest.raises(OSError, match=f"{interface} does not exist now"):
+            with pytest.raises(OSError, match=f"{interface} does not exist"):
                 await tx.send_many([b"x"])
             plug_in()
             until_usable(group)
@@ -125,7 +159,7 @@ def test_sender_index_reused_by_another_interface_sends_nothing_there(
             with on(hosts[1]):
                 wrong = Receiver(group, 5000, interface="thief1")
             with wrong:
-                with pytest.raises(OSError, match=f"{interface} does not exist now"):
+                with pytest.raises(OSError, match=f"{interface} does not exist"):
                     send(tx)
                 plug_in()
                 until_usable(group)
@@ -147,7 +181,7 @@ def test_sender_by_index_refuses_another_interface_with_that_index(group: str, i
         unplug()
         sh(f"ip link add thief0 index {index} type veth peer name thief1; ip link set thief0 up")
         try:
-            with pytest.raises(OSError, match=f"{interface} does not exist now"):
+            with pytest.raises(OSError, match=f"{interface} does not exist"):
                 tx.send(b"x")
         finally:
             sh("ip link del thief0")

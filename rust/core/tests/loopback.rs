@@ -129,6 +129,22 @@ fn wait_ends_at_its_timeout_or_at_close() {
 }
 
 #[test]
+fn close_while_threads_receive_leaves_nothing_to_take() {
+    for _ in 0..500 {
+        let rx = receiver(&[spec(7)]);
+        let tx = sender(&rx, 7);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| while rx.take(1, 1).is_ok() {});
+            }
+            send(&tx, &[&b"x"[..]; 64]);
+            rx.close();
+        });
+        assert!(matches!(rx.take_pending(1), Ok(None)));
+    }
+}
+
+#[test]
 fn batch_held_keeps_its_content() {
     let rx = receiver(&[spec(7)]);
     let tx = sender(&rx, 7);

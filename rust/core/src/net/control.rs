@@ -103,8 +103,11 @@ impl Control {
         });
         if joined.is_err() {
             packets.roll_back(packets_before);
-            sockets.roll_back(&sockets_before)?;
-            packets.follow(memberships, sockets)?;
+            let undone = sockets.roll_back(&sockets_before).and_then(|()| packets.follow(memberships, sockets));
+            if let Err(e) = undone {
+                // The caller gets the error of the join.
+                memberships.journal.push(Level::Warning, e.to_string());
+            }
         }
         joined
     }
@@ -142,7 +145,7 @@ impl Control {
         self.memberships.renew_after_fork(&self.sockets)?;
         self.deferred_changes = Some(LinkChanges::default());
         self.retry_at = None;
-        self.next_rejoin = self.sockets.config.rejoin.map(|period| Instant::now() + period);
+        self.next_rejoin = self.sockets.config.rejoin.and_then(|period| Instant::now().checked_add(period));
         Ok(())
     }
 

@@ -62,9 +62,13 @@ impl Destination {
 
     /// Make a socket send through the interface.
     pub(super) fn apply(&self, socket: &Socket) -> io::Result<()> {
-        match self.on.index {
+        self.apply_on(&self.on, socket)
+    }
+
+    fn apply_on(&self, on: &Chosen, socket: &Socket) -> io::Result<()> {
+        match on.index {
             0 => Ok(()),
-            index if self.group.is_ipv4() => sys::set_send_interface_v4(socket, index, self.on.address),
+            index if self.group.is_ipv4() => sys::set_send_interface_v4(socket, index, on.address),
             index => socket.set_multicast_if_v6(index),
         }
     }
@@ -120,9 +124,9 @@ impl Destination {
         };
         let ttl = send_options::read(socket, self.group.is_ipv4()).map_err(failed)?.ttl;
         self.check_ttl_on(&found, socket, ttl)?;
+        self.apply_on(&found, socket).map_err(|e| Error::system(format!("set up a socket to send to {self}"), e))?;
         self.address = socket_address(self.group, self.port, found.index);
         self.on = found;
-        self.apply(socket).map_err(|e| Error::system(format!("set up a socket to send to {self}"), e))?;
         Ok(true)
     }
 
@@ -162,7 +166,7 @@ impl Destination {
             }
             errno::MESSAGE_TOO_LONG => None,
             _ if self.on.index == 0 => route_advice(self.group, code).or_else(|| self.address_advice(code)),
-            code if ROUTING.contains(&code) || code == errno::INVALID => {
+            code if ROUTING.contains(&code) => {
                 let links = sys::links_at(socket).ok()?;
                 let here = links.get(&self.on.index).filter(|here| here.name == self.on.name);
                 self.interface_advice(code, here, |address| {
@@ -177,14 +181,14 @@ impl Destination {
     fn interface_advice(&self, code: i32, here: Option<&Interface>, exists: impl Fn(IpAddr) -> bool) -> Option<String> {
         let name = &self.on.name;
         let Some(here) = here else {
-            return Some(format!("{name} does not exist now: the sender goes on when it is there again"));
+            return Some(format!("{name} does not exist: the sender continues when it is back"));
         };
         if !here.up {
             return Some(format!("{name} is down: bring it up, or name another interface"));
         }
         if let Some(address) = self.on.address.filter(|address| !exists(*address)) {
             return Some(format!(
-                "no interface has the address {address} now: the sender goes on when it is there again, or name the \
+                "no interface has the address {address} now: the sender continues when it is back, or name the \
                  interface itself"
             ));
         }

@@ -62,7 +62,9 @@ impl Change {
         let (level, text) = match self {
             Self::Removed => (Level::Warning, format!("{interface} was removed and no longer receives {groups}")),
             Self::Down => (Level::Warning, format!("{interface} is down and does not receive {groups}")),
-            Self::Renamed(name) => (Level::Info, format!("{interface} is named {name} now and keeps {groups} joined")),
+            Self::Renamed(name) => {
+                (Level::Info, format!("{interface} was renamed to {name} and keeps {groups} joined"))
+            }
             Self::Renumbered => (Level::Info, format!("{interface} changed its addresses and keeps {groups} joined")),
             Self::Deselected => (Level::Info, format!("{interface} is no longer selected for {groups}")),
             Self::Up => (Level::Info, format!("{interface} is up with {groups} joined")),

@@ -69,6 +69,8 @@ pub(super) struct Fetch {
     ring_looks: u32,
     /// The storage that was filled last has no room for the next datagram.
     is_full: bool,
+    /// The receiver was closed: nothing is received from sockets that a caller looked up before.
+    is_closed: bool,
 }
 
 /// The result of one fill, apart from the datagrams.
@@ -93,7 +95,12 @@ impl Fetch {
             released_at: None,
             ring_looks: 0,
             is_full: false,
+            is_closed: false,
         }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_closed
     }
 
     /// Whether a wait is unnecessary.
@@ -115,8 +122,9 @@ impl Fetch {
         if self.is_full && self.pending.is_some() { limit } else { self.pending() }
     }
 
-    /// Drop what was received and not yet taken.
-    pub(super) fn clear(&mut self) {
+    /// Drop what was received and not yet taken, for good.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
         self.pending = None;
         self.counters.set_pending(0);
         self.ready.clear();

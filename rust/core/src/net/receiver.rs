@@ -164,9 +164,8 @@ impl Receiver {
         }
     }
 
-    /// Call `use_it` with the next datagram of what was received before; it must not call back into the receiver.
-    /// `None` if there is none, or if another thread is receiving: [`Receiver::fetch`] waits for that. This is the fast
-    /// way to take one datagram at a time.
+    /// The fast way to take one datagram: call `use_it` with the next one of what was received before. It must not call
+    /// back into the receiver. `None` if there is none, or if another thread is receiving: [`Receiver::fetch`] waits.
     #[inline]
     pub fn next_pending<T>(&self, use_it: impl FnOnce(DatagramRef<'_>) -> T) -> Result<Option<T>> {
         Ok(self.fetch.lock_if_free().and_then(|mut fetch| fetch.next_pending(use_it)))
@@ -241,6 +240,7 @@ impl Receiver {
         limit: usize,
         how: impl Fn(&mut Fetch, &SocketTable, usize, bool) -> io::Result<Filled>,
     ) -> Result<bool> {
+        fetch.is_open().then_some(()).ok_or_else(|| self.closed())?;
         let filled = how(fetch, table, limit, self.strict);
         self.gauges.note_read(table);
         self.drained.store(matches!(&filled, Ok(filled) if filled.drained), Ordering::Relaxed);
@@ -409,7 +409,7 @@ impl Receiver {
         // Figures that cannot be read any more keep their last values.
         let _ = self.gauges.look_at_sockets(&table);
         if let Some(mut fetch) = self.fetch.lock() {
-            fetch.clear();
+            fetch.close();
         }
         if let Some(mut control) = self.control.lock() {
             control.clear();

@@ -38,7 +38,8 @@ impl Receiver {
 fn advice(code: i32, interface: u32) -> Option<String> {
     let named = || interface_name(interface).unwrap_or_else(|| format!("interface {interface}"));
     let is_routing = matches!(code, errno::NETWORK_UNREACHABLE | errno::HOST_UNREACHABLE | errno::NO_DEVICE);
-    (is_routing && interface != 0).then(|| format!("no route to it through {}, on which the datagram arrived", named()))
+    (is_routing && interface != 0)
+        .then(|| format!("no route to the sender through {}, on which the datagram arrived", named()))
 }
 
 /// The socket to reply with.

@@ -325,13 +325,13 @@ impl GroupSocket {
         // If the system allows fewer sources, none of them is held, and there is a gap.
         let held = holder.join_in_kernel(&known);
         let rejoined = self.rejoin(membership);
-        if held.is_ok() {
-            holder.leave_any(*group, *interface)?;
-        }
-        if self.is_filtered_by_kernel {
-            sys::receive_all_groups(&self.socket, self.domain, false)?;
-        }
-        rejoined
+        // Whatever fails, the rest is done.
+        let left = if held.is_ok() { holder.leave_any(*group, *interface) } else { Ok(()) };
+        let restored = match self.is_filtered_by_kernel {
+            true => sys::receive_all_groups(&self.socket, self.domain, false).map(|_| ()),
+            false => Ok(()),
+        };
+        rejoined.and(left).and(restored)
     }
 
     /// Leave, and ignore errors: the interface may be gone while the kernel still holds the membership of the socket.

@@ -34,9 +34,9 @@ const MAX_DATAGRAM: usize = 65_535;
 /// The advice for a process that may not open packet sockets.
 pub(super) fn permission(code: i32) -> Option<String> {
     (code == errno::NOT_PERMITTED).then(|| {
-        "the packet engine needs CAP_NET_RAW: grant it with \
-         'sudo setcap cap_net_raw=ep \"$(readlink -f \"$(command -v python3)\")\"', or with \
-         'AmbientCapabilities=CAP_NET_RAW' in a systemd unit"
+        "the packet engine needs CAP_NET_RAW: grant it with 'sudo setcap cap_net_raw=ep ENV/bin/python3' to an \
+         environment made with 'python3 -m venv --copies ENV', or with 'AmbientCapabilities=CAP_NET_RAW' in a systemd \
+         unit"
             .to_owned()
     })
 }
@@ -152,7 +152,7 @@ impl PacketSocket {
         let id = 2 * id + u16::from(!self.is_ipv4);
         sys::share_packets(&self.socket, id, round_robin).map_err(|e| {
             Error::system("share packets with other receivers", e).advise(|code| {
-                (code == errno::INVALID).then(|| "another program uses the number of fanout in another way".to_owned())
+                (code == errno::INVALID).then(|| "another program uses this fanout number in another mode".to_owned())
             })
         })?;
         reader.is_shared = true;

@@ -325,7 +325,7 @@ impl GroupSocket {
         // If the system allows fewer sources, none of them is held, and there is a gap.
         let held = holder.join_in_kernel(&known);
         let rejoined = self.rejoin(membership);
-        // Whatever fails, the rest is done.
+        // The rest is done even if one of them fails.
         let left = if held.is_ok() { holder.leave_any(*group, *interface) } else { Ok(()) };
         let restored = match self.is_filtered_by_kernel {
             true => sys::receive_all_groups(&self.socket, self.domain, false).map(|_| ()),

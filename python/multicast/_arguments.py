@@ -320,7 +320,7 @@ def fanout(given: Fanout | None) -> tuple[int, bool] | None:
     if given is None:
         return None
     number, way = given if isinstance(given, tuple) and len(given) == 2 else (given, "flow")
-    if isinstance(number, tuple) or way not in {"flow", "round-robin"}:
+    if isinstance(number, tuple) or way not in ("flow", "round-robin"):
         raise ValueError(f"fanout must be a number, or a number with 'flow' or 'round-robin', got {given!r}")
     return whole_number("fanout", number, 0, MAX_FANOUT), way == "round-robin"
 

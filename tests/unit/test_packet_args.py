@@ -25,6 +25,11 @@ from multicast.sync import Receiver
             ValueError,
             "fanout must be a number, or a number with 'flow' or 'round-robin', got (1, 'random')",
         ),
+        (
+            {"fanout": (1, ["flow"])},
+            ValueError,
+            "fanout must be a number, or a number with 'flow' or 'round-robin', got (1, ['flow'])",
+        ),
         ({"fanout": "1"}, TypeError, "fanout must be an integer from 0 to 32767, got str"),
         ({"fanout": 1}, ValueError, 'fanout must be None unless engine is "packet", got a number'),
         (

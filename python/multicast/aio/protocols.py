@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, TypeVar
 
@@ -92,20 +93,23 @@ async def create_datagram_endpoint(
     if sock is not None:
         _check_socket(sock, options)
         sock.setblocking(False)
-        protocol = protocol_factory()
-        return await _connect(loop, sock, protocol, sock), protocol
+        protocol, opened = protocol_factory(), loop.create_future()
+        transport = DatagramTransport(loop, sock, protocol, sock, opened)
+        return await _connected(transport, opened), protocol
     for unused in ("timestamps", "receive_ttl"):
         if unused in options:
             raise TypeError(f"a protocol gets no {unused}: its methods have no place for it")
-    rx = sync.Receiver(endpoint, timestamps=False, receive_ttl=False, **options)  # type: ignore[arg-type]
-    try:
-        protocol = protocol_factory()
-        sending = socket.socket(fileno=_core._sending_socket(rx))
-    except BaseException:
-        rx.close()
-        raise
-    sending.setblocking(False)
-    return await _connect(loop, sending, protocol, rx), protocol
+    with contextlib.ExitStack() as stack:
+        rx = stack.enter_context(
+            sync.Receiver(endpoint, timestamps=False, receive_ttl=False, **options)  # type: ignore[arg-type]
+        )
+        protocol, opened = protocol_factory(), loop.create_future()
+        sending = stack.enter_context(socket.socket(fileno=_core._sending_socket(rx)))
+        sending.setblocking(False)
+        transport = DatagramTransport(loop, sending, protocol, rx, opened)
+        # From now on, the transport closes them.
+        stack.pop_all()
+    return await _connected(transport, opened), protocol
 
 
 def _check_socket(sock: object, options: ReceiverOptions) -> None:
@@ -117,14 +121,7 @@ def _check_socket(sock: object, options: ReceiverOptions) -> None:
         raise ValueError(f"{next(iter(options))} must not be given with sock: set up the socket yourself")
 
 
-async def _connect(
-    loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
-    protocol: asyncio.BaseProtocol,
-    source: sync.Receiver | socket.socket,
-) -> DatagramTransport:
-    opened: asyncio.Future[None] = loop.create_future()
-    transport = DatagramTransport(loop, sock, protocol, source, opened)
+async def _connected(transport: DatagramTransport, opened: asyncio.Future[None]) -> DatagramTransport:
     try:
         await opened
     except BaseException:

@@ -29,6 +29,9 @@ class SelectThread:
         writing: Whether ready means writable instead of readable.
     """
 
+    # Whether there is a thread to end. There is none if the construction failed.
+    _running = False
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_ready: Callable[[], object], *, writing: bool
     ) -> None:
@@ -44,7 +47,13 @@ class SelectThread:
             name="multicast-select",
             daemon=True,
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._bell.close()
+            self._button.close()
+            raise
+        self._running = True
 
     def watch(self, descriptor: int | None) -> None:
         """Watch this descriptor, or none, instead of the one before.
@@ -58,8 +67,9 @@ class SelectThread:
 
     def close(self) -> None:
         """End the thread, and wait until it has ended, which takes only a moment. Closing again does nothing."""
-        if self._closed.is_set():
+        if not self._running:
             return
+        self._running = False
         self._closed.set()
         self.watch(None)
         # The thread itself may drop the last reference to an endpoint.

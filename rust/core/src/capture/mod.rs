@@ -4,6 +4,8 @@
 //! four kinds of blocks, and each datagram goes from the batch into the output buffer without a structure in between.
 //! Reading needs three kinds of blocks and bounded memory, whatever the file contains.
 
+mod allowance;
+mod blocks;
 mod failure;
 mod numbered;
 mod player;

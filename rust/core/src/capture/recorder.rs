@@ -7,11 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::allowance::Allowance;
+use super::blocks::{DROPS_COMMENT, description, header, statistics_size};
 use super::failure::{Attempt, Failure};
 use super::numbered;
 use super::remover::Remover;
 use crate::error::{Error, Result};
-use crate::net::{Batch, DatagramRef, interface_name};
+use crate::net::{Batch, DatagramRef};
 use crate::pure::ip::{self, Content};
 use crate::pure::pcapng::{self, Counts};
 
@@ -96,34 +98,6 @@ pub enum Progress {
     LimitReached,
 }
 
-/// The datagrams that the maximum rate allows. A burst may be as large as what it allows in a second.
-#[derive(Debug)]
-struct Allowance {
-    bytes_per_second: f64,
-    bytes: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new(bytes_per_second: f64) -> Self {
-        Self { bytes_per_second, bytes: bytes_per_second, at: Instant::now() }
-    }
-
-    fn refill(&mut self) {
-        let now = Instant::now();
-        let gained = (now - self.at).as_secs_f64() * self.bytes_per_second;
-        (self.bytes, self.at) = ((self.bytes + gained).min(self.bytes_per_second), now);
-    }
-
-    fn take(&mut self, bytes: u64) -> bool {
-        let is_enough = self.bytes >= bytes as f64;
-        if is_enough {
-            self.bytes -= bytes as f64;
-        }
-        is_enough
-    }
-}
-
 /// One file.
 #[derive(Debug)]
 struct Segment {
@@ -178,7 +152,8 @@ impl Recorder {
             remover: Remover::default(),
             stats: RecorderStats::default(),
         };
-        match recorder.begin(interfaces) {
+        let header = header(&recorder.config, interfaces);
+        match recorder.begin(interfaces, &header) {
             Ok(()) => Ok(recorder),
             Err(failure) => Err(recorder.fail(failure)),
         }
@@ -252,15 +227,7 @@ impl Recorder {
             self.stats.over_rate += 1;
             return Ok(Progress::Continues);
         }
-        if self.config.max_bytes.is_some_and(|limit| self.stats.file_bytes + most > limit) {
-            return Ok(Progress::LimitReached);
-        }
-        if self.is_rotation_due(most) {
-            let interfaces = self.interfaces();
-            self.end_segment()?;
-            self.begin(&interfaces)?;
-        }
-        let interface = self.interface(origin.interface);
+        let Some(interface) = self.make_room(origin.interface, most)? else { return Ok(Progress::LimitReached) };
         let time = origin.timestamp_ns.map_or_else(now_ns, |time| u64::try_from(time).unwrap_or(0));
         let to = SocketAddr::new(destination(origin.group, origin.sender.ip()), port);
         let before = self.buffer.len();
@@ -278,35 +245,64 @@ impl Recorder {
         if self.buffer.len() >= BUFFER { self.flush().map(|()| Progress::Continues) } else { Ok(Progress::Continues) }
     }
 
-    /// The interfaces of the current file, by their index in the system.
-    fn interfaces(&self) -> Vec<u32> {
-        let known = self.segment.iter().flat_map(|segment| &segment.interfaces);
-        known.map(|(index, _)| *index).collect()
+    /// Begin the next file if this one has no room for a packet of at most this many bytes. Return the number of its
+    /// interface in the file; `None` if the maximum size of all files leaves no room.
+    fn make_room(&mut self, index: u32, packet: u64) -> Attempt<Option<u32>> {
+        let Some(segment) = &self.segment else { return Ok(None) };
+        let known = segment.interfaces.iter().position(|(known, _)| *known == index);
+        let count = segment.interfaces.len();
+        let number = known.unwrap_or(count);
+        let description = if known.is_some() { Vec::new() } else { description(index) };
+        let added = description.len() as u64 + packet + statistics_size(count.max(number + 1));
+        if !self.is_rotation_due(added) {
+            if exceeds(self.stats.file_bytes + added, self.config.max_bytes) {
+                return Ok(None);
+            }
+            if known.is_none() {
+                self.add_interface(index, &description);
+            }
+            return Ok(Some(number as u32));
+        }
+        let mut interfaces: Vec<u32> = segment.interfaces.iter().map(|(index, _)| *index).collect();
+        if known.is_none() {
+            interfaces.push(index);
+        }
+        let header = header(&self.config, &interfaces);
+        let ends = statistics_size(count) + statistics_size(interfaces.len());
+        if exceeds(self.stats.file_bytes + header.len() as u64 + packet + ends, self.config.max_bytes) {
+            return Ok(None);
+        }
+        self.end_segment()?;
+        self.begin(&interfaces, &header)?;
+        Ok(Some(number as u32))
     }
 
-    fn is_rotation_due(&self, next: u64) -> bool {
+    /// Whether the next file must begin before this many bytes are added, with the statistics at the end.
+    fn is_rotation_due(&self, added: u64) -> bool {
         let Some(segment) = &self.segment else { return false };
         // A file has at least one datagram, however small the limit is.
         segment.interfaces.iter().any(|(_, count)| *count > 0)
-            && (self.config.rotate_bytes.is_some_and(|most| segment.size + next > most)
+            && (exceeds(segment.size + added, self.config.rotate_bytes)
                 || self.config.rotate_after.is_some_and(|most| segment.began.elapsed() >= most))
     }
 
-    /// Return the number of an interface in the file. Its description is added if it has none yet.
-    fn interface(&mut self, index: u32) -> u32 {
-        let Some(segment) = &mut self.segment else { return 0 };
-        if let Some(number) = segment.interfaces.iter().position(|(known, _)| *known == index) {
-            return number as u32;
-        }
-        segment.interfaces.push((index, 0));
-        let number = segment.interfaces.len() as u32 - 1;
-        self.append(|out| {
-            pcapng::append_interface(out, &interface_name(index).unwrap_or_else(|| "unknown".into()), "");
-        });
-        number
+    /// Whether there is room for statistics before those at the end.
+    fn has_room_for_statistics(&self) -> bool {
+        let Some(segment) = &self.segment else { return false };
+        let added = 2 * statistics_size(segment.interfaces.len());
+        !exceeds(segment.size + added, self.config.rotate_bytes)
+            && !exceeds(self.stats.file_bytes + added, self.config.max_bytes)
     }
 
-    /// Append a block that is not a datagram.
+    /// Add an interface to the current file.
+    fn add_interface(&mut self, index: u32, description: &[u8]) {
+        self.append(|out| out.extend_from_slice(description));
+        if let Some(segment) = &mut self.segment {
+            segment.interfaces.push((index, 0));
+        }
+    }
+
+    /// Append what is not a datagram.
     fn append(&mut self, block: impl FnOnce(&mut Vec<u8>)) {
         let before = self.buffer.len();
         block(&mut self.buffer);
@@ -317,8 +313,8 @@ impl Recorder {
         }
     }
 
-    /// Begin the next file.
-    fn begin(&mut self, interfaces: &[u32]) -> Attempt<()> {
+    /// Begin the next file, with the header for these interfaces.
+    fn begin(&mut self, interfaces: &[u32], header: &[u8]) -> Attempt<()> {
         // So that there is never more than one file beyond those that are kept.
         self.remover.finish()?;
         self.number += 1;
@@ -337,16 +333,12 @@ impl Recorder {
             file,
             size: 0,
             flushed: 0,
-            interfaces: Vec::new(),
+            interfaces: interfaces.iter().map(|&index| (index, 0)).collect(),
             began: Instant::now(),
             start_ns: now_ns(),
             drops_before: self.drops,
         });
-        let (application, comment) = (self.config.application.clone(), self.config.comment.clone());
-        self.append(|out| pcapng::append_section(out, &application, &comment));
-        for &index in interfaces {
-            self.interface(index);
-        }
+        self.append(|out| out.extend_from_slice(header));
         // So that a file that is read while it is written has its header.
         self.flush()?;
         let Some(most) = self.config.max_files else { return Ok(()) };
@@ -377,7 +369,7 @@ impl Recorder {
         let interfaces: Vec<_> = segment.interfaces.iter().map(|(_, written)| *written).enumerate().collect();
         for (number, written) in interfaces {
             let (dropped, kernel_drops) = if number == 0 { (dropped, kernel_drops) } else { (0, 0) };
-            let comment = if dropped > 0 { "the drops of all interfaces of this file" } else { "" };
+            let comment = if dropped > 0 { DROPS_COMMENT } else { "" };
             let counts = Counts { arrived: written + dropped, dropped, kernel_drops, written };
             self.append(|out| pcapng::append_statistics(out, number as u32, now, start, counts, comment));
         }
@@ -388,7 +380,7 @@ impl Recorder {
         if self.last_flush.elapsed() < FLUSH {
             return Ok(());
         }
-        if self.drops != self.drops_noted {
+        if self.drops != self.drops_noted && self.has_room_for_statistics() {
             self.append_statistics();
         }
         self.flush()
@@ -430,6 +422,11 @@ impl Recorder {
         self.buffer.clear();
         Err(failure)
     }
+}
+
+/// Whether a size is above a limit.
+fn exceeds(size: u64, limit: Option<u64>) -> bool {
+    limit.is_some_and(|limit| size > limit)
 }
 
 /// The group, or the unspecified address of that IP version if the system did not report it.

@@ -133,6 +133,14 @@ pub fn append_statistics(
     });
 }
 
+/// Return how many bytes [`append_statistics`] appends with this comment.
+pub const fn statistics_size(comment: &str) -> u64 {
+    // The type and both lengths, the interface and the time; two times, four counts and the end of the options.
+    let plain = 12 + 4 + 8 + 2 * 12 + 4 * 12 + 4;
+    let comment = comment.len().next_multiple_of(4) as u64;
+    plain + if comment == 0 { 0 } else { 4 + comment }
+}
+
 /// Return how many of the first bytes of `blocks` are whole blocks, given that only `length` bytes were written.
 pub fn whole_blocks(blocks: &[u8], length: usize) -> usize {
     let mut whole = 0;
@@ -196,6 +204,15 @@ mod tests {
         assert_eq!(whole_blocks(&out, section - 1), 0);
         assert_eq!(packets(&out).collect::<Vec<_>>(), [[1; 5], [2; 5]]);
         assert_eq!(packets(&out[first..]).collect::<Vec<_>>(), [[2; 5]]);
+    }
+
+    #[test]
+    fn statistics_have_the_size_that_is_reserved_for_them() {
+        for comment in ["", "x", "four", "a comment"] {
+            let mut out = Vec::new();
+            append_statistics(&mut out, 0, 2, 1, Counts::default(), comment);
+            assert_eq!(out.len() as u64, statistics_size(comment), "{comment}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Interner {
 
 #[derive(Default)]
 struct Known {
+    /// How often names were forgotten. A name that was looked up before that must not be inserted after it.
+    refreshes: u32,
     /// The names of the last datagram, which are usually those of the next one too.
     last: Option<(Key, Names)>,
     senders: HashMap<SocketAddr, Py<PyTuple>>,
@@ -79,12 +81,20 @@ impl Interner {
 
     /// Returns `(host, port)`; the host of a link-local IPv6 sender with its zone.
     pub(crate) fn sender(&self, py: Python<'_>, sender: &SocketAddr) -> PyResult<Py<PyTuple>> {
-        if let Some(known) = self.lock().senders.get(sender) {
-            return Ok(known.clone_ref(py));
-        }
+        let refreshes = {
+            let known = self.lock();
+            if let Some(sender) = known.senders.get(sender) {
+                return Ok(sender.clone_ref(py));
+            }
+            known.refreshes
+        };
         // Made without the lock: a new tuple can start the garbage collector, and with it any code.
         let made = (host(sender, net::interface_name), sender.port()).into_pyobject(py)?.unbind();
-        insert(&mut self.lock().senders, *sender, made.clone_ref(py));
+        let mut known = self.lock();
+        if known.refreshes == refreshes {
+            insert(&mut known.senders, *sender, made.clone_ref(py));
+        }
+        drop(known);
         Ok(made)
     }
 
@@ -103,13 +113,21 @@ impl Interner {
         if index == 0 {
             return None;
         }
-        if let Some(known) = self.lock().interfaces.get(&index) {
-            return known.as_ref().map(|name| name.clone_ref(py));
-        }
+        let refreshes = {
+            let known = self.lock();
+            if let Some(name) = known.interfaces.get(&index) {
+                return name.as_ref().map(|name| name.clone_ref(py));
+            }
+            known.refreshes
+        };
         // The kernel can be busy with changes of the network.
         let name = py.detach(|| net::interface_name(index));
         let made = name.map(|name| PyString::new(py, &name).unbind());
-        insert(&mut self.lock().interfaces, index, made.as_ref().map(|name| name.clone_ref(py)));
+        let mut known = self.lock();
+        if known.refreshes == refreshes {
+            insert(&mut known.interfaces, index, made.as_ref().map(|name| name.clone_ref(py)));
+        }
+        drop(known);
         made
     }
 
@@ -120,6 +138,7 @@ impl Interner {
             return;
         }
         let mut known = self.lock();
+        known.refreshes = known.refreshes.wrapping_add(1);
         known.last = None;
         known.interfaces.clear();
         known.senders.retain(|sender, _| zone(sender) == 0);

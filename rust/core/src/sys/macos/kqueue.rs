@@ -1,6 +1,7 @@
 //! One descriptor that is ready when any of many is, and periodically (kqueue(2)).
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::{mem, ptr};
 use socket2::Socket;
 
 use crate::sys::polling::PERIOD;
+use crate::sys::process::generation;
 use crate::sys::unmonitored::Monitor;
 
 /// Sockets that one call can report. The next call reports the others.
@@ -17,7 +19,9 @@ const MAX_EVENTS: usize = 64;
 /// Many sockets and a timer behind one descriptor.
 #[derive(Debug)]
 pub(crate) struct ReadySet {
-    kqueue: OwnedFd,
+    kqueue: ManuallyDrop<OwnedFd>,
+    /// How many forks led to the process that has the kqueue.
+    generation: u32,
 }
 
 impl ReadySet {
@@ -29,7 +33,8 @@ impl ReadySet {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: kqueue(2) has just returned this descriptor, and nothing else owns it. fork(2) does not pass it on.
-        let set = Self { kqueue: unsafe { OwnedFd::from_raw_fd(kqueue) } };
+        let kqueue = unsafe { OwnedFd::from_raw_fd(kqueue) };
+        let set = Self { kqueue: ManuallyDrop::new(kqueue), generation: generation() };
         let period = period.map_or(PERIOD, |period| period.min(PERIOD));
         let millis = isize::try_from(period.as_millis()).unwrap_or(isize::MAX).max(1);
         set.watch(0, libc::EVFILT_TIMER, millis, 0)?;
@@ -101,5 +106,16 @@ impl ReadySet {
 
     pub(crate) fn raw(&self) -> RawFd {
         self.kqueue.as_raw_fd()
+    }
+}
+
+impl Drop for ReadySet {
+    /// Closes the kqueue, except in a forked child, which did not inherit it: there the number is free, or already that
+    /// of another file.
+    fn drop(&mut self) {
+        if self.generation == generation() {
+            // SAFETY: nothing uses the field after this, because the set is dropped.
+            unsafe { ManuallyDrop::drop(&mut self.kqueue) };
+        }
     }
 }

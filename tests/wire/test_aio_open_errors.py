@@ -59,7 +59,11 @@ def test_aio_endpoint_out_of_descriptors_leaves_nothing_open() -> None:
 def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Collect the exceptions that finalizers raise."""
     raised: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda one: raised.append(one.exc_value))
+
+    def keep(one: "sys.UnraisableHookArgs") -> None:
+        raised.append(one.exc_value)
+
+    monkeypatch.setattr(sys, "unraisablehook", keep)
     return raised
 
 

@@ -6,12 +6,17 @@ import socket
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support import hosts as hosts_module
 from tests.support import leaks, machines, private_network, tools
 
 pytest_plugins = ["tests.support.no_skips"]
+
+# An example that takes long on a busy machine is no failure.
+hypothesis.settings.register_profile("without a deadline", deadline=None)
+hypothesis.settings.load_profile("without a deadline")
 
 _CALL_PASSED = pytest.StashKey[bool]()
 # Tests in these folders open sockets and threads in their own process.

@@ -61,7 +61,7 @@ def check(path: Path, content: bytes) -> None:
         assert stats.packets >= stats.sent + stats.other + stats.filtered + stats.cut + stats.incomplete
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES, length=st.integers(0, 4000), more=st.binary(max_size=64))
 def test_replay_of_a_changed_recording_ends_or_raises_one_error(
     changes: list[tuple[int, int]], length: int, more: bytes, recording: bytes, tmp_path: Path
@@ -72,7 +72,7 @@ def test_replay_of_a_changed_recording_ends_or_raises_one_error(
     check(tmp_path / "feed.pcapng", bytes(content[:length]) + more)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=ORDERS, several=st.lists(st.tuples(KINDS, st.binary(max_size=80)), max_size=6))
 @example(order="<", several=[(6, bytes(20))])
 def test_replay_of_any_blocks_ends_or_raises_one_error(
@@ -83,7 +83,7 @@ def test_replay_of_any_blocks_ends_or_raises_one_error(
     check(tmp_path / "feed.pcapng", content)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     link=st.sampled_from([0, 1, 101, 108, 113, 228, 229, 276]) | st.integers(0, 2**16 - 1),
     packets=st.lists(st.binary(max_size=120), max_size=5),

@@ -1,10 +1,14 @@
 """High rates for a second: every datagram is in the output or counted as dropped."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -103,3 +107,35 @@ def test_messages_of_hear_are_printed_or_counted(free_port: int, tmp_path: Path)
     assert last == b"STOP"
     dropped = count(r"dropped ([\d,]+) of", err)[0] if err else 0
     assert 0 <= dropped - (sent - len(messages)) < stops
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_top_with_200_groups_at_100000_a_second_needs_less_than_half_a_core(
+    free_port: int, tmp_path: Path
+) -> None:
+    groups = [*(f"239.4.9.{number}" for number in range(1, 200)), GROUP]
+    words = ["top", *(f"{group}:{free_port}%lo" for group in groups), "--json"]
+    burst, seconds, sent = 20, 3.0, 0
+    file, pause = tmp_path / "records", threading.Event()
+    with ExitStack() as opened, file.open("wb") as out, running(*words, out=out) as top:
+        senders = [opened.enter_context(Sender(group, free_port, interface="lo")) for group in groups]
+        before, began = cpu_seconds(top.pid), time.monotonic()
+        while (elapsed := time.monotonic() - began) < seconds:
+            while sent < elapsed * 100_000:
+                senders[sent // burst % len(senders)].send_many([bytes(100)] * burst)
+                sent += burst
+            pause.wait(0.001)
+        used = cpu_seconds(top.pid) - before
+        top.send_signal(signal.SIGINT)
+        top.communicate(timeout=30)
+        assert top.returncode == 130
+    *streams, summary = map(json.loads, file.read_bytes().splitlines())
+    assert {stream["group"] for stream in streams if stream["received"]} == set(groups)
+    assert summary["received"] + summary["kernel_drops"] + summary["ring_drops"] == sent
+    assert sent / elapsed > 90_000, "this machine was too busy to send 100,000 datagrams a second"
+    assert used / elapsed < 0.5

@@ -199,6 +199,18 @@ def test_replay_selects_and_maps_groups_and_ports(loopback: str, tmp_path: Path)
         assert received(rx, 3) == [b"one", b"two", b"unicast"]
 
 
+@pytest.mark.parametrize("interface", ["lo", "127.0.0.1"])
+def test_replay_maps_a_group_to_the_other_ip_version(interface: str, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    path.write_bytes(pcap([ip_packet(b"one")]))
+    with multicast.Receiver("ff15::4:15", 0, interface="lo") as rx:
+        target = f"[ff15::4:15]:{rx.port}"
+        with Player(path, interface=interface, speed=None, map={f"{GROUP}:{PORT}": target}) as player:
+            player.run()
+            assert player.destinations == (target,)
+        assert received(rx, 1) == [b"one"]
+
+
 @pytest.mark.alone
 def test_replay_speed_and_rate_change_the_time_it_takes(rx: multicast.Receiver, tmp_path: Path) -> None:
     path = tmp_path / "feed.pcap"
@@ -298,8 +310,9 @@ def test_replay_of_a_cut_file_sends_what_is_whole(rx: multicast.Receiver, tmp_pa
         ({"speed": 0.0}, "speed must be a number above 0, got 0.0"),
         ({"rate": float("inf")}, "rate must be a number above 0, got inf"),
         ({"loops": 0}, "loops must be"),
-        ({"groups": ["nonsense:"]}, "nonsense"),
-        ({"map": {"239.1.2.3": "10.0.0.1"}}, "10.0.0.1"),
+        ({"groups": ["nonsense:"]}, "^groups must have addresses, perhaps with a port: .*nonsense"),
+        ({"map": {"239.1.2.3": "10.0.0.1"}}, "^map must send to a group, got '10.0.0.1'$"),
+        ({"map": {"239.1.2.3": ""}}, "^map must have addresses, perhaps with a port: '' names no group"),
         ({"map": {"239.1.2.0+2": "239.1.3.1"}}, "the same number of groups"),
     ],
 )

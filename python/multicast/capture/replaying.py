@@ -95,7 +95,8 @@ class Player(Closing):
         groups: Send only the datagrams of these groups, such as
             ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
         map: Changes destinations: from an address or ``address:port`` in
-            the files to a group or ``group:port``.
+            the files to a group or ``group:port``. The group may have the
+            other IP version.
 
     Raises:
         ValueError: An argument is out of range, or a file is not a capture.
@@ -125,7 +126,7 @@ class Player(Closing):
             speed=above_zero("speed", speed),
             rate=above_zero("rate", rate),
             loops=None if loops is None else _arguments.whole_number("loops", loops, 1, _MAX_LOOPS),
-            groups=[one for text in groups for one in _selectors(text)],
+            groups=[one for text in groups for one in _selectors("groups", text)],
             mapping=_mapping(map or {}),
         )
         self.closed = False
@@ -192,12 +193,18 @@ class Player(Closing):
         self._core.add_sender(sender)
 
 
-def _selectors(text: str) -> list[Selector]:
-    """Return the addresses that ``text`` stands for, each with its port or None."""
-    endpoint = endpoints.from_argument(text)
+def _selectors(argument: str, text: str) -> list[Selector]:
+    """Return the addresses that ``text`` of an argument stands for, each with its port or None."""
+    try:
+        endpoint = endpoints.from_argument(text)
+        several = endpoints.expand(endpoint)
+        for one in (several[0], several[-1]):
+            endpoints.parse_address(one.group)
+    except ValueError as error:
+        raise ValueError(f"{argument} must have addresses, perhaps with a port: {error}") from error
     if endpoint.interface is not None or endpoint.sources:
-        raise ValueError(f"a group to select or map must be an address and perhaps a port, got {text!r}")
-    return [(one.group, one.port) for one in endpoints.expand(endpoint)]
+        raise ValueError(f"{argument} must have addresses, perhaps with a port, got {text!r}")
+    return [(one.group, one.port) for one in several]
 
 
 def _mapping(given: Mapping[str, str]) -> list[tuple[Selector, Selector]]:
@@ -207,10 +214,12 @@ def _mapping(given: Mapping[str, str]) -> list[tuple[Selector, Selector]]:
     """
     pairs: list[tuple[Selector, Selector]] = []
     for before, after in given.items():
-        sources, targets = _selectors(before), _selectors(after)
+        sources, targets = _selectors("map", before), _selectors("map", after)
         if len(sources) != len(targets):
             raise ValueError(
                 f"map must have the same number of groups on both sides, got {before!r} and {after!r}"
             )
+        if not all(endpoints.parse_address(group).is_multicast for group, _ in (targets[0], targets[-1])):
+            raise ValueError(f"map must send to a group, got {after!r}")
         pairs += zip(sources, targets, strict=True)
     return pairs

@@ -1,5 +1,7 @@
 """Recording: the file has what was received, and other programs read it."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ import multicast
 from multicast.capture import Player, Recorder
 from multicast.exceptions import UnsupportedError
 from tests.support.hosts import Host
-from tests.support.programs import environment
+from tests.support.programs import Program, environment
 from tests.support.waiting import until
 from tests.wire.places import on
 from tests.wire.test_fork import in_child
@@ -183,6 +185,18 @@ def test_recorder_refuses_an_existing_file_unless_it_overwrites(
     with Recorder(path, rx, overwrite=True):
         pass
     assert path.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+
+
+def test_recorder_of_a_pipe_without_a_reader_is_interrupted_by_ctrl_c(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    words = "from multicast.capture import Recorder; Recorder(sys.argv[1], [], overwrite=True)"
+    program = Program([sys.executable, "-c", f"import sys; {words}", os.fspath(path)])
+    with program:
+        until(lambda: program.wait_channel() == "wait_for_partner" or None, "the wait for a reader")
+        program.interrupt()
+        assert program.finish(timeout=10) == -signal.SIGINT
+    assert program.err.splitlines()[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import _arguments, _core
@@ -13,8 +15,7 @@ from .._closing import Closing
 from ..exceptions import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Generator, Iterable
     from typing import SupportsIndex
 
     from .. import sync
@@ -72,7 +73,8 @@ class Recorder(Closing):
     Args:
         path: The file. With rotation, a number is added before its
             extension: ``feed-00001.pcapng``, or the next number after the
-            files that exist.
+            files that exist. A named pipe needs ``overwrite``, and waits
+            for its reader, which Ctrl-C interrupts.
         receivers: The receiver that is recorded, or several.
         comment: A comment for the file.
         overwrite: Whether to replace files that exist. With rotation, the
@@ -113,6 +115,12 @@ class Recorder(Closing):
             raise ValueError(
                 f"max_files must be None without rotate_bytes or rotate_seconds, got {max_files!r}"
             )
+        is_rotated = rotate_bytes is not None or rotate_seconds is not None
+        if not is_rotated and Path(path).is_dir():
+            raise IsADirectoryError(
+                errno.EISDIR,
+                f"cannot create {os.fspath(path)}: {os.strerror(errno.EISDIR)} (name a file in it)",
+            )
         self._receivers = (
             (receivers,) if isinstance(receivers, _core.Receiver) else tuple(dict.fromkeys(receivers))
         )
@@ -120,21 +128,22 @@ class Recorder(Closing):
         indexes = dict.fromkeys(
             membership.interface_index for one in self._receivers for membership in one.groups
         )
-        self._core = _core.Recorder(
-            os.fspath(path),
-            interfaces=[index for index in indexes if index is not None],
-            application=f"multicast {_core.__version__}",
-            comment=comment,
-            overwrite=_arguments.flag("overwrite", overwrite),
-            rotate_bytes=_limit("rotate_bytes", rotate_bytes),
-            rotate_seconds=above_zero("rotate_seconds", rotate_seconds),
-            max_files=_limit("max_files", max_files),
-            max_bytes=_limit("max_bytes", max_bytes),
-            max_datagrams=_limit("max_datagrams", max_datagrams),
-            max_rate=above_zero("max_rate", max_rate),
-            kernel_drops=self._drops[0],
-            ring_drops=self._drops[1],
-        )
+        with reader_of_pipe(path, is_opened=_arguments.flag("overwrite", overwrite) and not is_rotated):
+            self._core = _core.Recorder(
+                os.fspath(path),
+                interfaces=[index for index in indexes if index is not None],
+                application=f"multicast {_core.__version__}",
+                comment=comment,
+                overwrite=overwrite,
+                rotate_bytes=_limit("rotate_bytes", rotate_bytes),
+                rotate_seconds=above_zero("rotate_seconds", rotate_seconds),
+                max_files=_limit("max_files", max_files),
+                max_bytes=_limit("max_bytes", max_bytes),
+                max_datagrams=_limit("max_datagrams", max_datagrams),
+                max_rate=above_zero("max_rate", max_rate),
+                kernel_drops=self._drops[0],
+                ring_drops=self._drops[1],
+            )
         self._given, self._process = os.fspath(path), os.getpid()
         self.closed = False
 
@@ -217,6 +226,24 @@ class Recorder(Closing):
         stats = [one.stats() for one in self._receivers]
         self._drops = (sum(one.kernel_drops or 0 for one in stats), sum(one.ring_drops for one in stats))
         self._looked = time.monotonic()
+
+
+@contextlib.contextmanager
+def reader_of_pipe(path: str | os.PathLike[str], *, is_opened: bool) -> Generator[None, None, None]:
+    """Wait for the reader if the output is a named pipe. The core opens it too, but no signal can end its wait.
+
+    Args:
+        path: the output.
+        is_opened: whether the core opens it as it is: it does not with rotation, or if it must not exist.
+    """
+    if not is_opened or not Path(path).is_fifo():
+        yield
+        return
+    pipe = os.open(path, os.O_WRONLY)
+    try:
+        yield
+    finally:
+        os.close(pipe)
 
 
 def _limit(name: str, given: SupportsIndex | None) -> int | None:

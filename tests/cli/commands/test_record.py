@@ -85,16 +85,19 @@ def test_record_writes_every_datagram_and_a_summary(
     assert payloads_of(path) == payloads
 
 
-def test_record_ends_with_a_summary_after_ctrl_c(
-    tool: Callable[[str], str], free_port: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_record_ends_with_a_summary_after_a_signal(
+    number: signal.Signals, code: int, tool: Callable[[str], str], free_port: int, tmp_path: Path
 ) -> None:
     tool("tshark")
     path = tmp_path / "feed.pcapng"
     with recording(path, free_port) as program:
         program.until_joined(GROUP)
         send(free_port, [b"one", b"two"])
-        program.interrupt()
-        assert program.finish() == 130
+        program.interrupt(number)
+        assert program.finish() == code
     assert program.out == ""
     assert f"recording to {path}" in program.err
     assert program.err.splitlines()[-1].startswith("recorded 2 datagrams, ")
@@ -311,6 +314,18 @@ def test_record_refuses_an_existing_file(free_port: int, tmp_path: Path) -> None
     assert b"cannot create " in done.stderr
     assert b"(choose another name, or overwrite it)" in done.stderr
     assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("option", [[], ["--overwrite"]])
+def test_record_to_a_directory_is_an_error_that_offers_no_overwriting(
+    option: list[str], free_port: int, tmp_path: Path
+) -> None:
+    done = run("record", f"{GROUP}:{free_port}%lo", "-o", os.fspath(tmp_path), "-d", "0.1", *option)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[-1] == (
+        f"multicast record: cannot create {tmp_path}: Is a directory (name a file in it)"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import time
-from pathlib import Path
 
 from ..._common import argument_types
 from .. import options
@@ -18,8 +15,6 @@ from ..words import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from ...apps.listening import Listener, Totals
     from ...capture.recording import Recorder
     from ..output import Output
@@ -71,13 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Record what arrives until a limit or a signal; return the exit code."""
     from ...apps.listening import Limits  # noqa: PLC0415 - see the top of the package
-    from ...capture.recording import Recorder  # noqa: PLC0415 - see the top of the package
+    from ...capture.recording import Recorder, reader_of_pipe  # noqa: PLC0415 - see the top of the package
 
-    if args.max_files is not None and args.rotate_size is None and args.rotate_time is None:
+    is_rotated = args.rotate_size is not None or args.rotate_time is not None
+    if args.max_files is not None and not is_rotated:
         options.usage_error(args, "argument --max-files: needs --rotate-size or --rotate-time")
     endpoints = options.endpoints_of(args)
     limits = Limits(args.count, args.timeout, args.duration)
-    with _reader_of_pipe(args), handled() as signals, open_listener(args, endpoints) as listener:
+    # Before `handled`, so that a signal ends the wait, and before the group is joined.
+    pipe = reader_of_pipe(args.output, is_opened=args.overwrite and not is_rotated)
+    with pipe, handled() as signals, open_listener(args, endpoints) as listener:
         with Recorder(
             args.output,
             listener.receivers,
@@ -118,20 +116,6 @@ def _file(text: str) -> str:
             f"must be the name of a file, got {text!r} (for a pipe: -o /dev/stdout --overwrite)"
         )
     return text
-
-
-@contextlib.contextmanager
-def _reader_of_pipe(args: argparse.Namespace) -> Generator[None, None, None]:
-    """Wait for the reader if the output is a named pipe. The core opens it too, but no signal can end its wait."""
-    is_rotated = args.rotate_size is not None or args.rotate_time is not None
-    if is_rotated or not args.overwrite or not Path(args.output).is_fifo():
-        yield
-        return
-    pipe = os.open(args.output, os.O_WRONLY)
-    try:
-        yield
-    finally:
-        os.close(pipe)
 
 
 class _Report(Report):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -326,11 +327,27 @@ def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
         ("nats://10.0.0.1/a?durable=b.c", "239.1.2.3:5000", "may have .durable=NAME"),
         ("nats://10.0.0.1/a?queue=b", "239.1.2.3:5000", "may have .durable=NAME"),
         ("original", "239.1.2.3:5000", "original"),
+        ("239.1.2.3:5000", "original%all", "one interface, got 'original%all'"),
+        ("239.1.2.3:5000", "239.1.2.4:5000%all", "one interface, got '239.1.2.4:5000%all'"),
     ],
 )
 def test_relay_with_a_wrong_place_raises_and_names_it(source: str, to: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Relay([Route(source, (to,))])
+
+
+def test_relay_of_original_to_a_missing_interface_fails_at_the_start() -> None:
+    relay = Relay([Route(f"{HERE}:{PORT}%lo", ("original%nope",))])
+    with pytest.raises(OSError, match=r"cannot send to original%nope: No such device \(interfaces here: lo"):
+        asyncio.run(asyncio.wait_for(relay.run(), 10))
+
+
+def test_relay_that_cannot_join_raises_that_error_beside_a_route_to_nats() -> None:
+    relay = Relay([Route(f"{HERE}:{PORT}%nope", ("nats://127.0.0.1:1/x",))])
+    with pytest.raises(OSError, match="nope") as caught:
+        asyncio.run(asyncio.wait_for(relay.run(), 10))
+    assert caught.value.errno == errno.ENODEV
+    assert relay.unreached == {"nats://127.0.0.1:1": ""}
 
 
 def test_relay_of_link_scope_runs_if_it_is_allowed() -> None:

@@ -210,6 +210,11 @@ class Relay:
         """Return the counters of each leg. They keep their last values after `run`."""
         return tuple(_stats(leg) for leg in self._legs)
 
+    @property
+    def unreached(self) -> dict[str, str]:
+        """The NATS servers that were never reached, without passwords, and the latest error of each, or "" if none."""
+        return {one.server: one.last_error for one in self._connections.values() if not one.has_connected}
+
     def _open(self) -> list[tuple[Input, list[Output]]]:
         self._look_at_addresses()
         inputs: list[tuple[Input, list[Output]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -13,7 +14,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .. import aio
+from .. import _arguments, aio
 from .envelope import OVERHEAD, Account, Carried, pack, unpack
 from .places import GroupPlace, OriginalPlace, refuse_link_scope
 
@@ -275,6 +276,11 @@ class GroupOutput(Output):
         if isinstance(place, GroupPlace):
             # An error in the endpoint is found at once.
             self._sender(place.endpoint.group, place.endpoint.port or 0, ttl)
+        elif place.interface is not None and not _arguments.interface_indexes(place.interface):
+            here = ", ".join(one.name for one in _arguments.list_interfaces())
+            raise OSError(
+                errno.ENODEV, f"cannot send to {place}: {os.strerror(errno.ENODEV)} (interfaces here: {here})"
+            )
 
     def put(self, several: list[Carried]) -> None:
         """Take datagrams to send. Those that find the buffer full are dropped and counted."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .envelope import OVERHEAD, pack
 from .jetstream import Consumer
 from .legs import BATCH, Input, Output
+from .places import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -47,6 +48,11 @@ class Connection:
     Raises:
         ImportError: nats-py is not installed.
         ValueError: ``nats.connect`` has no such option.
+
+    Attributes:
+        server: the address of the server, without a password.
+        has_connected: whether it was reached at least once.
+        last_error: the latest error; empty if there was none.
     """
 
     def __init__(self, server: str, options: Mapping[str, Any]) -> None:
@@ -56,12 +62,13 @@ class Connection:
             raise ImportError(
                 "cannot use NATS: the package nats-py is missing (pip install 'multicast[relay]')"
             ) from error
-        self._server = server
+        self._server, self.server = server, without_password(server)
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
         self._active: list[tuple[NatsPlace, Any]] = []
         self._logged: dict[str, float] = {}
-        self._is_closing = self._was_connected = self._has_failed = False
+        self._is_closing = self._was_connected = self._has_begun = False
+        self.has_connected, self.last_error = False, ""
         self.client: Any = self._new_client()
         unknown = options.keys() - inspect.signature(self.client.connect).parameters.keys()
         if unknown:
@@ -125,7 +132,7 @@ class Connection:
         """Send what is in the buffers, and close."""
         self._was_connected = self.is_connected
         self._is_closing = True
-        if self._has_failed:
+        if not self._has_begun:
             # nats-py cannot close what it has not begun to connect.
             return
         with contextlib.suppress(asyncio.TimeoutError):
@@ -177,16 +184,18 @@ class Connection:
             "closed_cb": note_end,
             "servers": [self._server],
         }
+        self._has_begun = True
         try:
             await self.client.connect(**options)
         except ImportError as error:
-            self._has_failed = True
+            self._has_begun = False
             text = f"cannot use an option of NATS: {error} (pip install 'multicast[relay]')"
             raise ImportError(text) from error
         except Exception:
             # It tries again if the server cannot be reached, so an option is wrong.
-            self._has_failed = True
+            self._has_begun = False
             raise
+        self.has_connected = True
         self._active.clear()
         for place, take in self._subscriptions:
             await self._subscribe(place, take)
@@ -219,7 +228,8 @@ class Connection:
         return None
 
     async def _note_error(self, error: Exception) -> None:
-        self._log(str(error) or type(error).__name__)
+        self.last_error = str(error) or type(error).__name__
+        self._log(self.last_error)
 
     def _log(self, text: str) -> None:
         """Log a warning, unless it was logged a moment ago: a slow consumer is reported for each message."""

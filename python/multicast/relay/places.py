@@ -82,9 +82,14 @@ class NatsPlace:
 
     def __str__(self) -> str:
         """Return the server without a password, the subject, and the consumer if there is one."""
-        parts = urlsplit(self.server)
         consumer = "" if self.durable is None else f"?durable={self.durable}"
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{self.subject}{consumer}"
+        return f"{without_password(self.server)}/{self.subject}{consumer}"
+
+
+def without_password(place: str) -> str:
+    """Return a place without the user and password of its server; a group stays as it is."""
+    scheme, colon, rest = place.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if colon else place
 
 
 Source: TypeAlias = GroupPlace | UdpPlace | NatsPlace
@@ -113,6 +118,10 @@ def parse_destination(text: str) -> Destination:
         ValueError: It is none of these.
     """
     word, percent, interface = text.partition("%")
+    if interface == "all":
+        raise ValueError(
+            f"a relay sends by one interface, got {text!r} (write --to for each, or list them in 'to')"
+        )
     if word == _ORIGINAL and bool(percent) == bool(interface):
         return OriginalPlace(interface or None)
     return _parse(text, is_source=False)

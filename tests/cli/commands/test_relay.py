@@ -1,17 +1,24 @@
 """``multicast relay``: what it passes on, what it reports, and how it ends."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, OTHER, assert_usage_error, run, start
+from tests.wire.relaying import NatsServer
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
 
-def test_relay_passes_datagrams_on_and_ends_with_a_summary(free_port: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_relay_passes_datagrams_on_and_ends_with_a_summary(
+    number: signal.Signals, code: int, free_port: int
+) -> None:
     with (
         Receiver(OTHER, free_port, interface="lo") as rx,
         start("relay", f"{GROUP}:{free_port}%lo", "--to", f"{OTHER}:{free_port}%lo", "--json") as program,
@@ -20,8 +27,8 @@ def test_relay_passes_datagrams_on_and_ends_with_a_summary(free_port: int) -> No
         with Sender(GROUP, free_port, interface="lo") as tx:
             tx.send_many([b"one", b"two"])
         assert [rx.recv(timeout=10.0).data for _ in range(2)] == [b"one", b"two"]
-        program.interrupt()
-        assert program.finish() == 130
+        program.interrupt(number)
+        assert program.finish() == code
     leg, summary = map(json.loads, program.out.splitlines())
     assert leg == {
         "type": "leg",
@@ -98,6 +105,11 @@ def test_relay_with_wrong_words_is_a_usage_error(words: list[str], message: str)
             "",
             "cannot send to udp://255.255.255.255:7: ",
         ),
+        (
+            [f"{GROUP}:5000%lo", "--to", "original%nope"],
+            "",
+            "cannot send to original%nope: No such device (interfaces here: lo",
+        ),
     ],
 )
 def test_relay_that_cannot_begin_is_one_error(
@@ -114,7 +126,54 @@ def test_relay_that_cannot_begin_is_one_error(
 def test_relay_that_cannot_send_says_why() -> None:
     words = ["relay", f"{GROUP}:5000%lo", "--to", "nats://127.0.0.1:1/x", "-d", "0.5"]
     done = run(*words)
-    assert done.returncode == 0
     assert b"multicast relay: NATS: " in done.stderr
     assert b"Connect call failed ('127.0.0.1', 1)" in done.stderr
     assert b"NATS" not in run(*words, "-q").stderr
+
+
+def test_relay_that_never_reaches_its_server_fails_after_the_summary() -> None:
+    words = [
+        f"{GROUP}:5000%lo",
+        "--to",
+        "nats://me:secret@127.0.0.1:1/x",
+        "--to",
+        f"{OTHER}:5001%lo",
+        "-d",
+        "0.5",
+    ]
+    done = run("relay", *words, "--json")
+    assert done.returncode == 69
+    assert json.loads(done.stdout.splitlines()[-1])["type"] == "summary"
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("multicast relay: cannot reach nats://127.0.0.1:1: ")
+    assert last.endswith(
+        "Connect call failed ('127.0.0.1', 1) (check the address, the server and the credentials)"
+    )
+    assert b"secret" not in done.stderr + done.stdout
+
+
+def test_relay_with_wrong_credentials_fails(tmp_path: Path) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text('authorization { user: "me", password: "secret" }')
+    server = NatsServer(config=config)
+    try:
+        address = server.url.replace("://", "://me:wrong@")
+        done = run("relay", f"{GROUP}:5000%lo", "--to", f"{address}/x", "-d", "1")
+        right = run(
+            "relay", f"{GROUP}:5000%lo", "--to", f"{server.url.replace('://', '://me:secret@')}/x", "-d", "1"
+        )
+    finally:
+        server.kill()
+    assert done.returncode == 69
+    assert f"cannot reach {server.url}: " in done.stderr.decode()
+    assert "Authorization Violation" in done.stderr.decode()
+    assert right.returncode == 0, right.stderr
+
+
+def test_relay_interrupted_before_its_server_answers_ends_by_the_signal() -> None:
+    with start("relay", f"{GROUP}:5000%lo", "--to", "nats://127.0.0.1:1/x") as program:
+        program.until_joined(GROUP)
+        program.interrupt()
+        assert program.finish() == 130
+    assert "cannot reach" not in program.err
+    assert program.err.splitlines()[-1].endswith("not connected")

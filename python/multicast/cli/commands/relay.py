@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 
 from ..._common import argument_types
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "FROM and TO are endpoints, such as 239.1.2.3:5000%eth0, or addresses of the form udp://HOST:PORT or "
         "nats://HOST[:PORT]/SUBJECT. "
-        "The exit code is 0 after --duration and 130 after Ctrl-C."
+        "The exit code is 0 after --duration, 69 if a NATS server was never reached, and 130 after Ctrl-C."
     )
     parser.add_argument(
         "source", nargs="?", metavar="FROM", help="receive from this group, UDP address or NATS subject"
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     import asyncio  # noqa: PLC0415 - see the top of the package
 
     from ...relay import Relay, Route, read_config  # noqa: PLC0415 - see the top of the package
+    from ...relay.places import without_password  # noqa: PLC0415 - see the top of the package
 
     if (args.config is None) == (args.source is None) or (args.to is None) != (args.source is None):
         options.usage_error(args, "needs FROM and --to, or --config")
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         options.usage_error(args, str(error))
     for route in routes:
         for to in route.to:
-            out.remark(f"relaying from {_without_password(route.source)} to {_without_password(to)}")
+            out.remark(f"relaying from {without_password(route.source)} to {without_password(to)}")
     with handled() as signals, _warnings_shown(out):
         asyncio.run(_relay(relay, args, out, signals))
         legs = relay.stats()
@@ -114,7 +116,19 @@ def run(args: argparse.Namespace, out: Output) -> int:
                     ),
                 },
             )
+        if not signals.has_ended():
+            _check_connections(relay)
         return signals.exit_code(0)
+
+
+def _check_connections(relay: Relay) -> None:
+    """Raise ConnectionError if a NATS server was never reached: that leg has never worked."""
+    for server, reason in relay.unreached.items():
+        cause = reason or "no answer before the end"
+        raise ConnectionError(
+            errno.ENOTCONN,
+            f"cannot reach {server}: {cause} (check the address, the server and the credentials)",
+        )
 
 
 class _Warnings(logging.Handler):
@@ -186,8 +200,3 @@ def _sentence(leg: LegStats) -> str:
     if leg.connected is False:
         parts.append("not connected")
     return ", ".join(parts)
-
-
-def _without_password(place: str) -> str:
-    scheme, colon, rest = place.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if colon else place

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from tests.wire.relaying import MULTICAST, NatsServer
 pytestmark = [pytest.mark.platform("linux"), pytest.mark.private_net]
 
 PAGE = ROOT / "docs" / "how-to" / "containers.md"
-# The group, the address of the container and the server in the files.
-GROUP, CONTAINER, SERVER = "239.1.2.3", "192.0.2.10", "nats:4222"
+# The group and the server in the files.
+GROUP, SERVER = "239.1.2.3", "nats:4222"
 
 
 def manifests() -> list[Any]:
@@ -64,12 +65,16 @@ def check(stack: ExitStack, hosts: list[Host], outside: list[str], inside: list[
 
 
 def test_compose_file_relays_a_group_into_a_container(stack: ExitStack, hosts: list[Host]) -> None:
-    (services,) = (
-        one["services"] for one in manifests() if "services" in one and "relay-in" in one["services"]
-    )
+    (file,) = (one for one in manifests() if "relay-in" in one.get("services", {}))
+    services = file["services"]
+    ((network, settings),) = services["program"]["networks"].items()
+    container = settings["ipv4_address"]
+    (subnet,) = file["networks"][network]["ipam"]["config"]
+    assert ip_address(container) in ip_network(subnet["subnet"])
+    assert any(container in word for word in services["relay-out"]["command"])
     assert services["relay-in"]["network_mode"] == "service:program"
     assert services["relay-out"]["network_mode"] == "host"
-    outside = [word.replace(CONTAINER, hosts[1].ipv4) for word in services["relay-out"]["command"]]
+    outside = [word.replace(container, hosts[1].ipv4) for word in services["relay-out"]["command"]]
     check(stack, hosts, outside, services["relay-in"]["command"])
 
 

@@ -69,8 +69,6 @@ def test_fork_close_in_child_does_not_disturb_reader_in_parent() -> None:
 
 # A forked process cannot use a packet receiver.
 @pytest.mark.udp_sockets
-# A forked process cannot use a packet receiver.
-@pytest.mark.udp_sockets
 def test_fork_child_with_a_rejoin_after_a_very_long_time_receives() -> None:
     with LOOPBACK.pair(rejoin=1.8e19) as (tx, rx):
 
@@ -81,6 +79,8 @@ def test_fork_child_with_a_rejoin_after_a_very_long_time_receives() -> None:
         assert in_child(read) == 0
 
 
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
 def test_fork_child_receives_group_joined_by_parent() -> None:
     with LOOPBACK.pair() as (tx, rx):
         tx.send(b"for the child")

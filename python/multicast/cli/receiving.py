@@ -70,6 +70,7 @@ class Report:
         self._warned_at = time.monotonic()
         self._kernel_drops = self._ring_drops = self._filtered = 0
         self._healed = self._changed = 0
+        self._outages = _Outages(listener)
 
     def memberships(self) -> None:
         """Say what was joined and where, on standard error."""
@@ -85,14 +86,17 @@ class Report:
                 self._out.remark(_buffer(stats))
 
     def tick(self) -> None:
-        """Warn about datagrams that were dropped or filtered, at most once a second, and do as `answer` does.
+        """Warn about drops, filtered datagrams and interfaces that are down, and do as `answer` does.
 
-        Call it several times a second.
+        It warns at most once a second. Call it several times a second.
         """
         now = time.monotonic()
         if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
             self._warn(self._listener.totals())
+            for text in self._outages.news():
+                if not self._out.quiet:
+                    print_error(self._command, text)
             if self._out.verbose:
                 self._report_healing()
         self.answer(contextlib.nullcontext())
@@ -166,9 +170,50 @@ class Report:
             self._out.record(kind, {**summary_fields(totals), **self._fields()})
         else:
             self._out.remark(_sentence(totals))
-        if self._out.verbose:
-            for one in self._listener.stats():
+        for one in self._listener.stats():
+            if self._out.verbose or one.outage_seconds:
                 self._out.remark(_health(one))
+
+
+class _Outages:
+    """Interfaces of a listener that went down or disappeared, and came back."""
+
+    def __init__(self, listener: Listener | Wire) -> None:
+        self._listener = listener
+        self._changes = 0
+        joined = self._joined()
+        self._names, self._most = {*joined}, len(joined)
+        self._away: dict[str, float] = {}
+
+    def news(self) -> list[str]:
+        """Return in words what has changed since the last call."""
+        changes = sum(one.interface_events for one in self._listener.stats())
+        if changes == self._changes:
+            return []
+        self._changes = changes
+        from ..sync import interfaces  # noqa: PLC0415 - see the top of the package
+
+        states = {one.name: one.is_up for one in interfaces()}
+        names = self._joined()
+        # A group that moved to another interface has lost nothing; one whose interface was deleted is not listed.
+        self._most = max(self._most, len(names))
+        self._names = {*names} if len(names) == self._most else {*names, *self._names}
+        away, now = {name for name in self._names if not states.get(name)}, time.monotonic()
+        texts = [
+            f"{name} is {'down' if name in states else 'gone'}: nothing arrives on it until it is back"
+            for name in sorted(away - self._away.keys())
+        ]
+        texts += [
+            f"listening again on {name} after {now - since:.0f} s"
+            for name, since in self._away.items()
+            if name in self._names - away
+        ]
+        self._away = {name: self._away.get(name, now) for name in sorted(away)}
+        return texts
+
+    def _joined(self) -> list[str]:
+        """Return the interface of each membership that has one."""
+        return [one.interface for one, _ in self._listener.memberships if one.interface]
 
 
 def summary_fields(totals: Totals) -> dict[str, object]:

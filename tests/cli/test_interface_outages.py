@@ -64,3 +64,28 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
     assert json.loads(program.out.splitlines()[-1])["received"] == 1
     assert program.err.count(said) == program.err.count(again) == 1
     assert "s without a working interface" in program.err
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_back(outage: str) -> None:
+    cut, word = OUTAGES[outage]
+    endpoint = f"{GROUP}%{NAME}"
+    with (
+        start("ping", endpoint, "--answer") as responder,
+        start("ping", endpoint, "--interval", "0.05") as program,
+    ):
+        responder.until_joined(GROUP)
+        program.line_with("multicast seq=")
+        ip(cut)
+        until(lambda: "(trying again)\n" in program.err, "a request that is refused")
+        if word == "gone":
+            add()
+        else:
+            ip(f"link set {NAME} up")
+        until(lambda: "multicast ping: sending again\n" in program.err, "a request that is sent")
+        before = len(program.out)
+        until(lambda: "multicast seq=" in program.out[before:], "a reply")
+        program.interrupt()
+        assert program.finish() == 130
+    assert program.err.count("(trying again)\n") == program.err.count("sending again\n") == 1
+    assert "refused by this machine), 1 host answered\n" in program.err

@@ -41,7 +41,8 @@ class Ping(Member):
 
     Attributes:
         hosts: the results of each host that has answered, by address.
-        sent: the number of requests sent.
+        sent: the number of requests, including those in ``refused``.
+        refused: the number of requests that this machine could not send. They count as lost.
 
     Raises:
         ValueError: The endpoint has several groups or sources.
@@ -53,7 +54,8 @@ class Ping(Member):
             raise ValueError(f"source must be one address, got {', '.join(endpoint.sources)}")
         super().__init__(replace(endpoint, port=None), 0)
         self.hosts: dict[str, HostResult] = {}
-        self.sent = 0
+        self.sent = self.refused = 0
+        self._refusal: str | None = None
         self._target = endpoint.sources[0] if endpoint.sources else endpoint.group
         self._target_port = PING_PORT if endpoint.port is None else endpoint.port
         self._client = secrets.randbits(32)
@@ -66,6 +68,7 @@ class Ping(Member):
         interval: float = 1.0,
         wait: float = 1.0,
         is_over: Callable[[], bool] = lambda: False,
+        on_refusal: Callable[[str | None], None] = lambda _: None,
     ) -> Iterator[Reply]:
         """Send requests, and yield the replies as they arrive.
 
@@ -74,10 +77,12 @@ class Ping(Member):
             interval: seconds between requests, above 0.
             wait: seconds to wait for replies after the last request.
             is_over: called at least every 0.1 s; ends the ping early when it returns true.
+            on_refusal: called with the reason when a request cannot be sent, unless the one before failed for the same
+                reason, and with None when a request can be sent again.
 
         Raises:
             ValueError: ``interval`` is not above 0.
-            OSError: A request cannot be sent.
+            OSError: The first request cannot be sent, or the system refuses to receive.
         """
         if not interval > 0:
             raise ValueError(f"interval must be above 0, got {interval:g}")
@@ -88,7 +93,7 @@ class Ping(Member):
             if now >= due:
                 if count is not None and self.sent >= count:
                     return
-                self._request()
+                self._request(on_refusal)
                 is_last = count is not None and self.sent >= count
                 due = now + wait if is_last else start + self.sent * interval
             datagram = self._port.receive(max(0.0, min(due - time.monotonic(), _PERIOD)))
@@ -96,14 +101,25 @@ class Ping(Member):
             if reply is not None:
                 yield reply
 
-    def _request(self) -> None:
+    def _request(self, on_refusal: Callable[[str | None], None]) -> None:
         self.sent += 1
         now = time.time_ns()
         self._times_ns[self.sent] = now
         for host in self.hosts.values():
             host.unicast.sent = host.multicast.sent = self.sent
         data = request(self._client, self.sent, now / 1e9, self._group)
-        self._port.send(data, self._target, self._target_port)
+        refusal = None
+        try:
+            self._port.send(data, self._target, self._target_port)
+        except OSError as error:
+            # An interface that is down may come back. A first request that fails is a mistake in the endpoint.
+            if self.sent == 1:
+                raise
+            self.refused += 1
+            refusal = error.strerror
+        if refusal != self._refusal:
+            self._refusal = refusal
+            on_refusal(refusal)
 
     def _take(self, datagram: Datagram) -> Reply | None:
         """Return the reply in a datagram and count it; None if it is no reply to this client."""

@@ -57,22 +57,27 @@ class Port(contextlib.ExitStack):
                     recv_buffer="auto",
                 )
             )
-            self._set_output(is_ipv6=is_ipv6)
+            self._index: int | None = None
+            self._follow_interface()
             self.push(opening.pop_all())
         self.number = self._receiver.port
         self.interface = self._receiver.groups[0].interface
 
-    def _set_output(self, *, is_ipv6: bool) -> None:
+    def _follow_interface(self) -> None:
         """Send by the interface that the group is joined on, with a known TTL."""
-        index = self._receiver.groups[0].interface_index or 0
-        if is_ipv6:
+        joined = self._receiver.groups
+        index = joined[0].interface_index or 0 if joined else self._index
+        if index is None or index == self._index:
+            return
+        if self.version == 6:
             self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, TTL)
             self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, TTL)
-            return
-        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface_option(index))
-        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
-        self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, TTL)
+        else:
+            self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface_option(index))
+            self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
+            self._sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, TTL)
+        self._index = index
 
     def send(self, data: bytes, host: str, number: int) -> None:
         """Send a datagram to a host or a group.
@@ -81,6 +86,8 @@ class Port(contextlib.ExitStack):
             OSError: The system refused.
         """
         try:
+            # An interface that was deleted and made again has another index.
+            self._follow_interface()
             self._sock.sendto(data, (host, number))
         except OSError as error:
             raise OSError(error.errno, f"cannot send to {host}: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..._common import argument_types
 from ..._common.constants import PING_PORT
 from .. import options
-from ..errors import NOT_HELD, NOTHING_RECEIVED
+from ..errors import NOT_HELD, NOTHING_RECEIVED, print_error
 from ..signals import handled
 from ..words import number
 
@@ -101,6 +101,10 @@ def _answer(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: 
 def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Signals) -> int:
     from ...apps.ping import Ping  # noqa: PLC0415 - see the top of the package
 
+    def report_refusal(reason: str | None) -> None:
+        if not out.quiet:
+            print_error("ping", "sending again" if reason is None else f"{reason} (trying again)")
+
     with Ping(endpoint) as ping:
         target = endpoint.sources[0] if endpoint.sources else endpoint.group
         out.remark(f"pinging {target}, replies to {endpoint.group}")
@@ -110,6 +114,7 @@ def _ping(endpoint: Endpoint, args: argparse.Namespace, out: Output, signals: Si
             interval=args.interval,
             wait=args.timeout,
             is_over=signals.reporting(lambda: _summarize(ping, "interim", out), args.duration),
+            on_refusal=report_refusal,
         )
         for reply in replies:
             if out.json:
@@ -173,7 +178,8 @@ def _summarize(ping: app.Ping, record: str, out: Output) -> None:
         for one in hosts:
             for kind, result in (("unicast", one.unicast), ("multicast", one.multicast)):
                 out.line(_result_line(one.host, kind, result))
-    out.remark(f"{number(ping.sent, 'request')} sent, {number(len(hosts), 'host')} answered")
+    refused = f" ({ping.refused:,} refused by this machine)" if ping.refused else ""
+    out.remark(f"{number(ping.sent, 'request')} sent{refused}, {number(len(hosts), 'host')} answered")
 
 
 def _result_record(result: app.KindResult) -> dict[str, object]:

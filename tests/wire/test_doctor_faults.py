@@ -215,6 +215,22 @@ def test_doctor_fault_is_named_proven_and_mended(net: Lab, fault: Fault) -> None
     assert mended.received > 0
 
 
+@pytest.mark.parametrize(
+    ("cut", "proof"),
+    [
+        ("ip -n $near link set eth0 down", {"up": False}),
+        ("ip -n $switch link set p01 down", {"up": True, "carrier": False}),
+        ("ip -n $near link del eth0", {"up": False}),
+    ],
+    ids=["down", "no carrier", "deleted"],
+)
+def test_doctor_interface_lost_while_it_listens_is_named(net: Lab, cut: str, proof: dict[str, Any]) -> None:
+    with on(net.near):
+        found = diagnose(HERE, duration=LISTEN, on_joined=lambda: net.sh(cut))
+    finding = only(found, "interface-down")
+    assert (finding.confidence, finding.proof) == ("proven", {"interface": "eth0", "carrier": False, **proof})
+
+
 def test_doctor_sender_without_loopback_is_named_and_mended(net: Lab) -> None:
     with feed(net.near, GROUP, PORT, loopback=False):
         finding = only(examine(net, HERE), "loopback-off")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..links import links
 from . import proc
 from .finding import Finding
 
@@ -45,6 +47,23 @@ def _no_route(case: Case) -> Finding | None:
         add,
         f"no interface is named, and this machine has no route to {case.endpoint.group}, so the system cannot "
         "choose one",
+    )
+
+
+def interface_lost(case: Case) -> Finding | None:
+    """Return the finding that the interface of a case went down or was deleted after the case was looked up."""
+    if case.link is None:
+        return None
+    index, name = case.link.index, case.link.name
+    link = next((one for one in links() if one.index == index), None)
+    if link is not None:
+        return _interface_down(replace(case, link=link))
+    return Finding(
+        "interface-down",
+        "proven",
+        {"interface": name, "up": False, "carrier": False},
+        f"bring {name} back, or name another interface",
+        f"the interface {name} was deleted during the diagnosis",
     )
 
 

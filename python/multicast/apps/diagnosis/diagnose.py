@@ -88,6 +88,9 @@ def diagnose(
         return result(case, [refused], None)
     if observed.received:
         return result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
+    lost = before.interface_lost(case)
+    if lost is not None:
+        return result(case, [lost], observed)
     everywhere = hear_everywhere(case.endpoint, duration, is_over=is_over)
     return result(case, why_nothing(case, observed, everywhere), observed)
 

@@ -350,5 +350,31 @@ def test_relay_that_cannot_join_raises_that_error_beside_a_route_to_nats() -> No
     assert relay.unreached == {"nats://127.0.0.1:1": ""}
 
 
+def test_relay_without_the_stream_of_its_consumer_has_not_reached_the_subject(tmp_path: Path) -> None:
+    server = jetstream(tmp_path)
+    place = f"{server.url}/feeds?durable=site-b"
+    relay = Relay([Route(place, (f"{THERE}:{PORT}%lo",))])
+
+    async def main() -> None:
+        async with relaying(relay):
+            await eventually(lambda: bool(relay.unreached.get(place)), "the reason")
+            await add_stream(server)
+            await eventually(lambda: not relay.unreached, "the consumer")
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("to_group", [False, True])
+def test_relay_of_unicast_with_a_name_of_a_group_raises(to_group: bool) -> None:
+    """The number is another way to write 239.1.2.3. A name of a host can stand for a group as well."""
+    places = ("udp://4009820675:5000", f"{HERE}:{PORT}%lo")
+    relay = Relay([Route(places[to_group], (places[not to_group],))])
+    with pytest.raises(OSError, match=r"write 239\.1\.2\.3:5000 for a group"):
+        asyncio.run(asyncio.wait_for(relay.run(), 10))
+
+
 def test_relay_of_link_scope_runs_if_it_is_allowed() -> None:
     Relay([Route("224.0.0.251:5353", ("239.1.2.3:5000",), link_scope=True)])

@@ -212,8 +212,12 @@ class Relay:
 
     @property
     def unreached(self) -> dict[str, str]:
-        """The NATS servers that were never reached, without passwords, and the latest error of each, or "" if none."""
-        return {one.server: one.last_error for one in self._connections.values() if not one.has_connected}
+        """The NATS servers and subjects that were never reached, each with its latest error, or "" if there was none.
+
+        A server is given without its password. A subject is one to which
+        the relay could not subscribe.
+        """
+        return {name: error for one in self._connections.values() for name, error in one.unreached.items()}
 
     def _open(self) -> list[tuple[Input, list[Output]]]:
         self._look_at_addresses()

@@ -14,7 +14,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .. import _arguments, aio
+from .. import _arguments, aio, endpoints
 from .envelope import OVERHEAD, Account, Carried, pack, unpack
 from .places import GroupPlace, OriginalPlace, refuse_link_scope
 
@@ -421,4 +421,8 @@ def _resolve(place: UdpPlace) -> tuple[int, int, int, tuple[Any, ...]]:
     except socket.gaierror as error:
         raise OSError(error.errno, f"cannot find {place}: {error.strerror}") from error
     family, kind, protocol, _, address = found[0]
+    if endpoints.parse_address(str(address[0])).is_multicast:
+        # Nobody would join it.
+        group = endpoints.Endpoint(str(address[0]), place.port)
+        raise OSError(errno.EINVAL, f"cannot use {place}: udp:// is for unicast (write {group} for a group)")
     return family, kind, protocol, address

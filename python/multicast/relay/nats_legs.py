@@ -50,9 +50,8 @@ class Connection:
         ValueError: ``nats.connect`` has no such option.
 
     Attributes:
-        server: the address of the server, without a password.
-        has_connected: whether it was reached at least once.
-        last_error: the latest error; empty if there was none.
+        unreached: the server without its password until it is reached, then the places that no subscription has
+            reached yet; each with the latest error, or "" if there was none.
     """
 
     def __init__(self, server: str, options: Mapping[str, Any]) -> None:
@@ -62,13 +61,14 @@ class Connection:
             raise ImportError(
                 "cannot use NATS: the package nats-py is missing (pip install 'multicast[relay]')"
             ) from error
-        self._server, self.server = server, without_password(server)
+        self._server = server
+        self.unreached = {without_password(server): ""}
         self._options = options
         self._subscriptions: list[tuple[NatsPlace, Callable[[Any], Coroutine[Any, Any, None]]]] = []
         self._active: list[tuple[NatsPlace, Any]] = []
         self._logged: dict[str, float] = {}
         self._is_closing = self._was_connected = self._has_begun = False
-        self.has_connected, self.last_error = False, ""
+        self._has_connected = False
         self.client: Any = self._new_client()
         unknown = options.keys() - inspect.signature(self.client.connect).parameters.keys()
         if unknown:
@@ -195,7 +195,9 @@ class Connection:
             # It tries again if the server cannot be reached, so an option is wrong.
             self._has_begun = False
             raise
-        self.has_connected = True
+        if not self._has_connected:
+            self._has_connected = True
+            self.unreached = {str(place): "" for place, _ in self._subscriptions}
         self._active.clear()
         for place, take in self._subscriptions:
             await self._subscribe(place, take)
@@ -213,12 +215,15 @@ class Connection:
 
         found = await self._insist(place, subscribe)
         if found is not None:
+            self.unreached.pop(str(place), None)
             self._active.append((place, found))
 
     async def _insist(self, place: NatsPlace, attempt: Callable[[], Awaitable[Any]], reason: str = "") -> Any:
         """Try until it succeeds, and return the result; None if the connection ends."""
         while not self.client.is_closed:
             if reason:
+                if str(place) in self.unreached:
+                    self.unreached[str(place)] = reason
                 self._log(f"cannot receive from {place}: {reason}")
                 await asyncio.sleep(_PAUSE)
             try:
@@ -228,8 +233,10 @@ class Connection:
         return None
 
     async def _note_error(self, error: Exception) -> None:
-        self.last_error = str(error) or type(error).__name__
-        self._log(self.last_error)
+        reason = str(error) or type(error).__name__
+        if not self._has_connected:
+            self.unreached = dict.fromkeys(self.unreached, reason)
+        self._log(reason)
 
     def _log(self, text: str) -> None:
         """Log a warning, unless it was logged a moment ago: a slow consumer is reported for each message."""

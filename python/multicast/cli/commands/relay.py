@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "FROM and TO are endpoints, such as 239.1.2.3:5000%eth0, or addresses of the form udp://HOST:PORT or "
         "nats://HOST[:PORT]/SUBJECT. "
-        "The exit code is 0 after --duration, 69 if a NATS server was never reached, and 130 after Ctrl-C."
+        "The exit code is 0 after --duration, 69 if a NATS server or subject was never reached, and 130 after Ctrl-C."
     )
     parser.add_argument(
         "source", nargs="?", metavar="FROM", help="receive from this group, UDP address or NATS subject"
@@ -122,12 +122,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _check_connections(relay: Relay) -> None:
-    """Raise ConnectionError if a NATS server was never reached: that leg has never worked."""
-    for server, reason in relay.unreached.items():
+    """Raise ConnectionError if a NATS server or subject was never reached: that leg has never worked."""
+    for place, reason in relay.unreached.items():
         cause = reason or "no answer before the end"
         raise ConnectionError(
             errno.ENOTCONN,
-            f"cannot reach {server}: {cause} (check the address, the server and the credentials)",
+            f"cannot reach {place}: {cause} (check the address, the server and the credentials)",
         )
 
 

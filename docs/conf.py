@@ -9,6 +9,7 @@ import operator
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -142,6 +143,18 @@ def simplify_types(app: Sphinx, *event: object) -> tuple[str | None, str | None]
     return simple(signature), simple(result)
 
 
+def keep_sentences(app: Sphinx, what: str, *event: Any) -> None:
+    """Rejoin the sentence about an attribute if Napoleon has taken the words before a colon for a type."""
+    lines: list[str] = event[-1]
+    if what not in {"attribute", "property"}:
+        return
+    for index, line in enumerate(lines):
+        if line.startswith(":type: "):
+            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+            del lines[index]
+            return
+
+
 def draw_dashes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Show the two hyphens that Sphinx writes between a parameter and its description as a dash."""
     for text in list(doctree.findall(nodes.Text)):
@@ -154,6 +167,8 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", link_to_sources)
     app.connect("source-read", show_pictures)
     app.connect("autodoc-process-signature", simplify_types)
+    # Napoleon, at the default priority of 500, goes first.
+    app.connect("autodoc-process-docstring", keep_sentences, priority=600)
     app.connect("doctree-resolved", draw_dashes)
     # A configuration value of Sphinx, so that pages are rebuilt when it changes.
     app.add_config_value("docs_build_ref", REF, "env")

@@ -101,6 +101,15 @@ def test_site_documents_the_compiled_classes(site: Path) -> None:
     assert "multicast.Datagram.timestamp_ns" in page.anchors
 
 
+def test_site_attribute_with_a_colon_keeps_its_sentence(site: Path) -> None:
+    for page, sentence in (
+        ("relay", "Where to send: the same kinds"),
+        ("python", "Changes of joined interfaces: down, up"),
+        ("aio", "Time to live: "),
+    ):
+        assert sentence in (site / "reference" / f"{page}.html").read_text(encoding="utf-8"), sentence
+
+
 def test_site_pages_load_nothing_from_other_sites(site: Path) -> None:
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")

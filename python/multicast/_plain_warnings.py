@@ -1,8 +1,8 @@
-"""Warnings about ``MULTICAST_*`` variables, as the command line prints its own.
+"""The form of warnings about ``MULTICAST_*`` variables: the same as that of the command line's own warnings.
 
-The variables are read while the package is imported, before the command line runs. The package imports this module
-before that, and only if the process is the command line. The 2.x commands print Python's form of a warning, as
-published; Python's filters (``-W``, ``PYTHONWARNINGS``) decide about both forms.
+The variables are read while the package is imported, before the command line runs. If the process is the command
+line, the package imports this module before it reads them. The 2.x commands print Python's form of a warning, as
+published; Python's filters (``-W``, ``PYTHONWARNINGS``) apply to both forms.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _MOST_AT_ONCE = 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``send``."""
     parser.epilog = (
-        "Without words and --file, standard input is sent as it arrives. With a TTL of 1, the default, routers do not "
+        "Without words or --file, standard input is sent as it arrives. With a TTL of 1, the default, routers do not "
         "forward the datagrams."
     )
     parser.add_argument(
@@ -108,7 +108,7 @@ def _add_header(parser: argparse.ArgumentParser) -> None:
         dest="local",
         metavar="ADDRESS:PORT",
         type=argument_types.local,
-        help="send from this local address, which also selects the interface, from this port, or both "
+        help="send from this local address (which also selects the interface), from this port, or from both "
         "(default: the system's choice)",
     )
     parser.add_argument(

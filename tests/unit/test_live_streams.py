@@ -110,6 +110,17 @@ def test_rows_that_are_equal_keep_the_order_of_their_groups(order: str) -> None:
     assert in_order(rows, order) == in_order(rows[::-1], order)
 
 
+@pytest.mark.parametrize("order", ["group", "sender"])
+def test_addresses_are_sorted_as_numbers(order: str) -> None:
+    rows = [stream(number) for number in (2, 10, 1, 9)]
+    assert [row.sender for row in in_order(rows, order)] == [f"192.0.2.{number}" for number in (1, 2, 9, 10)]
+
+
+def test_sender_with_a_zone_is_sorted_after_ipv4() -> None:
+    zoned = stream(1, sender="fe80::1%eth0")
+    assert in_order([zoned, stream(2), WAITING], "sender") == [WAITING, stream(2), zoned]
+
+
 def test_keys_change_the_order_and_wrap_around(make: Make) -> None:
     screen = make([stream(1), stream(2)])
     assert groups(press(screen, "s", "s", "s")) == ["239.1.2.2", "239.1.2.1"]
@@ -148,6 +159,22 @@ def test_screen_scrolls_within_the_rows(make: Make) -> None:
     assert "rows 24 to 29 of 30" in press(screen, "up")[-1]
     assert "rows 1 to 6 of 30" in press(screen, "home")[-1]
     assert "rows" not in make([stream()], lines=10).lines()[-1]
+
+
+def test_narrow_screen_shows_its_position_before_the_last_keys(make: Make) -> None:
+    screen = make([stream(n) for n in range(1, 31)], columns=40, lines=10)
+    assert screen.lines()[-1] == "h help  q quit  rows 1 to 6 of 30"
+    assert make([stream()], columns=40).lines()[-1] == "h help  q quit  s sort  / filter"
+
+
+def test_help_on_a_small_screen_scrolls_to_its_last_line(make: Make) -> None:
+    screen = make([], columns=40, lines=16)
+    assert re.fullmatch(r"h help  q quit  lines 1 to 12 of \d\d", press(screen, "h")[-1])
+    shown = press(screen, "end")
+    assert shown[-2] == "VIA       the interface"
+    first, last, total = map(int, re.findall(r"\d+", shown[-1]))
+    assert last - first == 11
+    assert last == total
 
 
 def test_help_can_be_read_on_a_low_terminal(make: Make) -> None:

@@ -60,7 +60,9 @@ _STATES = {"RECEIVING": "green", "STALLED": "bold red", "WAITING": "yellow"}
 _LEVELS, _ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 # Values of the history: the shortest and the longest line.
 _SHORTEST, _LONGEST = 10, 40
-_KEYS = "h help  q quit  s sort  / filter  p pause"
+# More lines than there are: an offset is limited when the screen is drawn, because lines of the help may be wrapped.
+_BEYOND_THE_END = 1 << 30
+_KEYS = ("h help", "q quit", "s sort", "/ filter", "p pause")
 _HELP = (
     "q  quit",
     "s  sort by the next column, S by the previous one",
@@ -158,8 +160,7 @@ class Screen:
 
     def _scroll(self, key: str) -> None:
         steps = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -self._page, "page down": self._page}
-        whole = len(self._rows) + len(_HELP)
-        steps |= {"home": -self._offset, "end": whole}
+        steps |= {"home": -self._offset, "end": _BEYOND_THE_END}
         self._offset = max(0, self._offset + steps.get(key, 0))
 
     def lines(self) -> list[str]:
@@ -171,18 +172,15 @@ class Screen:
         room = max(0, height - 4)
         self._page = max(1, room - 1)
         if self._shows_help:
-            body, rest = self._help(width), ""
+            body, rest = self._help(width, room)
         else:
             self._offset = max(0, min(self._offset, len(shown) - room))
             page = shown[self._offset : self._offset + room]
             body = self._table(page, width)
-            is_whole = len(page) == len(shown)
-            rest = (
-                "" if is_whole else f"rows {self._offset + 1} to {self._offset + len(page)} of {len(shown)}"
-            )
+            rest = self._position("rows", len(page), len(shown))
         written = _written(console, [self._title(), self._status(), *body], width)[: height - 1]
         written += [""] * (height - 1 - len(written))
-        return [*written, *_written(console, [self._footer(rest)], width)][-height:]
+        return [*written, *_written(console, [self._footer(rest, width)], width)][-height:]
 
     def _matches(self, row: Row) -> bool:
         """Whether the text to filter by is in a cell of the row, regardless of case."""
@@ -219,20 +217,32 @@ class Screen:
             text.append("_" if self._is_typing else "")
         return text
 
-    def _help(self, width: int) -> list[Text]:
+    def _help(self, width: int, room: int) -> tuple[list[Text], str]:
+        """Return the part of the help that has room, and where it is."""
         from textwrap import wrap  # noqa: PLC0415 - see the top of the package
 
         from rich.text import Text  # noqa: PLC0415 - likewise
 
         indented = " " * 10 if width > 40 else "  "
         lines = [part for line in _HELP for part in wrap(line, width, subsequent_indent=indented) or [""]]
-        self._offset = max(0, min(self._offset, len(lines) - self._page))
-        return [Text(), *map(Text, lines[self._offset :])]
+        self._offset = max(0, min(self._offset, len(lines) - room))
+        page = lines[self._offset : self._offset + room]
+        return [Text(), *map(Text, page)], self._position("lines", len(page), len(lines))
 
-    def _footer(self, rest: str) -> Text:
+    def _position(self, what: str, shown: int, total: int) -> str:
+        """Return in words which part is shown; nothing if it is the whole."""
+        return "" if shown == total else f"{what} {self._offset + 1} to {self._offset + shown} of {total}"
+
+    def _footer(self, rest: str, width: int) -> Text:
+        """Return the keys that fit beside the position."""
         from rich.text import Text  # noqa: PLC0415 - see the top of the package
 
-        return Text(f"{_KEYS if self._has_keys else 'Ctrl-C to quit'}  {rest}".rstrip())
+        parts = [*(_KEYS if self._has_keys else ("Ctrl-C to quit",)), *([rest] if rest else [])]
+        keys = len(parts) - bool(rest)
+        while keys > 1 and sum(map(len, parts)) + GAP * (len(parts) - 1) > width:
+            keys -= 1
+            del parts[keys]
+        return Text((" " * GAP).join(parts))
 
     def _table(self, rows: Sequence[Row], width: int) -> list[Text]:
         from rich.text import Text  # noqa: PLC0415 - see the top of the package

@@ -15,8 +15,8 @@ GAP = 2
 """Spaces between two columns."""
 
 ORDERS: dict[str, Callable[[Row], Any]] = {
-    "group": lambda row: (row.port, row.group or ""),
-    "sender": lambda row: (row.sender or "", row.sender_port or 0),
+    "group": lambda row: (row.port, _number(row.group)),
+    "sender": lambda row: (_number(row.sender), row.sender_port or 0),
     "state": lambda row: row.state,
     "rate": lambda row: -row.packets_per_s,
     "bits": lambda row: -row.bits_per_s,
@@ -103,6 +103,16 @@ def in_order(rows: Iterable[Row], order: str) -> list[Row]:
 def widths_of(head: Sequence[str], cells: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return the width of each column."""
     return {column[0]: max(map(len, column)) for column in zip(head, *cells, strict=True)}
+
+
+def _number(address: str | None) -> tuple[int, int]:
+    """Return what to sort an address by, so that 239.1.1.2 comes before 239.1.1.10; None comes first."""
+    from ipaddress import ip_address  # noqa: PLC0415 - see the top of the package
+
+    if address is None:
+        return 0, 0
+    parsed = ip_address(address)
+    return parsed.version, int(parsed)
 
 
 def _count(count: int | None) -> str:

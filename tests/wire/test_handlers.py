@@ -16,6 +16,9 @@ from tests.wire.exchange import LOOPBACK, PATIENCE
 
 Handler = Callable[[Datagram], object]
 
+# The rest of a backlog is taken without waiting, and a packet receiver gets datagrams in blocks.
+pytestmark = pytest.mark.udp_sockets
+
 
 class Sync:
     """The synchronous receiver."""
@@ -80,8 +83,6 @@ def test_run_event_set_by_handler_ends_it(runner: Any) -> None:
     assert runner.rest() == numbered(150)[100:]
 
 
-# A packet receiver gets datagrams in blocks, so they are not there at once.
-@pytest.mark.udp_sockets
 def test_run_event_set_before_handles_nothing(runner: Any) -> None:
     stop = threading.Event()
     stop.set()
@@ -131,8 +132,6 @@ def test_run_close_by_handler_ends_it(runner: Any) -> None:
     assert handler.found == numbered(3)
 
 
-# A packet receiver gets datagrams in blocks, so they are not there at once.
-@pytest.mark.udp_sockets
 def test_run_timeout_raises_timeout_error(runner: Any) -> None:
     begin = monotonic()
     with pytest.raises(TimeoutError, match=r"nothing was received within 0\.25 s"):
@@ -209,8 +208,6 @@ def test_run_keyboard_interrupt_is_not_logged_as_handler_error(
     assert caplog.records == []
 
 
-# A packet receiver gets datagrams in blocks, so they are not there at once.
-@pytest.mark.udp_sockets
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

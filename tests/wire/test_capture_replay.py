@@ -310,9 +310,9 @@ def test_replay_of_a_cut_file_sends_what_is_whole(rx: multicast.Receiver, tmp_pa
         ({"speed": 0.0}, "speed must be a number above 0, got 0.0"),
         ({"rate": float("inf")}, "rate must be a number above 0, got inf"),
         ({"loops": 0}, "loops must be"),
-        ({"groups": ["nonsense:"]}, "^groups must have addresses, perhaps with a port: .*nonsense"),
+        ({"groups": ["nonsense:"]}, "^groups must have addresses, optionally with a port: .*nonsense"),
         ({"map": {"239.1.2.3": "10.0.0.1"}}, "^map must send to a group, got '10.0.0.1'$"),
-        ({"map": {"239.1.2.3": ""}}, "^map must have addresses, perhaps with a port: '' names no group"),
+        ({"map": {"239.1.2.3": ""}}, "^map must have addresses, optionally with a port: '' names no group"),
         ({"map": {"239.1.2.0+2": "239.1.3.1"}}, "the same number of groups"),
     ],
 )

@@ -73,8 +73,8 @@ class Recorder(Closing):
     Args:
         path: The file. With rotation, a number is added before its
             extension: ``feed-00001.pcapng``, or the next number after the
-            files that exist. A named pipe needs ``overwrite``, and waits
-            for its reader, which Ctrl-C interrupts.
+            files that exist. A named pipe needs ``overwrite``. Opening
+            it waits for its reader; Ctrl-C interrupts the wait.
         receivers: The receiver that is recorded, or several.
         comment: A comment for the file.
         overwrite: Whether to replace files that exist. With rotation, the
@@ -234,7 +234,7 @@ def reader_of_pipe(path: str | os.PathLike[str], *, is_opened: bool) -> Generato
 
     Args:
         path: the output.
-        is_opened: whether the core opens it as it is: it does not with rotation, or if it must not exist.
+        is_opened: whether the core opens this path, which it does not with rotation or if the file must not exist.
     """
     if not is_opened or not Path(path).is_fifo():
         yield

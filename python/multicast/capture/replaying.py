@@ -201,9 +201,9 @@ def _selectors(argument: str, text: str) -> list[Selector]:
         for one in (several[0], several[-1]):
             endpoints.parse_address(one.group)
     except ValueError as error:
-        raise ValueError(f"{argument} must have addresses, perhaps with a port: {error}") from error
+        raise ValueError(f"{argument} must have addresses, optionally with a port: {error}") from error
     if endpoint.interface is not None or endpoint.sources:
-        raise ValueError(f"{argument} must have addresses, perhaps with a port, got {text!r}")
+        raise ValueError(f"{argument} must have addresses, optionally with a port, got {text!r}")
     return [(one.group, one.port) for one in several]
 
 

@@ -120,7 +120,7 @@ def parse_destination(text: str) -> Destination:
     word, percent, interface = text.partition("%")
     if interface == "all":
         raise ValueError(
-            f"a relay sends by one interface, got {text!r} (write --to for each, or list them in 'to')"
+            f"a relay sends through one interface, got {text!r} (write --to for each, or list them in 'to')"
         )
     if word == _ORIGINAL and bool(percent) == bool(interface):
         return OriginalPlace(interface or None)

@@ -120,14 +120,26 @@ def test_replay_of_a_file_that_is_damaged_later_says_what_was_sent(free_port: in
         (["replay", "x", "--speed", "2", "--flat-out"], "not allowed with"),
         (["replay", "x", "--map", "239.1.2.3"], "must be FROM=TO"),
         (["replay", "x", "--map", "239.1.2.3=10.0.0.1"], "map must send to a group, got '10.0.0.1'"),
-        (["replay", "x", "--map", "feed=239.1.2.3"], "map must have addresses, perhaps with a port: 'feed'"),
-        (["replay", "x", "--map", "239.1.2.3=239.9.9.9:x"], "map must have addresses, perhaps with a port: "),
+        (
+            ["replay", "x", "--map", "feed=239.1.2.3"],
+            "map must have addresses, optionally with a port: 'feed'",
+        ),
+        (
+            ["replay", "x", "--map", "239.1.2.3=239.9.9.9:x"],
+            "map must have addresses, optionally with a port: ",
+        ),
         (
             ["replay", "x", "--map", "239.1.2.3=239.9.9.9%lo"],
-            "map must have addresses, perhaps with a port, got",
+            "map must have addresses, optionally with a port, got",
         ),
-        (["replay", "x", "--group", "239.1.2"], "groups must have addresses, perhaps with a port: '239.1.2'"),
-        (["replay", "x", "--group", "239.1.2.3%lo"], "groups must have addresses, perhaps with a port, got"),
+        (
+            ["replay", "x", "--group", "239.1.2"],
+            "groups must have addresses, optionally with a port: '239.1.2'",
+        ),
+        (
+            ["replay", "x", "--group", "239.1.2.3%lo"],
+            "groups must have addresses, optionally with a port, got",
+        ),
     ],
 )
 def test_replay_with_wrong_words_is_a_usage_error(words: list[str], message: str, tmp_path: Path) -> None:

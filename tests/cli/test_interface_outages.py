@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from multicast import Sender
-from tests.cli.running import GROUP, start
+from tests.cli.running import GROUP, MULTICAST, start
+from tests.support.terminal import OnTerminal
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -89,3 +90,14 @@ def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_ba
         assert program.finish() == 130
     assert program.err.count("(trying again)\n") == program.err.count("sending again\n") == 1
     assert "refused by this machine), 1 host answered\n" in program.err
+
+
+def test_live_screen_shows_that_the_interface_is_away_until_it_is_back(free_port: int) -> None:
+    with OnTerminal(*MULTICAST, "top", f"{GROUP}:{free_port}%{NAME}", "-n", "0.2", columns=80) as program:
+        program.until_shown("WAITING")
+        ip(f"link set {NAME} down")
+        program.until_shown(f"{NAME} away  lost 0")
+        ip(f"link set {NAME} up")
+        program.until(lambda: program.screen()[1].startswith("lost 0"), "a screen without the outage")
+        program.type("q")
+        assert program.finish() == 70

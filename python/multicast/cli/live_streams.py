@@ -105,6 +105,7 @@ class Screen:
         self._has_keys = has_keys
         self._order = order
         self._rows: list[Row] = []
+        self._away: Sequence[str] = ()
         self._rates: dict[tuple[object, ...], deque[float]] = {}
         self._filter = ""
         self._is_typing = self._is_paused = self._shows_help = False
@@ -112,11 +113,11 @@ class Screen:
         self._levels = _LEVELS if out.takes_utf8(_LEVELS.encode()) else _ASCII_LEVELS
         self.quit = False
 
-    def update(self, rows: list[Row]) -> None:
-        """Take the rows of a look."""
+    def update(self, rows: list[Row], away: Sequence[str] = ()) -> None:
+        """Take the rows of a look, and the interfaces that are down or gone."""
         if self._is_paused:
             return
-        self._rows = rows
+        self._rows, self._away = rows, away
         known = self._rates
         self._rates = {}
         for row in rows:
@@ -210,6 +211,8 @@ class Screen:
         text = Text()
         if self._is_paused:
             text.append("PAUSED", "bold reverse").append("  ")
+        if self._away:
+            text.append(self._out.printable(f"{', '.join(self._away)} away"), "bold red").append("  ")
         text.append(f"lost {lost:,}", "bold red" if lost else "").append(", ")
         text.append(f"dropped here {here:,}", "bold red" if here else "").append(f"  by {self._order}")
         if self._is_typing or self._filter:

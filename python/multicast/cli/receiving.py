@@ -101,6 +101,11 @@ class Report:
                 self._report_healing()
         self.answer(contextlib.nullcontext())
 
+    def away(self) -> list[str]:
+        """Return the interfaces that are down or gone, for a command that does not call `tick`."""
+        self._outages.news()
+        return self._outages.away
+
     def answer(self, place: AbstractContextManager[object]) -> bool:
         """Print an interim summary within ``place`` if SIGUSR1 has requested one; return whether it has."""
         if not self._signals.take_summary_request():
@@ -210,6 +215,11 @@ class _Outages:
         ]
         self._away = {name: self._away.get(name, now) for name in sorted(away)}
         return texts
+
+    @property
+    def away(self) -> list[str]:
+        """The interfaces that were down or gone at the last call of `news`."""
+        return list(self._away)
 
     def _joined(self) -> list[str]:
         """Return the interface of each membership that has one."""

@@ -148,7 +148,7 @@ class _Live:
 
     def show(self, found: list[Row]) -> None:
         """Draw these rows."""
-        self._screen.update(found)
+        self._screen.update(found, self._report.away())
         self._terminal.draw(self._screen.lines())
 
     def tick(self) -> None:

@@ -136,12 +136,16 @@ def handled() -> Generator[Signals, None, None]:
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield signals
-    except OSError as error:
-        number = signals.ended_by
-        if error.errno != errno.EIO or number is None or number != getattr(signal, "SIGHUP", None):
+    except Exception as error:
+        # A terminal that was hung up refuses everything with this error: OSError, or the termios.error of its modes.
+        if error.args[:1] != (errno.EIO,) or getattr(signal, "SIGHUP", None) not in handlers:
             raise
-        # The terminal was hung up, so nothing more can be written to it.
-        raise _EndedBySignal(number) from error
+        if signals.ended_by is None:
+            # The signal follows at once. An error of a disk is raised a moment later than it could be.
+            time.sleep(_REPEATED)
+        if signals.ended_by != signal.SIGHUP:
+            raise
+        raise _EndedBySignal(signal.SIGHUP) from error
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import multicast
 from multicast.relay import Relay, Route
 from multicast.relay.envelope import Carried
 from tests.support.hosts import Host
+from tests.support.waiting import until
 from tests.wire.faults import sh
 from tests.wire.places import on
 from tests.wire.relaying import NatsServer, add_up, are_at_rest, eventually, relaying, running_on
@@ -141,6 +143,11 @@ def test_relay_connects_again_after_the_server_has_refused_it(tmp_path: Path) ->
         server.kill()
 
 
+def ports_that_forward(bridge: str) -> int:
+    shown = subprocess.check_output(["bridge", "link", "show"], text=True)
+    return shown.count(f"master {bridge} state forwarding")
+
+
 def test_two_relays_between_the_same_two_networks_do_not_loop(hosts: list[Host]) -> None:
     """Two hosts relay one group between two networks, in both directions; the third host is in both networks."""
     sh(
@@ -148,6 +155,8 @@ def test_two_relays_between_the_same_two_networks_do_not_loop(hosts: list[Host])
         "ip link add q$k type veth peer name eth1 netns h$k; ip link set q$k master br1 up; "
         "ip -n h$k addr add 10.78.0.$k/24 dev eth1; ip -n h$k link set eth1 up; done"
     )
+    # The kernel can take a second to notice a carrier, and a bridge forwards nothing before.
+    until(lambda: ports_that_forward("br1") == 3, "the new bridge to forward")
     left, right = f"{GROUP}:{PORT}%eth0", f"{GROUP}:{PORT}%eth1"
     both = [Route(left, (right,)), Route(right, (left,))]
     relays = [Relay(both), Relay(both)]

@@ -1,16 +1,16 @@
 //! The blocks of a recording that are not packets, and their sizes.
 
-use super::recorder::RecorderConfig;
 use crate::net::interface_name;
 use crate::pure::pcapng;
 
 /// The comment of the statistics of the first interface, if there are drops.
 pub(super) const DROPS_COMMENT: &str = "the drops of all interfaces of this file";
 
-/// Return the blocks that a file begins with: its own, and one for each of these interfaces.
-pub(super) fn header(config: &RecorderConfig, interfaces: &[u32]) -> Vec<u8> {
+/// Return the blocks that a file begins with: its own, with the name of the program and a comment, and one for each of
+/// these interfaces.
+pub(super) fn header(application: &str, comment: &str, interfaces: &[u32]) -> Vec<u8> {
     let mut header = Vec::new();
-    pcapng::append_section(&mut header, &config.application, &config.comment);
+    pcapng::append_section(&mut header, application, comment);
     for &index in interfaces {
         header.extend(description(index));
     }

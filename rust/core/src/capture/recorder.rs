@@ -152,7 +152,7 @@ impl Recorder {
             remover: Remover::default(),
             stats: RecorderStats::default(),
         };
-        let header = header(&recorder.config, interfaces);
+        let header = header(&recorder.config.application, &recorder.config.comment, interfaces);
         match recorder.begin(interfaces, &header) {
             Ok(()) => Ok(recorder),
             Err(failure) => Err(recorder.fail(failure)),
@@ -267,7 +267,7 @@ impl Recorder {
         if known.is_none() {
             interfaces.push(index);
         }
-        let header = header(&self.config, &interfaces);
+        let header = header(&self.config.application, &self.config.comment, &interfaces);
         let ends = statistics_size(count) + statistics_size(interfaces.len());
         if exceeds(self.stats.file_bytes + header.len() as u64 + packet + ends, self.config.max_bytes) {
             return Ok(None);

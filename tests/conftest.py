@@ -36,9 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Enter the private network before anything is collected: no test module has been imported yet."""
     private_network.enter()
+    # Both are ignored in some jobs of scripts, and under nohup. The programs that are tested would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # As in a job that a script starts in the background. The programs that are tested would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -30,6 +30,9 @@ class Dropping:
         self.now = NOTHING
         self.memberships: list[object] = []
 
+    def stats(self) -> list[object]:
+        return []
+
     def totals(self) -> Totals:
         return self.now
 

@@ -240,22 +240,24 @@ shutil.copy("disk/feed.pcapng", "feed.pcapng")
 """
 
 
+def printed_by(program: list[str], folder: Path) -> str:
+    """Run a program in a folder, and return what it prints. It must end with 0."""
+    done = subprocess.run(
+        program, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_recorder_on_a_full_disk_raises_once_and_leaves_a_readable_file(
     tool: Callable[[str], str], tmp_path: Path
 ) -> None:
     tool("tshark")
     (tmp_path / "disk").mkdir()
-    done = subprocess.run(
-        ["unshare", "-m", "bash", "-c", _ON_A_SMALL_DISK, sys.executable, _FULL_DISK],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
+    printed = printed_by(
+        ["unshare", "-m", "bash", "-c", _ON_A_SMALL_DISK, sys.executable, _FULL_DISK], tmp_path
     )
-    assert done.returncode == 0, done.stderr
-    error, counts = done.stdout.splitlines()
+    error, counts = printed.splitlines()
     written, unwritten = map(int, counts.split())
     assert error.startswith("28 [Errno 28] cannot write disk/feed.pcapng: ")
     assert f"(the file is readable; {unwritten} received datagrams were not written; free some space" in error
@@ -290,18 +292,9 @@ with multicast.Receiver("239.4.15.1", 0, interface="lo", gro=False) as rx:
 def test_recorder_without_room_for_a_header_says_that_the_file_is_empty(
     name: str, most: int, code: int, state: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _NO_ROOM, name, str(most)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{code} [Errno {code}] cannot write {name}: ")
-    assert done.stdout.endswith(f" ({state})\n")
+    printed = printed_by([sys.executable, "-c", _NO_ROOM, name, str(most)], tmp_path)
+    assert printed.startswith(f"{code} [Errno {code}] cannot write {name}: ")
+    assert printed.endswith(f" ({state})\n")
     assert all(path.stat().st_size == 0 for path in tmp_path.iterdir())
 
 

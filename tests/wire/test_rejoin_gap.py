@@ -1,5 +1,6 @@
 """Nothing is lost while memberships are refreshed, and what does not concern them does not touch them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multicast.apps.numbered import HEADER
 from multicast.sync import Receiver, Sender
+from tests.support import flood as flooding
 from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
@@ -32,6 +35,13 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "v6 exclude": ("ff15::9:9", {"exclude": "fd09::77"}),
     "v6 source": ("ff35::9:9", {"source": "2001:db8::2"}),
 }
+
+OUTAGE_WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{way: WAYS[way] for way in ("v4", "v4 exclude", "v6", "v6 exclude")},
+    "v4 source": ("232.9.9.9", {"source": "10.9.0.2"}),
+    "v6 source": ("ff35::9:9", {"source": "fd09::2"}),
+}
+"""The same for the interface that goes down and comes up."""
 
 
 def receive_flood(rx: Receiver, tx: Sender) -> int:
@@ -161,12 +171,14 @@ def test_first_address_under_traffic_loses_nothing(group: str, interface: str, h
 @contextmanager
 def flood(host: Host, group: str, port: int, interface: str) -> Generator[None, None, None]:
     """Send numbered datagrams from a host, far more often than `traffic`."""
-    program = [sys.executable, "-m", "multicast", "send", f"{group}:{port}%{interface}"]
-    with host.popen(*program, "--numbered", "--size=24", f"--rate={RATE}", "--quiet") as process:
+    program = [sys.executable, os.fspath(Path(flooding.__file__)), group, str(port), interface]
+    with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
         try:
             yield
         finally:
-            process.terminate()
+            process.stdin.close()
+            process.wait(PATIENCE)
 
 
 def read_numbers(rx: Receiver, until: Callable[[], bool], more: int = 0) -> list[int]:
@@ -179,6 +191,11 @@ def read_numbers(rx: Receiver, until: Callable[[], bool], more: int = 0) -> list
             if sent > begun:
                 numbers.append(number)
     return numbers
+
+
+def frames_received(interface: str) -> int:
+    lines = Path("/proc/net/dev").read_text().splitlines()
+    return next(int(line.split()[2]) for line in lines if line.lstrip().startswith(f"{interface}:"))
 
 
 def has_rejoined(rx: Receiver, count: int) -> Callable[[], bool]:
@@ -205,3 +222,24 @@ def test_first_address_after_an_outage_loses_nothing(interface: str, hosts: list
             numbers = read_numbers(rx, has_rejoined(rx, rejoins), more=1000)
             lost = numbers[-1] - numbers[0] + 1 - len(numbers)
             assert lost <= (rx.stats().kernel_drops or 0) - drops
+
+
+@pytest.mark.parametrize(("group", "choice"), OUTAGE_WAYS.values(), ids=OUTAGE_WAYS.keys())
+def test_outage_that_is_noticed_late_loses_nothing_after_it(
+    interface: str, hosts: list[Host], group: str, choice: dict[str, Any]
+) -> None:
+    with (
+        Receiver(group, 0, interface=interface, **choice) as rx,
+        flood(hosts[0], group, rx.port, interface),
+    ):
+        drops = 0
+        for rejoins in range(1, 31):
+            read_numbers(rx, lambda: True, more=100)
+            # The kernel keeps the group, and receives it as soon as the interface is up again.
+            sh(f"ip link set {interface} down; ip link set {interface} up")
+            begun = frames_received(interface)
+            until(lambda: frames_received(interface) > begun + 50, "the interface to receive again")  # noqa: B023
+            numbers = read_numbers(rx, has_rejoined(rx, rejoins), more=200)
+            lost = numbers[-1] - numbers[0] + 1 - len(numbers)
+            dropped, drops = (rx.stats().kernel_drops or 0) - drops, rx.stats().kernel_drops or 0
+            assert lost <= dropped

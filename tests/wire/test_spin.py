@@ -1,5 +1,6 @@
 """Test busy polling: a receiver looks for datagrams again and again for a while before it sleeps."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,10 @@ import pytest
 
 from multicast.exceptions import ClosedError
 from multicast.sync import Receiver
-from tests.wire.exchange import PATIENCE, Link, nothing_more
+from tests.wire.exchange import LOOPBACK, PATIENCE, Link, nothing_more
+
+SO_BUSY_POLL = 46
+"""Its number on all usual processors. Python has no name for it."""
 
 
 def test_spin_receives_what_is_sent_meanwhile(link: Link) -> None:
@@ -28,6 +32,14 @@ def test_spin_that_is_over_sleeps_until_the_timeout(link: Link) -> None:
         assert time.monotonic() - begin >= 1.0
         # The spin, which other threads can interrupt, and what the waiting costs.
         assert 0.002 <= time.thread_time() - cpu < 0.5
+
+
+@pytest.mark.platform("linux")
+@pytest.mark.private_net
+@pytest.mark.parametrize(("spin", "micros"), [(0.0, 0), (0.002, 2000)])
+def test_spin_with_the_privilege_polls_the_device(spin: float, micros: int) -> None:
+    with LOOPBACK.receiver(spin=spin) as rx, socket.socket(fileno=rx.detach()) as plain:
+        assert plain.getsockopt(socket.SOL_SOCKET, SO_BUSY_POLL) == micros
 
 
 @pytest.mark.parametrize("receive", [Receiver.recv, Receiver.recv_batch], ids=["recv", "batch"])

@@ -14,8 +14,10 @@ pub(super) struct LinkChanges {
     unready: BTreeSet<u32>,
     /// They were deleted.
     removed: BTreeSet<u32>,
-    /// They had no IPv6, at least for a moment.
+    /// IPv6 was switched off on them, at least for a moment.
     ipv6_removed: BTreeSet<u32>,
+    /// Their MTU was too small for IPv6, at least for a moment.
+    too_small: BTreeSet<u32>,
     /// Notifications were lost: any interface may have changed in any way.
     all: bool,
 }
@@ -26,6 +28,7 @@ impl LinkChanges {
         self.unready.extend(later.unready);
         self.removed.extend(later.removed);
         self.ipv6_removed.extend(later.ipv6_removed);
+        self.too_small.extend(later.too_small);
         self.all |= later.all;
     }
 
@@ -36,10 +39,17 @@ impl LinkChanges {
         let complete = monitor.drain(|event| {
             any = true;
             match event {
-                NetlinkEvent::Link { index, ready: false } => _ = changes.unready.insert(index),
+                NetlinkEvent::Link { index, ready, has_room_for_ipv6 } => {
+                    if !ready {
+                        changes.unready.insert(index);
+                    }
+                    if !has_room_for_ipv6 {
+                        changes.too_small.insert(index);
+                    }
+                }
                 NetlinkEvent::Removed { index } => _ = changes.removed.insert(index),
                 NetlinkEvent::Ipv6Removed { index } => _ = changes.ipv6_removed.insert(index),
-                NetlinkEvent::Link { ready: true, .. } | NetlinkEvent::Route | NetlinkEvent::Other => {}
+                NetlinkEvent::Route | NetlinkEvent::Other => {}
             }
         });
         changes.all = !complete.map_err(|e| Error::system("watch the interfaces", e))?;
@@ -56,12 +66,18 @@ impl LinkChanges {
         self.all || self.removed.contains(&index)
     }
 
-    /// Whether the kernel may have dropped this membership, even for a moment. An interface that was not ready before
-    /// loses nothing if it stays that way.
-    pub(super) fn affects(&self, membership: &Membership, was_ready: bool) -> bool {
+    /// Whether this membership may have received nothing for a moment. An interface that was not ready before loses
+    /// nothing if it stays that way.
+    pub(super) fn can_have_affected(&self, membership: &Membership, was_ready: bool) -> bool {
         let index = &membership.interface;
-        self.removed.contains(index)
+        self.can_have_dropped(membership)
             || (was_ready && self.unready.contains(index))
             || (membership.group.is_ipv6() && self.ipv6_removed.contains(index))
+    }
+
+    /// Whether the kernel may have dropped this membership.
+    pub(super) fn can_have_dropped(&self, membership: &Membership) -> bool {
+        let index = &membership.interface;
+        self.removed.contains(index) || (membership.group.is_ipv6() && self.too_small.contains(index))
     }
 }

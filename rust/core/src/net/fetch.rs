@@ -25,6 +25,10 @@ const MAX_CALLS: usize = 16;
 /// Slots of a kernel call after a pause in the traffic.
 const MIN_SLOT_COUNT: usize = 4;
 
+/// The least slots of a socket in its turn, if there is room. A kernel call costs about as much as receiving two
+/// datagrams.
+const MIN_SHARE: usize = 16;
+
 /// How long a consumer may take for the datagrams of one fetch if it takes them one at a time while other sockets may
 /// have some too.
 const MAX_LEAD: Duration = Duration::from_millis(1);
@@ -270,20 +274,21 @@ impl Fetch {
             if self.ready.is_empty() && mem::take(&mut has_more) {
                 filled.monitor_ready |= self.look(table)?;
             }
-            // Each socket that waits for its turn gets an equal share of the room.
+            // Each socket that waits for its turn gets an equal share of the room, unless that is very little.
             let waiting = self.ready.len();
             let Some(next) = self.ready.pop() else { break };
             let Some(inlet) = table.sockets.get(next) else { continue };
             let slots = SLOTS - used;
-            let rows = (limit - storage.len()).div_ceil(waiting);
+            let share = |room: usize| room.div_ceil(waiting).max(MIN_SHARE).min(room);
+            let rows = share(limit - storage.len());
             let (first_free, more) = match &**inlet {
                 Inlet::Udp(socket) => {
-                    let asked = self.next_slot_count(next).min(slots.div_ceil(waiting)).min(rows);
+                    let asked = self.next_slot_count(next).min(share(slots)).min(rows);
                     let count = self.read_socket(socket, next, storage, (used, asked), strict)?;
                     (used + count, count == asked)
                 }
                 Inlet::Packet(socket) => {
-                    let room = Room { first: used, end: used + slots.div_ceil(waiting), rows: storage.len() + rows };
+                    let room = Room { first: used, end: used + share(slots), rows: storage.len() + rows };
                     let (first_free, more) = self.read_packets(socket, storage, room)?;
                     self.is_full = more && waiting == 1 && storage.len() < room.rows;
                     (first_free, more)

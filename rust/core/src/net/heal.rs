@@ -12,7 +12,7 @@ use super::events::{Change, Level, Report};
 use super::holders::Holders;
 use super::journal::Journal;
 use super::links::{Chosen, Interface, find};
-use super::membership::{ActiveMembership, JoinRequest, Memberships};
+use super::membership::{ActiveMembership, JoinRequest, Memberships, State};
 use super::socket_set::SocketSet;
 use super::surroundings::Surroundings;
 use crate::error::{Error, Result, cause};
@@ -27,6 +27,8 @@ struct Repair<'a, 'n> {
     before: Links,
     here: Surroundings<'n>,
     changes: &'a LinkChanges,
+    /// Changes are found by comparing lists of interfaces, so some of them are missed.
+    is_polled: bool,
     report: Report,
     /// The groups that the kernel has joined, once they are needed.
     kernel: OnceCell<KernelGroups>,
@@ -69,8 +71,9 @@ impl Memberships {
         let mut report = Report::default();
         let kernel = read_kernel_groups();
         let Self { requests, holders, journal, .. } = self;
-        for active in requests.iter_mut().flat_map(|request| &mut request.active).filter(|active| !active.broken) {
-            active.report_again(&kernel, sockets, holders, journal, &mut report);
+        for active in requests.iter_mut().flat_map(|request| &mut request.active).filter(|active| active.works()) {
+            let result = active.refresh(&kernel, sockets, holders);
+            active.rejoined(result, journal, &mut report);
         }
         let events = report.into_events();
         events.into_iter().for_each(|event| journal.push(event.level, event.text));
@@ -86,7 +89,9 @@ impl Memberships {
         let monitor = Arc::clone(&sockets.table()?.monitor);
         let before = mem::replace(&mut self.links, here.links.clone());
         let (report, kernel) = (Report::default(), OnceCell::new());
-        let mut repair = Repair { before, here, changes, report, kernel, incomplete: false, monitor, later: None };
+        let is_polled = monitor.due().is_some();
+        let mut repair =
+            Repair { before, here, changes, is_polled, report, kernel, incomplete: false, monitor, later: None };
         let mut requests = mem::take(&mut self.requests);
         for request in &mut requests {
             // A failure of one request must not keep the others from being repaired.
@@ -226,7 +231,7 @@ fn selected_interfaces(request: &JoinRequest, here: &Surroundings<'_>) -> Result
 impl ActiveMembership {
     /// Compare the state of its interface with the state before, and join again if that is due.
     fn check(&mut self, repair: &mut Repair<'_, '_>, sockets: &SocketSet, holders: &mut Holders, journal: &Journal) {
-        let Repair { before, here, changes, report, kernel, .. } = repair;
+        let Repair { before, here, changes, is_polled, report, kernel, .. } = repair;
         let Some(now) = here.links.get(&self.on.index) else { return };
         let group = self.membership.group;
         let before = before.get(&self.on.index);
@@ -236,25 +241,37 @@ impl ActiveMembership {
         // The interface may have been deleted and created again unnoticed. In that case, the kernel no longer has the
         // group.
         let is_lost = changes.is_incomplete() && !kernel().has_joined(group, self.on.index);
-        if is_lost || changes.affects(&self.membership, was_ready) || (was_ready && !now.ready()) {
-            if !now.ready() && !self.broken {
+        let is_down = was_ready && !now.ready();
+        if is_lost || is_down || changes.can_have_affected(&self.membership, was_ready) {
+            if !now.ready() && self.works() {
                 report.add(Change::Down, &self.on.name);
             }
-            self.broken = true;
-        } else if !self.broken && now.ready() {
+            let can_have_dropped = is_lost || *is_polled || changes.can_have_dropped(&self.membership);
+            if can_have_dropped || self.works() {
+                self.state = if can_have_dropped { State::Doubtful } else { State::Interrupted };
+            }
+        } else if self.works() && now.ready() {
             if had_addresses && before.is_some_and(|before| !before.same_version(group).eq(now.same_version(group))) {
                 report.add(Change::Renumbered, &self.on.name);
             }
             if self.unaddressed && now.same_version(group).next().is_some() {
                 self.unaddressed = false;
-                self.report_again(kernel(), sockets, holders, journal, report);
+                let result = self.refresh(kernel(), sockets, holders);
+                self.rejoined(result, journal, report);
             }
             return;
         }
-        if self.broken && now.ready() {
-            self.broken = false;
+        if !self.works() && now.ready() {
             self.unaddressed = now.same_version(group).next().is_none();
-            if self.rejoined(self.socket.rejoin(&self.membership), journal, report) {
+            // There must be no gap if the kernel kept the membership: it may receive again already. Or the interface was
+            // down before the group was joined, and the event is read only now.
+            let is_kept = self.state == State::Interrupted && kernel().has_joined(group, self.on.index);
+            let result = match is_kept {
+                true => self.refresh(kernel(), sockets, holders),
+                false => self.socket.rejoin(&self.membership),
+            };
+            self.state = State::Working;
+            if self.rejoined(result, journal, report) {
                 report.add(Change::Up, &self.on.name);
             }
         }
@@ -270,25 +287,17 @@ impl ActiveMembership {
     }
 
     /// Let the kernel report an intact membership again, without a gap if that is possible.
-    fn report_again(
-        &mut self,
-        kernel: &KernelGroups,
-        sockets: &SocketSet,
-        holders: &mut Holders,
-        journal: &Journal,
-        report: &mut Report,
-    ) {
+    fn refresh(&self, kernel: &KernelGroups, sockets: &SocketSet, holders: &mut Holders) -> io::Result<()> {
         let Membership { group, interface, .. } = self.membership;
         // Older versions of IGMP report only the first join and the last leave.
         let is_possible = group.is_ipv6() || kernel.speaks_igmp_v3(interface).unwrap_or(true);
-        let result = match holders.get(group) {
+        match holders.get(group) {
             Ok(holder) if is_possible => sockets
                 .senders(group, interface)
                 .and_then(|senders| self.socket.refresh(&self.membership, holder, senders)),
             // Without a free descriptor, a gap is the lesser evil.
             _ => self.socket.rejoin(&self.membership),
-        };
-        self.rejoined(result, journal, report);
+        }
     }
 
     /// Record the result of a rejoin. Returns whether the group is joined.
@@ -299,7 +308,7 @@ impl ActiveMembership {
                 true
             }
             Err(e) => {
-                self.broken = true;
+                self.state = State::Doubtful;
                 report.add(Change::JoinFailed(cause(&e)), &self.on.name);
                 false
             }

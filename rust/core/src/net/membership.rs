@@ -22,24 +22,37 @@ use crate::pure::filter::Membership;
 use crate::pure::links::Links;
 use crate::sys::Network;
 
+/// What is known of a membership. Unless it works, it is joined again when its interface is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Working,
+    /// Its interface was not ready at some time since it was joined. The kernel keeps the membership.
+    Interrupted,
+    /// The kernel may have dropped it, or may have other sources.
+    Doubtful,
+}
+
 /// One group, joined on one interface.
 #[derive(Debug)]
 pub(super) struct ActiveMembership {
     pub(super) membership: Membership,
     pub(super) on: Chosen,
     pub(super) socket: Arc<GroupSocket>,
-    /// Its interface was not ready at some time since it was joined: it is joined again when the interface is ready.
-    pub(super) broken: bool,
+    pub(super) state: State,
     /// Its interface had no address of this IP version when the membership was last reported. Switches and routers can
     /// ignore such a report.
     pub(super) unaddressed: bool,
 }
 
 impl ActiveMembership {
+    pub(super) fn works(&self) -> bool {
+        self.state == State::Working
+    }
+
     /// Whether an error of the kernel means that the interface is out of use, even if that was not noticed yet. In that
     /// case, the kernel may have dropped the membership.
     pub(super) fn excuses(&self, error: &std::io::Error) -> bool {
-        self.broken || error.raw_os_error() == Some(errno::NO_DEVICE)
+        !self.works() || error.raw_os_error() == Some(errno::NO_DEVICE)
     }
 }
 
@@ -113,7 +126,7 @@ impl JoinRequest {
                     self.active.push(active);
                     continue;
                 }
-                // The kernel may have dropped a broken membership already.
+                // The kernel may have dropped it already.
                 Err(_) => active.socket.forget(&active.membership),
                 Ok(()) => {}
             }
@@ -126,7 +139,7 @@ impl JoinRequest {
     /// Whether the user wants it, but no interface receives it.
     fn is_out(&self) -> bool {
         let one = matches!(self.spec.interface, Interfaces::One(_));
-        (one || self.left.is_empty()) && self.active.iter().all(|active| active.broken)
+        (one || self.left.is_empty()) && !self.active.iter().any(ActiveMembership::works)
     }
 }
 
@@ -278,7 +291,7 @@ impl Memberships {
         }
         for active in &mut request.active {
             if links.get(&active.on.index).is_some_and(|on| !on.up) {
-                active.broken = true;
+                active.state = State::Interrupted;
                 let text = format!("{} is down and does not receive {group}", active.on.name);
                 self.journal.push(Level::Warning, text);
             }
@@ -300,7 +313,7 @@ impl Memberships {
         let socket = sockets.join(&membership, &what, bind_to_group)?;
         let unaddressed = here.links.get(&on.index).is_some_and(|on| on.same_version(*group).next().is_none());
         self.joined.insert((*group, on.index));
-        request.active.push(ActiveMembership { membership, on, socket, broken: false, unaddressed });
+        request.active.push(ActiveMembership { membership, on, socket, state: State::Working, unaddressed });
         Ok(())
     }
 

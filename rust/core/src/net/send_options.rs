@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use socket2::{SockAddr, Socket};
 
@@ -23,7 +24,7 @@ pub(super) fn prepare(socket: &Socket, config: &SenderConfig) -> io::Result<()> 
     }
     // Requested now, so that answers that arrive before the first receive call have their origin too. That call
     // requests receive times, because they cost CPU time in every program on this machine.
-    let wanted = sys::Wanted { strict: true, timestamps: false, ttl: true, coalesce: false };
+    let wanted = sys::Wanted { strict: true, timestamps: false, ttl: true, coalesce: false, spin: Duration::ZERO };
     let domain = domain_of(config.group);
     sys::prepare_receiver(socket, domain, wanted)?;
     sys::tell_destination(socket, domain)

@@ -193,6 +193,7 @@ impl GroupSocket {
             timestamps: config.timestamps,
             ttl: config.ttl,
             coalesce: config.coalesce,
+            spin: config.spin,
         };
         sys::prepare_receiver(&self.socket, self.domain, wanted)
     }

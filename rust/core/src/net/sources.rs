@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::config::GroupSpec;
 use super::links::choose;
-use super::membership::{ActiveMembership, JoinRequest, Memberships, Place};
+use super::membership::{ActiveMembership, JoinRequest, Memberships, Place, State};
 use super::socket::GroupSocket;
 use crate::error::{Error, Result};
 use crate::pure::address::{InterfaceName, Interfaces};
@@ -38,10 +38,10 @@ impl JoinRequest {
             // The first datagram of a new source is admitted.
             self.active.iter().try_for_each(|active| active.admit(&wanted))?;
         }
-        for (at, active) in self.active.iter().enumerate() {
-            if let Err(e) = active.call(call, sources) {
+        for at in 0..self.active.len() {
+            if let Err(e) = self.active[at].call(call, sources) {
                 // The error to report is the first one.
-                let _ = self.active[..at].iter().try_for_each(|done| done.call(opposite(call), sources));
+                let _ = self.active[..at].iter_mut().try_for_each(|done| done.call(opposite(call), sources));
                 self.active.iter().try_for_each(|active| active.admit(&old))?;
                 return Err(e);
             }
@@ -82,10 +82,9 @@ impl ActiveMembership {
     }
 
     /// Join or leave sources in the kernel: all of them or none.
-    fn call(&self, call: SourceCall, sources: &[IpAddr]) -> Result<()> {
+    fn call(&mut self, call: SourceCall, sources: &[IpAddr]) -> Result<()> {
         for (at, source) in sources.iter().enumerate() {
             match self.socket.source_call(call, &self.membership, *source) {
-                // The kernel may have dropped a broken membership. The repair joins the sources that are wanted then.
                 Err(e) if !self.excuses(&e) => {
                     for done in &sources[..at] {
                         // The error to report is the first one.
@@ -95,7 +94,9 @@ impl ActiveMembership {
                     let what = format!("{verb} {source}@{}{}", self.membership.group, self.on.phrase());
                     return Err(Error::system(what, e));
                 }
-                _ => {}
+                // The kernel may have dropped the membership. The repair joins the sources that are wanted then.
+                Err(_) => self.state = State::Doubtful,
+                Ok(()) => {}
             }
         }
         Ok(())

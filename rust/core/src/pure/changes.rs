@@ -34,7 +34,7 @@ pub fn changes(before: &Links, after: &Links, seen: &[NetlinkEvent], overrun: bo
             NetlinkEvent::Removed { index } => {
                 found.extend(known.remove(&index).map(Change::Removed));
             }
-            NetlinkEvent::Link { index, ready } => {
+            NetlinkEvent::Link { index, ready, .. } => {
                 add(index, &mut known, after, &mut found);
                 set_ready(index, ready, &mut known, after, &mut found);
             }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn changes_that_were_undone_are_reported_in_order() {
         let state = links(&[(2, "a", READY, &[])]);
-        let (down, up) = (NetlinkEvent::Link { index: 2, ready: false }, NetlinkEvent::Link { index: 2, ready: true });
+        let [down, up] = [false, true].map(|ready| NetlinkEvent::Link { index: 2, ready, has_room_for_ipv6: true });
         assert_eq!(names(&changes(&state, &state, &[down, down, up], false)), ["down a", "up a"]);
         let removed = NetlinkEvent::Removed { index: 2 };
         assert_eq!(names(&changes(&state, &state, &[removed, up], false)), ["-a", "+a", "up a"]);

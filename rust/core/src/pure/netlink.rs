@@ -34,7 +34,11 @@ const IFF_RUNNING: u32 = 1 << 6;
 const RT_SCOPE_LINK: u8 = 253;
 /// The route types that deliver a datagram: unicast, local, broadcast, multicast.
 const DELIVERING: [u8; 4] = [1, 2, 3, 5];
+const LINK_BODY: usize = 16;
 const ROUTE_BODY: usize = 12;
+const IFLA_MTU: u16 = 4;
+/// The least MTU of a link that carries IPv6 (RFC 8200, section 5).
+const MIN_IPV6_MTU: u32 = 1280;
 
 /// A change that can affect memberships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +49,16 @@ pub enum NetlinkEvent {
         index: u32,
         /// It is up and has a carrier.
         ready: bool,
+        /// Its MTU is large enough for IPv6 (RFC 8200, section 5). If not, Linux drops its IPv6 memberships.
+        has_room_for_ipv6: bool,
     },
     /// An interface was deleted. The system may use its index again.
     Removed {
         /// Its index.
         index: u32,
     },
-    /// IPv6 was switched off on an interface, at least for a moment.
+    /// IPv6 was switched off on an interface, at least for a moment. The kernel keeps its memberships, unless
+    /// `has_room_for_ipv6` was false.
     Ipv6Removed {
         /// Its index.
         index: u32,
@@ -78,10 +85,15 @@ fn event(kind: u16, body: &[u8]) -> Option<NetlinkEvent> {
         // A bridge reports its ports under its own address family: those messages say nothing about the interface.
         RTM_NEWLINK if family == AF_UNSPEC => {
             let flags = u32::from_ne_bytes(bytes_at(body, 8)?);
-            NetlinkEvent::Link { index: index()?, ready: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING }
+            let mtu = attribute(body.get(LINK_BODY..)?, IFLA_MTU).and_then(|mtu| bytes_at(mtu, 0));
+            NetlinkEvent::Link {
+                index: index()?,
+                ready: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING,
+                has_room_for_ipv6: mtu.is_none_or(|mtu| u32::from_ne_bytes(mtu) >= MIN_IPV6_MTU),
+            }
         }
         RTM_DELLINK if family == AF_UNSPEC => NetlinkEvent::Removed { index: index()? },
-        // The kernel removes the link-local address when it discards the IPv6 state of the interface.
+        // The kernel removes the link-local address when it switches IPv6 off on the interface.
         RTM_DELADDR if family == AF_INET6 && *body.get(3)? == RT_SCOPE_LINK => {
             NetlinkEvent::Ipv6Removed { index: index()? }
         }
@@ -245,8 +257,6 @@ fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    const LINK_BODY: usize = 16;
-
     fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
         request(kind, 0, sequence, body)
     }
@@ -285,11 +295,23 @@ mod tests {
         assert_eq!(
             events(&datagram),
             [
-                NetlinkEvent::Link { index: 7, ready: true },
-                NetlinkEvent::Link { index: 7, ready: false },
+                NetlinkEvent::Link { index: 7, ready: true, has_room_for_ipv6: true },
+                NetlinkEvent::Link { index: 7, ready: false, has_room_for_ipv6: true },
                 NetlinkEvent::Removed { index: 7 }
             ]
         );
+    }
+
+    #[test]
+    fn events_of_links_show_whether_ipv6_fits() {
+        for (mtu, expected) in [(1279u32, false), (1280, true), (u32::MAX, true)] {
+            let mut body = link(AF_UNSPEC, 7, IFF_UP | IFF_RUNNING).to_vec();
+            body.extend(8u16.to_ne_bytes());
+            body.extend(IFLA_MTU.to_ne_bytes());
+            body.extend(mtu.to_ne_bytes());
+            let expected = NetlinkEvent::Link { index: 7, ready: true, has_room_for_ipv6: expected };
+            assert_eq!(events(&message(RTM_NEWLINK, 0, &body)), [expected], "{mtu}");
+        }
     }
 
     #[test]

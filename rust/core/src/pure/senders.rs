@@ -7,7 +7,7 @@ use std::net::IpAddr;
 const CAPACITY: usize = 10;
 
 /// The number of streams that are recognized without looking them up.
-const CACHED: usize = 16;
+const CACHED: usize = 32;
 
 /// A group, an interface and a sender.
 type Stream = (IpAddr, u32, IpAddr);

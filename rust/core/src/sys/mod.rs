@@ -27,6 +27,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Protocol, Socket};
 
@@ -103,6 +104,9 @@ pub(crate) struct Wanted {
     /// Accept several datagrams in one buffer, if the kernel can coalesce them.
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "only Linux can"))]
     pub(crate) coalesce: bool,
+    /// Let each look for datagrams poll the device too, for about so long, if the kernel can and permits it.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "only Linux can"))]
+    pub(crate) spin: Duration,
 }
 
 /// The memory of a socket, as the kernel reports it.

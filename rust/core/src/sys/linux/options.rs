@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket};
 
@@ -31,7 +32,20 @@ pub(crate) fn prepare_receiver(socket: &Socket, domain: Domain, wanted: Wanted) 
         // Since Linux 5.0. Older kernels deliver each datagram separately.
         try_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)?;
     }
+    if !wanted.spin.is_zero() {
+        poll_device(socket, wanted.spin)?;
+    }
     Ok(filters)
+}
+
+/// Lets a receive call that finds nothing look at the queue of the device, if the kernel can and permits it (socket(7),
+/// `SO_BUSY_POLL`, which needs CAP_NET_ADMIN). A call that must not block looks once.
+fn poll_device(socket: &Socket, time: Duration) -> io::Result<()> {
+    let micros = c_int::try_from(time.as_micros()).unwrap_or(c_int::MAX);
+    match try_option(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros) {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 /// Makes the kernel report the destination and the interface of each datagram.

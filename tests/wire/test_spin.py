@@ -36,6 +36,8 @@ def test_spin_that_is_over_sleeps_until_the_timeout(link: Link) -> None:
 
 @pytest.mark.platform("linux")
 @pytest.mark.private_net
+# Only a socket can poll a device.
+@pytest.mark.udp_sockets
 @pytest.mark.parametrize(("spin", "micros"), [(0.0, 0), (0.002, 2000)])
 def test_spin_with_the_privilege_polls_the_device(spin: float, micros: int) -> None:
     with LOOPBACK.receiver(spin=spin) as rx, socket.socket(fileno=rx.detach()) as plain:

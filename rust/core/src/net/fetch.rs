@@ -25,8 +25,7 @@ const MAX_CALLS: usize = 16;
 /// Slots of a kernel call after a pause in the traffic.
 const MIN_SLOT_COUNT: usize = 4;
 
-/// The least slots of a socket in its turn, if there is room. A kernel call costs about as much as receiving two
-/// datagrams.
+/// The least slots of a socket in its turn, if there is room. A kernel call costs about the same as two datagrams.
 const MIN_SHARE: usize = 16;
 
 /// How long a consumer may take for the datagrams of one fetch if it takes them one at a time while other sockets may

@@ -17,7 +17,7 @@ use super::socket_set::SocketSet;
 use super::surroundings::Surroundings;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
-use crate::pure::filter::Membership;
+use crate::pure::filter::{Membership, Sources};
 use crate::pure::links::Links;
 use crate::pure::proc_net::KernelGroups;
 use crate::sys::Monitor;
@@ -265,7 +265,13 @@ impl ActiveMembership {
             self.unaddressed = now.same_version(group).next().is_none();
             // There must be no gap if the kernel kept the membership: it may receive again already. Or the interface was
             // down before the group was joined, and the event is read only now.
-            let is_kept = self.state == State::Interrupted && kernel().has_joined(group, self.on.index);
+            //
+            // A group with sources is left and joined all the same. Linux keeps the sources of a group elsewhere while
+            // its interface is down. It loses them if another socket joins or leaves the group before it puts them
+            // back (`mld_del_delrec` in net/ipv6/mcast.c). It sends the news that the interface is up before it does.
+            let is_kept = self.state == State::Interrupted
+                && !matches!(self.membership.sources, Sources::Only(_))
+                && kernel().has_joined(group, self.on.index);
             let result = match is_kept {
                 true => self.refresh(kernel(), sockets, holders),
                 false => self.socket.rejoin(&self.membership),

@@ -22,7 +22,7 @@ use crate::pure::filter::Membership;
 use crate::pure::links::Links;
 use crate::sys::Network;
 
-/// What is known of a membership. Unless it works, it is joined again when its interface is ready.
+/// The state of a membership. Unless it works, it is joined again when its interface is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Working,

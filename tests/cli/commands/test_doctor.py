@@ -63,6 +63,19 @@ def test_doctor_quiet_prints_the_causes_alone(net: Lab) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "no-sender\n", "")
 
 
+@pytest.mark.parametrize(
+    ("interface", "fix"),
+    [
+        ("127.0.0.1", f"run this on this machine: multicast send {GROUP}:{PORT}%lo test"),
+        ("eth0", f"run this on the sending host: multicast send {GROUP}:{PORT} test"),
+    ],
+)
+def test_doctor_no_sender_fix_sends_where_the_endpoint_listens(net: Lab, interface: str, fix: str) -> None:
+    done = doctor(net, f"{GROUP}:{PORT}", "-i", interface)
+    cause, _, _, shown = done.stdout.rstrip("\n").split("\t")
+    assert (cause, shown) == ("no-sender", fix)
+
+
 def doctor_at_terminal(net: Lab, *words: str) -> "subprocess.CompletedProcess[str]":
     command = " ".join([*MULTICAST, "doctor", "-d", "0.4", *words, HERE])
     return subprocess.run(

@@ -10,6 +10,7 @@ from . import firewall, proc, sizes
 from .finding import Finding, datagrams
 
 if TYPE_CHECKING:
+    from .case import Case
     from .evidence import Evidence
 
 
@@ -56,9 +57,16 @@ def no_sender(evidence: Evidence) -> Finding:
         "no-sender",
         "proven" if evidence.can_see_packets and not may_be_too_long else "likely",
         proof,
-        f"run this on the sending host: multicast send {replace(case.endpoint, interface=None, sources=())} test",
+        _send_command(case),
         text,
     )
+
+
+def _send_command(case: Case) -> str:
+    """Return where to send a test, and the command. Interfaces have other names on another host."""
+    is_here = case.link is not None and case.link.is_loopback
+    where, interface = ("on this machine", case.interface) if is_here else ("on the sending host", None)
+    return f"run this {where}: multicast send {replace(case.endpoint, interface=interface, sources=())} test"
 
 
 def _wrong_interface(evidence: Evidence) -> Finding | None:

@@ -54,7 +54,7 @@ class ReceiverStats:
     ring_high_water: int
     """The highest number of datagrams that were in the ring at the same time; 0 without a ring."""
     rejoins: int
-    """Memberships that were joined again, or joined on an interface that appeared later."""
+    """Memberships that were rejoined, or joined on an interface that appeared later."""
     interface_events: int
     """Changes of joined interfaces: down, up, deleted, or addresses changed."""
     outage_seconds: float

@@ -44,7 +44,7 @@ def test_verbose_listener_names_its_buffers_and_outages(command: str, free_port:
     assert joined == f"listening to {GROUP}:{free_port} on lo"
     assert re.fullmatch(r"1 socket with a receive buffer of [\d,]+ bytes( \([\d,]+ requested\))?", buffer)
     assert health == (
-        "0 changes of joined interfaces, 0 memberships joined again, 0.0 s without a working interface, at most 0 "
+        "0 changes of joined interfaces, 0 memberships rejoined, 0.0 s without a working interface, at most 0 "
         "datagrams waiting in this program"
     )
     assert advice.startswith("nothing arrived")
@@ -58,13 +58,11 @@ def test_verbose_listener_reports_that_it_joined_again(net: Lab) -> None:
     ):
         program.line()
         net.sh("ip -n $near link set eth0 down; ip -n $near link set eth0 up")
-        waiting.until(lambda: "joined again" in program.err, "the change to be reported")
+        waiting.until(lambda: "rejoined" in program.err, "the change to be reported")
         program.interrupt()
         assert program.finish() == 130
-    news = next(line for line in program.err.splitlines() if "joined again" in line)
-    assert re.fullmatch(r"[12] changes? of joined interfaces, \d memberships? joined again", news), (
-        program.err
-    )
+    news = next(line for line in program.err.splitlines() if "rejoined" in line)
+    assert re.fullmatch(r"[12] changes? of joined interfaces, \d memberships? rejoined", news), program.err
     assert re.search(r"\n[12] changes? of joined interfaces, .*, 0\.\d s without", program.err), program.err
 
 
@@ -85,4 +83,4 @@ def test_verbose_live_table_ends_with_the_memberships(free_port: int) -> None:
         program.until_joined(GROUP)
         program.interrupt()
         assert program.finish() == 130
-    assert "0 memberships joined again" in program.err
+    assert "0 memberships rejoined" in program.err

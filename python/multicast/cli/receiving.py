@@ -156,7 +156,7 @@ class Report:
             )
 
     def _report_healing(self) -> None:
-        """Say that interfaces changed and groups were joined again since the last look."""
+        """Say that interfaces changed and groups were rejoined since the last look."""
         stats = self._listener.stats()
         changed, healed = sum(one.interface_events for one in stats), sum(one.rejoins for one in stats)
         if (changed, healed) != (self._changed, self._healed):
@@ -261,7 +261,7 @@ def _buffer(stats: ReceiverStats) -> str:
 
 
 def _healing(changes: int, rejoins: int) -> str:
-    return f"{number(changes, 'change')} of joined interfaces, {number(rejoins, 'membership')} joined again"
+    return f"{number(changes, 'change')} of joined interfaces, {number(rejoins, 'membership')} rejoined"
 
 
 def _health(stats: ReceiverStats) -> str:

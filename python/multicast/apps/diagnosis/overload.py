@@ -72,6 +72,6 @@ def _no_querier(case: Case, observed: Observation) -> Finding | None:
             "queries_seen": None if observed.queries is None else observed.queries[case.interface],
         },
         "enable an IGMP querier on the switch or router, or open the receiver with rejoin=60",
-        f"the stream stopped after {datagrams(first.before)} and resumed when the group was joined again: a switch "
+        f"the stream stopped after {datagrams(first.before)} and resumed when the group was rejoined: a switch "
         "forgets this listener, because the network has no querier",
     )

@@ -8,6 +8,7 @@ import pytest
 
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, OTHER, assert_usage_error, run, start
+from tests.support import waiting
 from tests.wire.relaying import NatsServer
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -59,6 +60,23 @@ def test_relay_with_a_file_runs_for_the_duration(free_port: int, tmp_path: Path)
     assert lines[0] == f"relaying from {GROUP}:{free_port}%lo to udp://127.0.0.1:{free_port}"
     assert lines[-1].endswith("relayed 0 datagrams of 0, lost 0 on the way here and 0 on this machine")
     assert len(lines) >= 3
+
+
+def test_relay_that_gets_its_own_datagram_back_reports_one_in_the_singular(
+    free_port: int, tmp_path: Path
+) -> None:
+    ends = [f"{group}:{free_port}%lo" for group in (GROUP, OTHER)]
+    path = tmp_path / "relay.toml"
+    path.write_text("".join(f'[[relay]]\nfrom = "{one}"\nto = "{two}"\n' for one, two in (ends, ends[::-1])))
+    with start("relay", "--config", str(path), "--stats", "0.1") as program:
+        program.until_joined(GROUP)
+        program.until_joined(OTHER)
+        with Sender(GROUP, free_port, interface="lo") as tx:
+            tx.send(b"round and round")
+        report = f"{ends[1]} to {ends[0]}: relayed 0 datagrams of 1, 1 skipped after coming back, lost 0 "
+        waiting.until(lambda: report in program.err, "the report of an echo")
+        program.interrupt()
+        assert program.finish() == 130
 
 
 def test_relay_never_prints_a_password(free_port: int) -> None:

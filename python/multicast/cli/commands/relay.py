@@ -186,9 +186,9 @@ def _report(legs: tuple[LegStats, ...], out: Output) -> None:
 def _sentence(leg: LegStats) -> str:
     parts = [f"{leg.source} to {leg.to}: relayed {number(leg.sent, 'datagram')} of {leg.received:,}"]
     for count, what in (
-        (leg.echoes, "echoes left out"),
-        (leg.copies, "copies left out"),
-        (leg.invalid, "messages that are no envelopes"),
+        (leg.echoes, "skipped after coming back"),
+        (leg.copies, "already received"),
+        (leg.invalid, "without an envelope"),
         (leg.dropped, "dropped because the buffer was full"),
         (leg.failed, "failed"),
         (leg.too_long, "too long"),

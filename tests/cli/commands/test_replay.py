@@ -57,6 +57,14 @@ def test_replay_sends_the_file_and_says_what_it_left_out(free_port: int, tmp_pat
     }
 
 
+def test_replay_that_leaves_one_datagram_out_says_why_in_the_singular(free_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "feed.pcap"
+    capture(path, (GROUP, free_port, b"one"), ("10.0.0.9", free_port, b"unicast"))
+    done = run("replay", os.fspath(path), "-i", "lo")
+    expected = "sent 1 datagram, 3 bytes, left out 1 (not selected, or not sent to a group) in "
+    assert done.stderr.decode().startswith(expected)
+
+
 def test_replay_repeats_until_ctrl_c(free_port: int, tmp_path: Path) -> None:
     path = tmp_path / "feed.pcap"
     capture(path, (GROUP, free_port, b"one"), (GROUP, free_port, b"two"))

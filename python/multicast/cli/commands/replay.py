@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 _REASONS = {
-    "other": "that are no UDP datagrams",
-    "filtered": "that are not selected or not for a group",
-    "cut": "that were cut when they were captured",
-    "incomplete": "of which fragments are missing",
+    "other": "not UDP",
+    "filtered": "not selected, or not sent to a group",
+    "cut": "cut when captured",
+    "incomplete": "fragments missing",
 }
 
 
@@ -164,7 +164,7 @@ class _Report:
             self._out.record(kind, fields)
             return
         parts = [f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}"]
-        parts += [f"left out {count:,} {_REASONS[name]}" for name, count in left_out.items() if count]
+        parts += [f"left out {count:,} ({_REASONS[name]})" for name, count in left_out.items() if count]
         if stats.unsent and kind == "summary" and not self._signals.has_ended():
             parts.append(f"did not send {stats.unsent:,} that it had read")
         self._out.remark(f"{', '.join(parts)} in {duration:.1f} s")

@@ -67,7 +67,9 @@ LAYERS = [
     {"apps.watching"},
     {"apps.groups", "apps.netlink", "apps.diagnosis.finding", "apps.diagnosis.proc"},
     {"apps.routes", "apps.links", "apps.diagnosis.sniffer", "apps.diagnosis.firewall"},
-    {"apps.interfaces", "apps.diagnosis.case", "apps.diagnosis.listening"},
+    {"apps.interfaces", "apps.diagnosis.case"},
+    {"apps.diagnosis.outages"},
+    {"apps.diagnosis.listening"},
     {"apps.diagnosis.evidence"},
     {"apps.diagnosis.sizes"},
     {

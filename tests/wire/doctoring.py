@@ -2,10 +2,13 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
 from multicast.apps.diagnosis import Diagnosis, Finding, diagnose
+from multicast.apps.diagnosis.serving import Server
+from tests.support.background import running
 from tests.wire.lab import Lab, feed
 from tests.wire.places import on
 
@@ -65,3 +68,18 @@ def only(found: Diagnosis, cause: str) -> Finding:
     """Return the only finding, which names ``cause``."""
     assert [one.cause for one in found.findings] == [cause], found
     return found.findings[0]
+
+
+@contextlib.contextmanager
+def serving(net: Lab) -> Generator[None, None, None]:
+    """Run the other end on the far host during the block."""
+    with on(net.far):
+        server = Server()
+
+    def run(over: threading.Event) -> None:
+        with on(net.far), server:
+            for _ in server.served(over.is_set):
+                pass
+
+    with running(run):
+        yield

@@ -25,6 +25,7 @@ from multicast.apps.diagnosis.peer import PATIENCE
 from multicast.apps.diagnosis.peer import PORT as PEER_PORT
 from multicast.apps.diagnosis.serving import Server
 from tests.support.background import running
+from tests.wire.doctoring import serving
 from tests.wire.lab import Lab, feed, lab
 from tests.wire.places import on
 
@@ -57,21 +58,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as sock
 def net() -> Iterator[Lab]:
     with lab() as made, serving(made):
         yield made
-
-
-@contextlib.contextmanager
-def serving(net: Lab) -> Generator[None, None, None]:
-    """Run the other end on the far host during the block."""
-    with on(net.far):
-        server = Server()
-
-    def run(over: threading.Event) -> None:
-        with on(net.far), server:
-            for _ in server.served(over.is_set):
-                pass
-
-    with running(run):
-        yield
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from . import netlink
 # rtnetlink(7), linux/if_link.h and linux/if.h: message types, attributes and flags.
 _RTM_NEWLINK, _RTM_GETLINK = 16, 18
 _IFINFOMSG = struct.Struct("=BxHiII")
-_IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_LINK_NETNSID = 10, 18, 33, 37
+_IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER, _IFLA_CARRIER_CHANGES, _IFLA_LINK_NETNSID = 10, 18, 33, 35, 37
 _IFLA_INFO_KIND = 1
 
 
@@ -24,6 +24,8 @@ class Link(Interface):
 
     has_carrier: bool
     """Whether its link works (a cable is plugged in); True if it is down or the system does not say."""
+    carrier_changes: int
+    """How often its link was lost or found; 0 if the system does not say."""
     kind: str
     """The kind of a virtual interface, such as ``veth``; empty for hardware, or if the system does not say."""
     is_half_outside: bool
@@ -46,6 +48,7 @@ def links() -> list[Link]:
             Link(
                 **asdict(one),
                 has_carrier=not one.is_up or attributes.get(_IFLA_CARRIER, b"\x01") != b"\x00",
+                carrier_changes=int.from_bytes(attributes.get(_IFLA_CARRIER_CHANGES, b""), sys.byteorder),
                 kind=info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(),
                 is_half_outside=_IFLA_LINK_NETNSID in attributes,
                 has_master=_IFLA_MASTER in attributes,

@@ -2,9 +2,9 @@
 
 ``diagnose`` joins an endpoint, listens, compares the counters of the kernel before and after, and returns findings.
 The modules: ``finding`` (the result), ``proc``, ``sniffer`` and ``firewall`` (facts), ``before`` (causes that are known
-before listening), ``listening`` (the observation), ``evidence`` (the questions that it answers), ``after``, ``sizes``,
-``overload`` and ``settings`` (causes that it shows), ``peer``, ``two_ended`` and ``serving`` (the diagnosis with
-another host, which sends or listens).
+before listening), ``listening`` (the observation), ``outages`` (when the interface was away), ``evidence`` (the
+questions that the observation answers), ``after``, ``sizes``, ``overload`` and ``settings`` (causes that it shows),
+``peer``, ``two_ended`` and ``serving`` (the diagnosis with another host, which sends or listens).
 """
 
 from __future__ import annotations

@@ -33,8 +33,14 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [found for check in checks if (found := check(evidence)) is not None]
 
 
-def no_sender(evidence: Evidence) -> Finding:
-    """Return the finding that nothing is wrong here, and that nobody sends."""
+def no_sender(evidence: Evidence, seconds_without_address: float) -> Finding:
+    """Return the finding that nothing is wrong here, and that nobody sends.
+
+    Args:
+        evidence: what was observed.
+        seconds_without_address: for how long the interface had no address. Switches and routers may have ignored this
+            listener then, so that the sender is not the only explanation.
+    """
     case = evidence.case
     mtu, refused = case.link.mtu if case.link else None, evidence.refused()
     proof: dict[str, object] = {
@@ -53,9 +59,17 @@ def no_sender(evidence: Evidence) -> Finding:
             f"no datagram for {case.endpoint.group} port {case.port} arrived on {case.interface}; packets longer than "
             f"its MTU of {mtu} cannot arrive"
         )
+    if seconds_without_address:
+        proof["without_address_s"] = round(seconds_without_address, 2)
+        text = (
+            f"no datagram for {case.endpoint.group} port {case.port} arrived on {case.interface}, which had no "
+            f"{'IPv6' if case.is_ipv6 else 'IPv4'} address for {seconds_without_address:.1f} s: switches and routers "
+            "may have ignored this listener then"
+        )
+    is_certain = evidence.can_see_packets and not may_be_too_long and not seconds_without_address
     return Finding(
         "no-sender",
-        "proven" if evidence.can_see_packets and not may_be_too_long else "likely",
+        "proven" if is_certain else "likely",
         proof,
         _send_command(case),
         text,

@@ -51,13 +51,23 @@ def _no_route(case: Case) -> Finding | None:
 
 
 def interface_lost(case: Case) -> Finding | None:
-    """Return the finding that the interface of a case went down or was deleted after the case was looked up."""
+    """Return the finding that the interface of a case is down, gone or renamed since the case was looked up."""
     if case.link is None:
         return None
     index, name = case.link.index, case.link.name
-    link = next((one for one in links() if one.index == index), None)
+    now = links()
+    link = next((one for one in now if one.name == name), None)
     if link is not None:
         return _interface_down(replace(case, link=link))
+    renamed = next((one.name for one in now if one.index == index), None)
+    if renamed is not None:
+        return Finding(
+            "interface-down",
+            "proven",
+            {"interface": name, "renamed_to": renamed},
+            case.listen_command(interface=renamed),
+            f"the interface {name} was renamed to {renamed} during the diagnosis",
+        )
     return Finding(
         "interface-down",
         "proven",

@@ -10,8 +10,9 @@ from ... import endpoints
 from . import after, before, overload, settings
 from .case import case_for
 from .evidence import Evidence
-from .finding import Finding, datagrams, strongest
+from .finding import Finding, datagrams
 from .listening import hear_everywhere, observe
+from .outages import Outages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,32 +78,40 @@ def diagnose(
     known = before.findings(case)
     if known:
         return result(case, known, None)
-    try:
-        observed = observe(case.endpoint, duration, on_joined=on_joined, is_over=is_over)
-    except OSError as error:
-        refused = before.of_open_error(case, error)
-        if refused is None:
-            refused = next(iter(settings.findings(case)), None)
-        if refused is None:
-            raise
-        return result(case, [refused], None)
-    if observed.received:
-        return result(case, overload.findings(case, observed) or [_ok(case, observed)], observed)
-    lost = before.interface_lost(case)
-    if lost is not None:
-        return result(case, [lost], observed)
-    everywhere = hear_everywhere(case.endpoint, duration, is_over=is_over)
-    return result(case, why_nothing(case, observed, everywhere), observed)
+    with Outages(case) as outages:
+        try:
+            observed = observe(case.endpoint, duration, outages, on_joined=on_joined, is_over=is_over)
+        except OSError as error:
+            refused = before.of_open_error(case, error)
+            if refused is None:
+                refused = next(iter(settings.findings(case)), None)
+            if refused is None:
+                raise
+            return result(case, [refused], None)
+        if observed.received:
+            outage = outages.finding(observed.received)
+            found = overload.findings(case, observed, was_away=outage is not None)
+            found += [_ok(case, observed)] if outage is None and not found else [outage] if outage else []
+            return result(case, found, observed)
+        lost = before.interface_lost(case)
+        if lost is not None:
+            return result(case, [lost], observed)
+        everywhere = hear_everywhere(case.endpoint, duration, is_over=outages.looking(is_over))
+        return result(case, why_nothing(case, observed, everywhere, outages), observed)
 
 
-def why_nothing(case: Case, observed: Observation, everywhere: collections.Counter[Arrival]) -> list[Finding]:
+def why_nothing(
+    case: Case, observed: Observation, everywhere: collections.Counter[Arrival], outages: Outages
+) -> list[Finding]:
     """Return the causes for which nothing was received."""
     evidence = Evidence(case, observed, everywhere)
-    found = strongest([*after.findings(evidence), *settings.findings(case)])
+    found = outages.among([*after.findings(evidence), *settings.findings(case)])
     if found:
         return found
     container = settings.container(case)
-    return [after.no_sender(evidence) if container is None else container]
+    if container is not None:
+        return [container]
+    return [after.no_sender(evidence, outages.seconds_without_address)]
 
 
 def _ok(case: Case, observed: Observation) -> Finding:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from ...endpoints import Endpoint
+    from .outages import Outages
 
 _PERIOD = 0.05
 # A stream that pauses for this many times its usual interval, and for this many seconds, has stopped.
@@ -139,6 +140,7 @@ def _never() -> bool:
 def observe(
     endpoint: Endpoint,
     duration: float,
+    outages: Outages,
     *,
     on_joined: Callable[[], None] | None = None,
     is_over: Callable[[], bool] = _never,
@@ -149,6 +151,7 @@ def observe(
     Args:
         endpoint: a group with its port, and optionally the interface and the sources.
         duration: seconds to listen.
+        outages: notices when the interface is away.
         on_joined: called once the group is joined.
         is_over: called often; ends the listening early when it returns true.
         mark: the beginning of datagrams to report one by one.
@@ -166,7 +169,9 @@ def observe(
         stack.enter_context(ear.listening())
         if on_joined is not None:
             on_joined()
-        programs, revivals = _watch(receiver, ear, endpoint, _until(duration, is_over))
+        programs, revivals = _watch(
+            receiver, ear, endpoint, outages, _until(duration, outages.looking(is_over))
+        )
     after = proc.counters()
     return Observation(
         heard=ear.heard,
@@ -215,7 +220,7 @@ def _is_source_specific(group: str) -> bool:
 
 
 def _watch(
-    receiver: Receiver, ear: Ear, endpoint: Endpoint, pauses: Iterator[None]
+    receiver: Receiver, ear: Ear, endpoint: Endpoint, outages: Outages, pauses: Iterator[None]
 ) -> tuple[list[Program], list[Revival]]:
     """Sample the sockets on the port until the time is over. If a stream stops, join the group again."""
     own = proc.own_sockets()
@@ -230,6 +235,8 @@ def _watch(
                 first.setdefault(one.inode, one)
                 last[one.inode] = one
                 least[one.inode] = min(least.get(one.inode, one.waiting), one.waiting)
+        if outages.have_begun:
+            continue  # the stream may have stopped because of it, and the group cannot always be joined again
         if rejoined_at is None:
             silence = ear.silence()
             if silence:

@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from .listening import Observation, Program
 
 
-def findings(case: Case, observed: Observation) -> list[Finding]:
-    """Return what is wrong although datagrams arrive."""
+def findings(case: Case, observed: Observation, *, was_away: bool) -> list[Finding]:
+    """Return what is wrong although datagrams arrive.
+
+    Args:
+        case: what is under diagnosis.
+        observed: what was observed.
+        was_away: whether the interface was away for a time, which explains why a stream stopped and went on.
+    """
     addresses = {case.endpoint.group, "0.0.0.0", "::"}
     found = [
         _of_program(case, one, observed)
         for one in observed.programs
         if one.drops and one.address in addresses
     ]
-    revived = _no_querier(case, observed)
+    revived = None if was_away else _no_querier(case, observed)
     return found if revived is None else [*found, revived]
 
 

@@ -14,8 +14,10 @@ from .case import case_for
 from .diagnose import Diagnosis, result, why_nothing
 from .finding import Finding, datagrams
 from .listening import hear_everywhere, observe
+from .outages import Outages
 
 if TYPE_CHECKING:
+    import collections
     from collections.abc import Callable
 
     from ...endpoints import Endpoint
@@ -120,7 +122,7 @@ def compare(
     if known:
         return result(case, known, None)
     token = secrets.token_hex(8)
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+    with concurrent.futures.ThreadPoolExecutor(1) as executor, Outages(case) as outages:
         asked: list[concurrent.futures.Future[Departure]] = []
 
         def start() -> None:
@@ -129,51 +131,89 @@ def compare(
                 on_joined()
 
         mark = peer.MARK + token.encode()
-        observed = observe(case.endpoint, duration, on_joined=start, is_over=is_over, mark=mark)
+        observed = observe(case.endpoint, duration, outages, on_joined=start, is_over=is_over, mark=mark)
         departure = asked[0].result()
-    return result(case, [_compare(case, host, departure, observed, duration)], observed)
+        ends = _Ends(case, host, departure, observed, outages)
+        return result(case, [_of_probes(ends) or _of_silence(ends, duration)], observed)
 
 
-def _compare(case: Case, host: str, left: Departure, observed: Observation, duration: float) -> Finding:
-    probes = {int(payload.rsplit(b" ", 1)[-1]): ttls for payload, ttls in observed.marked.items()}
-    proof: dict[str, object] = {
-        "peer": host,
-        "left_peer_by": left.interface,
-        "sent": peer.PROBES * len(peer.TTLS),
-        "seen_leaving": left.left,
-        "streams_leaving_by_ttl": left.streams,
-        "arrived_by_ttl": {str(ttl): sum(arrived.values()) for ttl, arrived in sorted(probes.items())},
-        "joined_on": case.interface,
-    }
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ends:
+    """The observations at both ends."""
+
+    case: Case
+    host: str
+    left: Departure
+    observed: Observation
+    outages: Outages
+
+    @property
+    def probes(self) -> dict[int, collections.Counter[int]]:
+        """The probes that arrived: for each TTL they were sent with, how many arrived with which TTL."""
+        return {int(payload.rsplit(b" ", 1)[-1]): ttls for payload, ttls in self.observed.marked.items()}
+
+    @property
+    def proof(self) -> dict[str, object]:
+        """The facts of both ends."""
+        return {
+            "peer": self.host,
+            "left_peer_by": self.left.interface,
+            "sent": peer.PROBES * len(peer.TTLS),
+            "seen_leaving": self.left.left,
+            "streams_leaving_by_ttl": self.left.streams,
+            "arrived_by_ttl": {str(ttl): sum(one.values()) for ttl, one in sorted(self.probes.items())},
+            "joined_on": self.case.interface,
+        }
+
+
+def _of_probes(ends: _Ends) -> Finding | None:
+    """Return the cause that the probes which arrived show, or the error of sending them; None if none arrived."""
+    case, host, left, observed, probes = ends.case, ends.host, ends.left, ends.observed, ends.probes
     if left.error is not None:
-        return _refused(case, host, left, proof)
+        return _refused(case, host, left, ends.proof)
+    outage = ends.outages.finding(observed.received)
     near, far = peer.TTLS
     if near in probes or observed.received > sum(sum(one.values()) for one in probes.values()):
-        return Finding(
-            "ok",
-            "proven",
-            proof,
-            "",
-            f"what {host} sends from {left.interface} arrives on {case.interface}: {datagrams(observed.received)}",
-        )
-    if far in probes:
-        return _expired(host, left, far - min(probes[far]), proof)
+        text = f"what {host} sends from {left.interface} arrives on {case.interface}: {datagrams(observed.received)}"
+        found = outage or Finding("ok", "proven", {}, "", text)
+    elif far in probes:
+        found = outage or _expired(host, left, far - min(probes[far]))
+    else:
+        return None
+    return dataclasses.replace(found, proof={**ends.proof, **found.proof})
+
+
+def _of_silence(ends: _Ends, duration: float) -> Finding:
+    """Return the cause for which no probe arrived, after listening everywhere for ``duration`` seconds."""
+    case, host, left, outages = ends.case, ends.host, ends.left, ends.outages
     router = router_for(host) if _is_address(host) else None
-    if case.is_link_scope and router is not None:
+    if case.is_link_scope and router is not None and outages.finding(0) is None:
         return Finding(
             "link-scope",
             "proven",
-            {**proof, "router": router},
+            {**ends.proof, "router": router},
             "use a group that routers forward, such as 239.1.2.3 or ff15::1, and a larger TTL",
             f"routers never forward {case.endpoint.group}, and {host} is behind the router {router}",
         )
-    found = why_nothing(case, observed, hear_everywhere(case.endpoint, duration))[0]
+    lost = before.interface_lost(case)
+    if lost is not None:
+        return lost
+    everywhere = hear_everywhere(case.endpoint, duration, is_over=outages.looking(lambda: False))
+    found = why_nothing(case, ends.observed, everywhere, outages)[0]
     if found.cause != "no-sender":
         return found
+    if left.left == 0:
+        return Finding(
+            "interface-down",
+            "likely",
+            ends.proof,
+            f"look at the link of {left.interface} on {host} (ip link show {left.interface})",
+            f"{host} sent probes, but none left it: its interface {left.interface} was probably down or without a link",
+        )
     return Finding(
         "no-querier",
         "possible",
-        {**proof, "router": router},
+        {**ends.proof, "router": router},
         "enable an IGMP querier on the switches in between, or multicast routing on the routers",
         f"the probes left {host} through {left.interface}, but none reached {case.interface}: a switch or a router in "
         "between does not forward them",
@@ -198,13 +238,13 @@ def _refused(case: Case, host: str, left: Departure, proof: dict[str, object]) -
     )
 
 
-def _expired(host: str, left: Departure, hops: int, proof: dict[str, object]) -> Finding:
+def _expired(host: str, left: Departure, hops: int) -> Finding:
     """Probes with a large TTL arrived, and those with TTL 1 did not."""
     small = {ttl: count for ttl, count in left.streams.items() if int(ttl) <= hops}
     return Finding(
         "ttl-expired",
         "proven" if small else "likely",
-        {**proof, "hops": hops},
+        {"hops": hops},
         f"send with a TTL of at least {hops + 1} (--ttl {hops + 1}, ttl={hops + 1})",
         f"{'1 router is' if hops == 1 else f'{hops} routers are'} between {host} and this machine, and "
         + (f"{host} sends with a TTL of {', '.join(small)}" if small else "a TTL of 1 does not cross them"),

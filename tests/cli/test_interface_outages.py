@@ -1,13 +1,18 @@
 """Commands whose interface goes down or is deleted say so once, and go on when it is back."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from multicast import Sender
-from tests.cli.running import GROUP, MULTICAST, start
+from multicast import Receiver, Sender
+from tests.cli.running import GROUP, MULTICAST, run, start
+from tests.support.programs import Program
 from tests.support.terminal import OnTerminal
 from tests.support.waiting import until
 
@@ -41,6 +46,14 @@ def interface() -> Iterator[None]:
 OUTAGES = {"down": (f"link set {NAME} down", "down"), "deleted": (f"link del {NAME}", "gone")}
 
 
+def restore(outage: str) -> None:
+    """Bring the interface back."""
+    if outage == "deleted":
+        add()
+    else:
+        ip(f"link set {NAME} up")
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 @pytest.mark.parametrize("command", ["listen", "top", "measure"])
 def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_back(
@@ -52,14 +65,12 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
         ip(cut)
         said = f"multicast {command}: {NAME} is {word}: nothing arrives on it until it is back\n"
         until(lambda: said in program.err, "the outage")
-        if word == "gone":
-            add()
-        else:
-            ip(f"link set {NAME} up")
+        restore(outage)
         again = f"multicast {command}: listening again on {NAME} after "
         until(lambda: again in program.err, "the end of the outage")
         with Sender(GROUP, free_port, interface=NAME) as tx:
             tx.send(b"hello")
+        until(lambda: _interim(program)["received"] == 1, "the datagram")
         program.interrupt()
         assert program.finish() == 130
     assert json.loads(program.out.splitlines()[-1])["received"] == 1
@@ -69,7 +80,7 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
 
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_back(outage: str) -> None:
-    cut, word = OUTAGES[outage]
+    cut, _ = OUTAGES[outage]
     endpoint = f"{GROUP}%{NAME}"
     with (
         start("ping", endpoint, "--answer") as responder,
@@ -79,10 +90,7 @@ def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_ba
         program.line_with("multicast seq=")
         ip(cut)
         until(lambda: "(trying again)\n" in program.err, "a request that is refused")
-        if word == "gone":
-            add()
-        else:
-            ip(f"link set {NAME} up")
+        restore(outage)
         until(lambda: "multicast ping: sending again\n" in program.err, "a request that is sent")
         before = len(program.out)
         until(lambda: "multicast seq=" in program.out[before:], "a reply")
@@ -90,6 +98,92 @@ def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_ba
         assert program.finish() == 130
     assert program.err.count("(trying again)\n") == program.err.count("sending again\n") == 1
     assert "refused by this machine), 1 host answered\n" in program.err
+
+
+SENT = {
+    "numbered": ["--numbered", "--rate", "100"],
+    "words": ["hello", "-c", "100000", "--rate", "100"],
+    "bits": ["hello", "-c", "100000", "--bit-rate", "4000"],
+}
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("words", SENT.values(), ids=SENT)
+def test_send_says_once_that_its_interface_is_away_and_counts_what_it_could_not_send(
+    words: list[str], outage: str, free_port: int
+) -> None:
+    cut, _ = OUTAGES[outage]
+    begun = time.monotonic()
+    with (
+        Receiver(GROUP, free_port, interface=NAME) as rx,
+        start("send", f"{GROUP}:{free_port}%{NAME}", *words, "--json") as program,
+    ):
+        rx.recv(timeout=15)
+        ip(cut)
+        until(lambda: "(trying again)\n" in program.err, "a datagram that is refused")
+        until(lambda: _interim(program)["failed"] > 5, "more of them")
+        restore(outage)
+        until(lambda: "multicast send: sending again after " in program.err, "a datagram that is sent again")
+        before = _interim(program)["sent"]
+        until(lambda: _interim(program)["sent"] > before, "more of them")
+        program.interrupt()
+        assert program.finish() == 130
+    summary = json.loads(program.out.splitlines()[-1])
+    # A hundred a second, whether they could be sent or not, and up to 64 that were handed over together.
+    assert summary["sent"] + summary["failed"] <= 100 * (time.monotonic() - begun) + 64
+    assert program.err.count("(trying again)\n") == program.err.count("sending again after ") == 1
+
+
+def test_send_of_a_pipe_goes_on_after_an_outage_and_fails(free_port: int, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = [f"{GROUP}:{free_port}%{NAME}", "--file", os.fspath(pipe), "--size", "3"]
+    with Receiver(GROUP, free_port, interface=NAME) as rx, start("send", *words) as program:
+        with pipe.open("wb", buffering=0) as live:
+            live.write(b"one")
+            assert rx.recv(timeout=10).data == b"one"
+            ip(f"link set {NAME} down")
+            live.write(b"two")
+            until(lambda: "(trying again)\n" in program.err, "a piece that is refused")
+            ip(f"link set {NAME} up")
+            live.write(b"six")
+            assert rx.recv(timeout=10).data == b"six"
+        assert program.finish() == 1
+    assert "sent 2 datagrams, 6 bytes, " in program.err
+    assert program.err.endswith(" s; 1 could not be sent\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["hello"], ["hello", "-c", "5", "--rate", "10"], ["--numbered"]],
+    ids=["one", "paced", "numbered"],
+)
+def test_send_whose_first_datagram_is_refused_ends_with_the_error(words: list[str], free_port: int) -> None:
+    ip(f"link set {NAME} down")
+    done = run("send", f"{GROUP}:{free_port}%{NAME}", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"multicast send: cannot send to {GROUP}:{free_port} on {NAME}: ")
+
+
+def test_send_without_a_rate_ends_with_the_error_when_its_interface_goes_away(free_port: int) -> None:
+    words = [f"{GROUP}:{free_port}%{NAME}", "hello", "-c", "1000000000", "--json"]
+    with Receiver(GROUP, free_port, interface=NAME) as rx, start("send", *words) as program:
+        rx.recv(timeout=15)
+        ip(f"link set {NAME} down")
+        assert program.finish() == 2
+    assert json.loads(program.out.splitlines()[-1])["failed"] == 0
+    assert "Network is unreachable" in program.err
+
+
+def _interim(program: Program) -> dict[str, int]:
+    """Return the counters of an interim summary."""
+    head = '{"type":"interim"'
+    before = program.out.count(head)
+    program.interrupt(signal.SIGUSR1)
+    until(lambda: program.out.count(head) > before, "an interim summary")
+    counters: dict[str, int] = json.loads(head + program.out.rpartition(head)[2].partition("\n")[0])
+    return counters
 
 
 def test_live_screen_shows_that_the_interface_is_away_until_it_is_back(free_port: int) -> None:

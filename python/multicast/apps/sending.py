@@ -1,8 +1,9 @@
-"""Send generated datagrams at a steady rate: numbered, with the time of their sending, or filled with a pattern."""
+"""Send generated datagrams at a steady rate, and go on when the interface was away for a time."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from .numbered import HEADER, MAGIC
 from .patterns import filling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..sync import Sender
     from .patterns import Pattern
@@ -19,6 +20,60 @@ if TYPE_CHECKING:
 # Seconds: the longest time before `has_ended` is called again, and the most datagrams that are caught up at once.
 _TICK = 0.05
 _BURST = 256
+# Errors of an interface that is down, gone or without an address: it may come back.
+_AWAY = {
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.EADDRNOTAVAIL,
+}
+
+
+class LastingSender:
+    """Send datagrams, and continue after the interface was down or gone for a time.
+
+    The first datagram must be sent: an error before it is a mistake, such as a wrong interface.
+
+    Attributes:
+        failed: the number of datagrams that could not be sent because the interface was away.
+
+    Args:
+        tx: the sender.
+        on_change: called with the error when the interface goes away, and with None when a datagram is sent again.
+    """
+
+    def __init__(self, tx: Sender, on_change: Callable[[OSError | None], None]) -> None:
+        self.failed = 0
+        self._tx, self._on_change = tx, on_change
+        self._passed = 0
+        self._is_away = False
+
+    def send_many(self, payloads: Sequence[bytes]) -> int:
+        """Send datagrams, and return how many of them were sent.
+
+        Raises:
+            OSError: Nothing has been sent yet, or the system refused for another reason.
+        """
+        try:
+            self._tx.send_many(payloads)
+        except OSError as error:
+            sent = self._tx.stats().sent
+            if not sent or error.errno not in _AWAY:
+                raise
+            self._passed += len(payloads)
+            failed = self._passed - sent - self.failed
+            self.failed += failed
+            if not self._is_away:
+                self._is_away = True
+                self._on_change(error)
+            return len(payloads) - failed
+        self._passed += len(payloads)
+        if self._is_away:
+            self._is_away = False
+            self._on_change(None)
+        return len(payloads)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,11 +94,14 @@ class Plan:
     """The bytes of the payload, or of what follows the number: one of `patterns.PATTERNS`."""
 
 
-def send_generated(tx: Sender, plan: Plan, has_ended: Callable[[], bool] = lambda: False) -> int:
-    """Send the datagrams of a plan, and return how many were sent.
+def send_generated(
+    tx: Sender | LastingSender, plan: Plan, has_ended: Callable[[], bool] = lambda: False
+) -> int:
+    """Send the datagrams of a plan, and return how many were handed to the sender.
 
     The time in a datagram is taken just before it is handed to the kernel, so the sender must not have a rate of its
-    own. After a delay, at most 256 datagrams are sent at once.
+    own. After a delay, at most 256 datagrams are sent at once. A number that a lasting sender could not send is not
+    used again, so that receivers see the loss.
 
     Args:
         tx: the sender.

@@ -44,6 +44,7 @@ def test_count_repeats_the_words_and_json_has_the_summary(free_port: int) -> Non
     assert summary == {
         "type": "summary",
         "sent": 3,
+        "failed": 0,
         "bytes": 12,
         "group": GROUP,
         "port": free_port,

@@ -14,6 +14,8 @@ from ..._common.text import payload_of
 from ...apps.numbered import HEADER
 from ...apps.patterns import PATTERNS
 from .. import options
+from ..errors import NOT_HELD, print_error
+from ..output import sentence
 from ..progress import Progress
 from ..signals import handled
 from ..words import address, number
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
+    from ...apps.sending import LastingSender
     from ...endpoints import Endpoint
     from ...sync import Sender
     from ...types import SenderStats
@@ -40,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``send``."""
     parser.epilog = (
         "Without words or --file, standard input is sent as it arrives. With a TTL of 1, the default, routers do not "
-        "forward the datagrams."
+        "forward the datagrams. The exit code is 1 if datagrams could not be sent because the interface was away for a "
+        "time."
     )
     parser.add_argument(
         "endpoints",
@@ -128,6 +132,7 @@ def _add_header(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Send, report what was sent, and return the exit code."""
+    from ...apps.sending import LastingSender  # noqa: PLC0415 - see the top of the package
     from ...sync import Sender  # noqa: PLC0415 - see the top of the package
 
     _check(args)
@@ -137,7 +142,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     file_size = _size_of_file(args.file)
 
     def report(kind: str) -> None:
-        _report(args, out, endpoint, tx.stats(), kind=kind, duration=time.monotonic() - begun)
+        duration = time.monotonic() - begun
+        _report(args, out, endpoint, tx.stats(), failed=lasting.failed, kind=kind, duration=duration)
 
     with (
         handled() as signals,
@@ -151,20 +157,50 @@ def run(args: argparse.Namespace, out: Output) -> int:
             bit_rate=args.bit_rate if paced else None,
         ) as tx,
     ):
+        lasting = LastingSender(tx, _Outage(out).report)
         if out.verbose:
             out.remark(_socket_of(tx))
         try:
             with Progress(
-                out, lambda: _progress(args, file_size, tx.stats(), time.monotonic() - begun)
+                out, lambda: _progress(args, file_size, tx.stats(), lasting.failed, time.monotonic() - begun)
             ) as progress:
-                _send(tx, args, out, signals.reporting(lambda: report("interim")), progress)
+                sender = lasting if _takes_time(args) else tx
+                _send(sender, args, out, signals.reporting(lambda: report("interim")), progress)
         except (OSError, SystemExit):
             # The first datagram was refused: the error says enough.
             if tx.stats().sent:
                 report("summary")
             raise
         report("summary")
-        return signals.exit_code(0)
+        return signals.exit_code(NOT_HELD if lasting.failed else 0)
+
+
+class _Outage:
+    """Say that the interface went away, and that it came back."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._since = 0.0
+
+    def report(self, error: OSError | None) -> None:
+        """Say why datagrams cannot be sent, or that they are sent again if there is no error."""
+        now = time.monotonic()
+        if error is None:
+            text = f"sending again after {now - self._since:.0f} s"
+        else:
+            self._since, text = now, f"{sentence(error)} (trying again)"
+        if not self._out.quiet:
+            print_error("send", text)
+
+
+def _takes_time(args: argparse.Namespace) -> bool:
+    """Return whether there is a time for each datagram, so that sending goes on when the interface was away."""
+    return _generates(args) or _is_live(args) or (args.rate or args.bit_rate) is not None
+
+
+def _is_live(args: argparse.Namespace) -> bool:
+    """Return whether standard input or a pipe is sent as it arrives."""
+    return args.words in ([], [_STANDARD_INPUT]) and not _size_of_file(args.file)
 
 
 def _generates(args: argparse.Namespace) -> bool:
@@ -191,7 +227,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _send(
-    tx: Sender,
+    tx: Sender | LastingSender,
     args: argparse.Namespace,
     out: Output,
     is_stopped: Callable[[], bool],
@@ -216,7 +252,17 @@ def _send(
     messages = iter(_messages(args, size, has_ended, out.remark))
     most = _most_at_once(args, size)
     while not has_ended() and (together := list(islice(messages, most))):
-        tx.send_many(together)
+        failed = len(together) - tx.send_many(together)
+        until_due = time.monotonic() + failed * _interval(args, len(together[-1]))
+        while not has_ended() and (left := until_due - time.monotonic()) > 0:
+            time.sleep(min(left, _TICK))
+
+
+def _interval(args: argparse.Namespace, size: int) -> float:
+    """Return the seconds between datagrams of this many bytes; 0 without a limit."""
+    if args.bit_rate:
+        return 8 * size / float(args.bit_rate)
+    return 1 / float(args.rate) if args.rate else 0.0
 
 
 def _most_at_once(args: argparse.Namespace, size: int) -> int:
@@ -224,19 +270,19 @@ def _most_at_once(args: argparse.Namespace, size: int) -> int:
 
     A limited rate sends no more of them than in the time after which signals are looked for.
     """
-    if args.words in ([], [_STANDARD_INPUT]) and not _size_of_file(args.file):
+    if _is_live(args):
         return 1
-    rate = args.bit_rate / (8 * size) if args.bit_rate else args.rate or float("inf")
-    return max(1, int(min(_MOST_AT_ONCE, rate * _TICK)))
+    interval = _interval(args, size)
+    return max(1, int(min(_MOST_AT_ONCE, _TICK / interval))) if interval else _MOST_AT_ONCE
 
 
 def _progress(
-    args: argparse.Namespace, file_size: int, stats: SenderStats, seconds: float
+    args: argparse.Namespace, file_size: int, stats: SenderStats, failed: int, seconds: float
 ) -> tuple[str, float | None]:
     """Return what was sent in words, and the share of it that is done; None if the end is not known."""
     shares: list[float] = []
     if args.count is not None:
-        shares.append(stats.sent / args.count)
+        shares.append((stats.sent + failed) / args.count)
     if args.duration:
         shares.append(seconds / args.duration)
     if file_size:
@@ -299,6 +345,7 @@ def _report(
     endpoint: Endpoint,
     stats: SenderStats,
     *,
+    failed: int,
     kind: str,
     duration: float,
 ) -> None:
@@ -308,6 +355,7 @@ def _report(
     if out.json:
         fields = {
             "sent": stats.sent,
+            "failed": failed,
             "bytes": stats.bytes_sent,
             "group": endpoint.group,
             "port": endpoint.port,
@@ -317,10 +365,11 @@ def _report(
         }
         out.record(kind, fields)
         return
+    unsent = f"; {failed:,} could not be sent" if failed else ""
     out.remark(
         f"sent {number(stats.sent, 'datagram')}, {number(stats.bytes_sent, 'byte')}, to "
         f"{address(endpoint.group, endpoint.port or 0)} from {interface or 'the default interface'}, "
-        f"with TTL {args.ttl}, in {duration:.1f} s"
+        f"with TTL {args.ttl}, in {duration:.1f} s{unsent}"
     )
     if out.verbose:
         out.remark(f"{number(stats.coalesced, 'datagram')} handed to the system together with others")

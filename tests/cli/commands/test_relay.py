@@ -128,6 +128,16 @@ def test_relay_with_wrong_words_is_a_usage_error(words: list[str], message: str)
             "",
             "cannot send to original%nope: No such device (interfaces here: lo",
         ),
+        (
+            [f"{GROUP}:5000%nope", "--to", "original"],
+            "",
+            "cannot use nope: No such device (interfaces here: lo",
+        ),
+        (
+            [f"{GROUP}:5000%lo", "--to", f"{OTHER}:5000%lo", "--to", f"{OTHER}:5001%nope"],
+            "",
+            "cannot use nope: No such device (interfaces here: lo",
+        ),
     ],
 )
 def test_relay_that_cannot_begin_is_one_error(
@@ -137,7 +147,8 @@ def test_relay_that_cannot_begin_is_one_error(
     (tmp_path / "r.toml").write_text(route + toml)
     done = run("relay", *words, cwd=tmp_path)
     assert done.returncode not in {0, 70}
-    assert done.stderr.decode().splitlines()[-1].startswith(f"multicast relay: {message}")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"multicast relay: {message}")
     assert done.stdout == b""
 
 

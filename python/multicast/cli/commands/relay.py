@@ -15,7 +15,7 @@ from ..words import number
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import Any
 
     from ...relay import LegStats, Relay
@@ -96,11 +96,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
         relay = Relay(routes, nats=nats)
     except ValueError as error:
         options.usage_error(args, str(error))
-    for route in routes:
-        for to in route.to:
-            out.remark(f"relaying from {without_password(route.source)} to {without_password(to)}")
+    legs_of_routes = [(route.source, to) for route in routes for to in route.to]
+
+    def say_opened() -> None:
+        # A place that cannot be opened has ended the relay with an error.
+        if len(relay.stats()) == len(legs_of_routes):
+            for source, to in legs_of_routes:
+                out.remark(f"relaying from {without_password(source)} to {without_password(to)}")
+
     with handled() as signals, _warnings_shown(out):
-        asyncio.run(_relay(relay, args, out, signals))
+        asyncio.run(_relay(relay, args, out, signals, say_opened))
         legs = relay.stats()
         _report(legs, out)
         if out.json:
@@ -151,7 +156,9 @@ def _warnings_shown(out: Output) -> Generator[None, None, None]:
         logger.removeHandler(handler)
 
 
-async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: Signals) -> None:
+async def _relay(
+    relay: Relay, args: argparse.Namespace, out: Output, signals: Signals, on_opened: Callable[[], None]
+) -> None:
     """Run the relay, and end it when a signal or the duration says so."""
     import asyncio  # noqa: PLC0415 - see the top of the package
 
@@ -160,6 +167,9 @@ async def _relay(relay: Relay, args: argparse.Namespace, out: Output, signals: S
     running = asyncio.ensure_future(relay.run(stop))
     end = float("inf") if args.duration is None else loop.time() + args.duration
     report = float("inf") if args.stats is None else loop.time() + args.stats
+    # The first step of the relay opens its sockets.
+    await asyncio.sleep(0)
+    on_opened()
     while not running.done():
         await asyncio.wait([running], timeout=_TICK)
         if signals.has_ended() or loop.time() >= end:

@@ -71,6 +71,8 @@ class _CommandParser(Parser):
             self.description, self.epilog = command.__prologue__, command.__epilogue__
             _add_tool_options(self, argparse.SUPPRESS, listens=self._command in {"RECV", "HEAR"})
             command.setupArgs(self)
+            if self._command == "SAY":
+                self._hint_for_more_words = "write --message before the message"
         else:
             summary = COMMANDS[self._command][1]
             self.description = f"{summary[0].upper()}{summary[1:]}."
@@ -103,9 +105,13 @@ class _CommandParser(Parser):
             options, rest = self.parse_known_intermixed_args(*args, **settings)
         finally:
             self._is_parsing = False
-        if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}{self._hint_for(rest[0])}")
+        self.refuse(rest)
         return options, rest
+
+    def refuse(self, words: Sequence[str]) -> None:
+        """Raise `UsageError` if there are words that the command does not accept."""
+        if words:
+            self.error(f"unrecognized arguments: {' '.join(words)}{self._hint_for(words[0])}")
 
     def _hint_for(self, word: str) -> str:
         """Return a hint for a word too many: the option that it most resembles; empty if there is none."""
@@ -197,9 +203,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if command is not None and command not in COMMANDS:
         parser.error(f"argument CMD: {_unknown(command)}")
     try:
-        options = parser.parse_args(_with_message_whole(list(words)))
+        options, rest = parser.parse_known_args(_with_message_whole(list(words)))
     except OSError as error:
         raise SystemExit(report_write_failure(error)) from error
+    if options.command is None and rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.command is not None:
+        commands[options.command].refuse(rest)
     if options.command == "SAY":
         _warn_of_options_in_message(words, commands["SAY"])
     return options

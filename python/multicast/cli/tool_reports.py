@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def report_keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the keywords that let the tool of this command report on standard error."""
+    """Return the keywords that let the tool of this command report on standard error, after what is said at once."""
     if options.command == "SAY" and sys.stderr is not None and sys.stderr.isatty():
+        if options.data == ["-"] and sys.stdin is not None and sys.stdin.isatty():
+            print_error("SAY", "sending each line that you type (Ctrl-D ends)")
         return {"on_sent": _print_sent}
     if options.command in {"HEAR", "RECV"} and options.is_daemon:
         from functools import partial  # noqa: PLC0415 - see the top of the package

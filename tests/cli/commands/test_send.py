@@ -296,9 +296,16 @@ def test_pipe_is_not_held_back(free_port: int, tmp_path: Path) -> None:
         assert program.finish() == 0
 
 
-def test_typing_at_a_terminal_is_explained(free_port: int) -> None:
-    words = [*MULTICAST, "send", f"{GROUP}:{free_port}%lo"]
-    with Receiver(GROUP, free_port, interface="lo") as rx, OnTerminal(*words) as program:
+@pytest.mark.parametrize("command", ["send", "SAY"])
+def test_typing_at_a_terminal_is_explained(command: str, free_port: int) -> None:
+    words = {
+        "send": [f"{GROUP}:{free_port}%lo"],
+        "SAY": ["--group", GROUP, "--port", str(free_port), "--iface", "lo", "--message", "-"],
+    }[command]
+    with (
+        Receiver(GROUP, free_port, interface="lo") as rx,
+        OnTerminal(*MULTICAST, command, *words) as program,
+    ):
         program.until(lambda: "sending each line that you type (Ctrl-D ends)" in program.output, "hint")
         program.type("hello\n")
         assert rx.recv(timeout=10).data == b"hello\n"

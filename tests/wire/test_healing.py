@@ -301,6 +301,7 @@ def test_healing_route_change_moves_the_group(interface: str, hosts: list[Host])
         assert rx.groups[0].interface_index != before
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("ring", [None, 100])
 def test_healing_2000_groups_are_rejoined(interface: str, hosts: list[Host], ring: int | None) -> None:
     with Receiver("239.9.0.0+2000", 0, interface=INTERFACE, ring=ring) as rx:

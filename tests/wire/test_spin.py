@@ -15,6 +15,16 @@ SO_BUSY_POLL = 46
 """Its number on all usual processors. Python has no name for it."""
 
 
+def may_poll() -> bool:
+    """Return whether this process may let sockets poll. The kernel requires CAP_NET_ADMIN on the machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        try:
+            plain.setsockopt(socket.SOL_SOCKET, SO_BUSY_POLL, 1)
+        except PermissionError:
+            return False
+    return True
+
+
 def test_spin_receives_what_is_sent_meanwhile(link: Link) -> None:
     with link.pair(spin=10.0) as (tx, rx):
         sender = threading.Timer(0.02, tx.send, [b"meanwhile"])
@@ -38,8 +48,9 @@ def test_spin_that_is_over_sleeps_until_the_timeout(link: Link) -> None:
 @pytest.mark.private_net
 # Only a socket can poll a device.
 @pytest.mark.udp_sockets
-@pytest.mark.parametrize(("spin", "micros"), [(0.0, 0), (0.002, 2000)])
-def test_spin_with_the_privilege_polls_the_device(spin: float, micros: int) -> None:
+@pytest.mark.parametrize("spin", [0.0, 0.002])
+def test_spin_polls_the_device_where_permitted(spin: float) -> None:
+    micros = int(spin * 1e6) if may_poll() else 0
     with LOOPBACK.receiver(spin=spin) as rx, socket.socket(fileno=rx.detach()) as plain:
         assert plain.getsockopt(socket.SOL_SOCKET, SO_BUSY_POLL) == micros
 

@@ -196,9 +196,9 @@ class _Outages:
         if changes == self._changes:
             return []
         self._changes = changes
-        from ..sync import interfaces  # noqa: PLC0415 - see the top of the package
+        from ..apps.links import links  # noqa: PLC0415 - see the top of the package
 
-        states = {one.name: one.is_up for one in interfaces()}
+        states = {one.name: one.is_up and one.has_carrier for one in links()}
         names = self._joined()
         # A group that moved to another interface has lost nothing; one whose interface was deleted is not listed.
         self._most = max(self._most, len(names))

@@ -103,16 +103,11 @@ def test_doctor_interface_away_for_a_moment_is_named(net: Lab, outage: Outage) -
 
 
 def test_doctor_interface_away_while_it_listens_everywhere_is_named(net: Lab) -> None:
-    ticks = iter(range(1000))
-
-    def flap() -> bool:
-        if next(ticks) == 12:
-            net.sh("ip -n $near link set eth0 down; ip -n $near link set eth0 up")
-        return False
-
+    # It listens to the endpoint for 0.4 s, and then everywhere for as long.
+    outage = Outage("true", "ip -n $near link set eth0 down; ip -n $near link set eth0 up", "")
+    begin, flap = mending(net, outage, 0.5)
     with on(net.near):
-        # Joined for at most 8 periods of 0.05 s, so the link changes after that.
-        found = diagnose(HERE, duration=0.4, is_over=flap)
+        found = diagnose(HERE, duration=0.4, on_joined=begin, is_over=flap)
     assert only(found, "interface-down").confidence == "likely"
 
 

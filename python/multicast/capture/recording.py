@@ -88,8 +88,9 @@ class Recorder(Closing):
         max_bytes: Stop before the total size of all files exceeds this, at
             least 1.
         max_datagrams: Stop after this many datagrams, at least 1.
-        max_rate: Leave out what exceeds this many bytes of file per second,
-            above 0. A single burst may have that many bytes.
+        max_rate: Write at most this many bytes per second to the files,
+            above 0, and leave out the rest. A single burst may have that
+            many bytes.
 
     Raises:
         ValueError: An argument is out of range. No file was created.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_REPORTS = 1.0
 _SIZES = {
     "--max-size": "end before the total size of all files exceeds this (default: no limit)",
-    "--max-rate": "leave out, and count, what exceeds this many bytes of file per second (default: no limit)",
+    "--max-rate": "write at most this many bytes per second; leave out and count the rest (default: no limit)",
     "--rotate-size": "start another file before the current one exceeds this (default: one file)",
 }
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,9 @@ from multicast.exceptions import ClosedError, UnsupportedError
 from multicast.sync import Receiver
 from tests.support import waiting
 from tests.support.background import running
+from tests.support.hosts import Host
 from tests.wire.exchange import LOOPBACK, PATIENCE, nothing_more, until_in_poll
-from tests.wire.faults import looked, sh
+from tests.wire.faults import INTERFACE, joined_on, looked, plug_in, resumes, sh, traffic, unplug
 
 pytestmark = pytest.mark.platform("linux", "darwin")
 
@@ -309,3 +311,32 @@ def test_fork_interface_replaced_before_the_first_call_of_the_child_is_left(
                 sh(f"ip link del other9; ip link add {interface} type veth peer other9p")
 
         assert in_child(replace) == 0
+
+
+SHARED: dict[str, tuple[str, dict[str, Any]]] = {
+    "v4": ("239.9.9.9", {}),
+    "v4 exclude": ("239.9.9.9", {"exclude": ["10.9.0.77", "10.9.0.78"]}),
+    "v4 source": ("232.9.9.9", {"source": ["10.9.0.2", "10.9.0.3"]}),
+    "v6": ("ff15::9:9", {}),
+    "v6 exclude": ("ff15::9:9", {"exclude": ["fd09::77", "fd09::78"]}),
+    "v6 source": ("ff35::9:9", {"source": ["fd09::2", "fd09::3"]}),
+}
+
+
+# A forked process cannot use a packet receiver.
+@pytest.mark.udp_sockets
+@pytest.mark.private_net
+@pytest.mark.platform("linux")
+@pytest.mark.parametrize(("group", "choice"), SHARED.values(), ids=SHARED.keys())
+def test_fork_interface_that_the_child_joins_first_is_received_by_the_parent(
+    group: str, choice: dict[str, Any], hosts: list[Host]
+) -> None:
+    with Receiver(group, 0, interface="all", **choice) as rx, traffic(hosts[0], group, rx.port):
+        plug_in()
+        try:
+            # Neither process has looked at the interfaces since.
+            assert in_child(rx.stats) == 0
+            resumes(rx)
+            assert socket.if_nametoindex(INTERFACE) in joined_on(rx)
+        finally:
+            unplug()

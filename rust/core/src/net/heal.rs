@@ -13,7 +13,7 @@ use super::holders::Holders;
 use super::journal::Journal;
 use super::links::{Chosen, Interface, find};
 use super::membership::{ActiveMembership, JoinRequest, Memberships, State};
-use super::socket_set::SocketSet;
+use super::socket_set::{Occasion, SocketSet};
 use super::surroundings::Surroundings;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
@@ -166,7 +166,7 @@ impl Memberships {
             // If the request is for several or all interfaces, one that is not usable yet is not worth a warning.
             Some(_) if !matches!(request.spec.interface, Interfaces::One(_)) => return,
             Some(reason) => reason.to_owned(),
-            None => match self.activate(request, on.clone(), &repair.here, sockets, false) {
+            None => match self.activate(request, on.clone(), &repair.here, sockets, Occasion::Repair) {
                 Ok(()) => {
                     request.failures.remove(&on.name);
                     self.journal.count(|counts| counts.rejoins += 1);

@@ -13,7 +13,7 @@ use super::holders::Holders;
 use super::journal::Journal;
 use super::links::{Chosen, choose};
 use super::socket::GroupSocket;
-use super::socket_set::SocketSet;
+use super::socket_set::{Occasion, SocketSet};
 use super::surroundings::Surroundings;
 use crate::errno;
 use crate::error::{Error, Result};
@@ -221,7 +221,10 @@ impl Memberships {
                 extended.push(spec);
                 Ok(())
             }
-            false => self.join_one(spec, here, sockets, is_single(spec)),
+            false => {
+                let occasion = if is_single(spec) { Occasion::OnlyGroup } else { Occasion::OneOfSeveral };
+                self.join_one(spec, here, sockets, occasion)
+            }
         });
         if let Err(e) = joined.and_then(|()| finish(self, sockets)) {
             extended.iter().for_each(|spec| self.take_back_sources(spec, before));
@@ -241,7 +244,7 @@ impl Memberships {
         spec: &GroupSpec,
         here: &Surroundings<'_>,
         sockets: &mut SocketSet,
-        bind_to_group: bool,
+        occasion: Occasion,
     ) -> Result<()> {
         if spec.interface.is_default() && !self.watches_routes {
             watch_routes(sockets)?;
@@ -260,7 +263,7 @@ impl Memberships {
                 repeated = Some(on.phrase());
                 continue;
             }
-            match self.activate(&mut request, on.clone(), here, sockets, bind_to_group) {
+            match self.activate(&mut request, on.clone(), here, sockets, occasion) {
                 Ok(()) => {}
                 Err(e) if must_succeed || !is_of_one_interface(&e) => {
                     self.withdraw(&request);
@@ -305,12 +308,12 @@ impl Memberships {
         on: Chosen,
         here: &Surroundings<'_>,
         sockets: &mut SocketSet,
-        bind_to_group: bool,
+        occasion: Occasion,
     ) -> Result<()> {
         let GroupSpec { group, sources, .. } = &request.spec;
         let membership = Membership { group: *group, interface: on.index, sources: sources.clone() };
         let what = format!("join {group}{}", on.phrase());
-        let socket = sockets.join(&membership, &what, bind_to_group)?;
+        let socket = sockets.join(&membership, &what, occasion)?;
         let unaddressed = here.links.get(&on.index).is_some_and(|on| on.same_version(*group).next().is_none());
         self.joined.insert((*group, on.index));
         request.active.push(ActiveMembership { membership, on, socket, state: State::Working, unaddressed });

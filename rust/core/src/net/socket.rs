@@ -265,19 +265,25 @@ impl GroupSocket {
         } else {
             self.request_destination()?;
         }
-        self.join_and_admit(membership)
+        self.admit_and(Self::join_in_kernel, membership)
     }
 
     /// Join a whole membership or nothing of it.
     pub(super) fn join(&self, membership: &Membership) -> io::Result<()> {
         self.request_destination()?;
-        self.join_and_admit(membership)
+        self.admit_and(Self::join_in_kernel, membership)
+    }
+
+    /// Join what a process that shares this socket has not joined yet.
+    pub(super) fn join_rest(&self, membership: &Membership) -> io::Result<()> {
+        self.request_destination()?;
+        self.admit_and(Self::join_rest_in_kernel, membership)
     }
 
     /// Join, and admit its datagrams from the first one on.
-    fn join_and_admit(&self, membership: &Membership) -> io::Result<()> {
+    fn admit_and(&self, join: fn(&Self, &Membership) -> io::Result<()>, membership: &Membership) -> io::Result<()> {
         self.rules()?.filter.add(membership.clone());
-        self.join_in_kernel(membership).inspect_err(|_| self.reject(membership))
+        join(self, membership).inspect_err(|_| self.reject(membership))
     }
 
     /// Stop admitting the datagrams of a membership.
@@ -292,7 +298,7 @@ impl GroupSocket {
     /// Leave and join again on the same interface. Datagrams received before the call are still admitted.
     pub(super) fn rejoin(&self, membership: &Membership) -> io::Result<()> {
         self.leave_regardless(membership);
-        self.join_in_kernel(membership)
+        self.join_rest_in_kernel(membership)
     }
 
     /// Join again on the interface that the system selects now, without leaving. The kernel refuses if that is still
@@ -386,6 +392,24 @@ impl GroupSocket {
         }
     }
 
+    /// Join, and accept what is joined already: a process that was forked from this one shares the socket, and repairs
+    /// its memberships too.
+    fn join_rest_in_kernel(&self, membership: &Membership) -> io::Result<()> {
+        let Membership { group, interface, sources } = membership;
+        let join_any = || accept(errno::ADDRESS_IN_USE, self.join_any(*group, *interface));
+        let call_each = |call, list: &[IpAddr]| {
+            list.iter().try_for_each(|source| {
+                accept(errno::ADDRESS_NOT_AVAILABLE, self.source_call(call, membership, *source))
+            })
+        };
+        match sources {
+            Sources::Any => join_any(),
+            Sources::Only(list) => call_each(SourceCall::Join, list),
+            Sources::Except(list) => join_any().and_then(|()| call_each(SourceCall::Block, list)),
+        }
+        .inspect_err(|_| self.leave_regardless(membership))
+    }
+
     fn leave_in_kernel(&self, membership: &Membership) -> io::Result<()> {
         match &membership.sources {
             Sources::Only(list) => self.each_source(SourceCall::Leave, membership, list),
@@ -414,6 +438,10 @@ impl GroupSocket {
     pub(super) fn source_call(&self, call: SourceCall, membership: &Membership, source: IpAddr) -> io::Result<()> {
         sys::source_call(&self.socket, call, membership.group, membership.interface, source)
     }
+}
+
+fn accept(code: i32, result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|e| if e.raw_os_error() == Some(code) { Ok(()) } else { Err(e) })
 }
 
 /// The error in a forked process if a thread of the parent holds a lock of this socket.

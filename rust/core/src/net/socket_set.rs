@@ -101,6 +101,16 @@ impl CurrentTable {
     }
 }
 
+/// When a group is joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// The receiver is opened, and this is the only group of its IP version: a new socket can be bound to it.
+    OnlyGroup,
+    OneOfSeveral,
+    /// A forked process, which shares the sockets, may have joined it already.
+    Repair,
+}
+
 /// The sockets at one moment, to return to.
 pub(super) struct Mark {
     sockets: usize,
@@ -233,18 +243,12 @@ impl SocketSet {
         }
     }
 
-    /// Join on a socket that accepts the group and has room, or on a new one. `what` describes the operation in errors;
-    /// `bind_to_group` allows a new socket to be bound to the group. If packet sockets receive the groups, the socket
-    /// only holds the membership.
-    pub(super) fn join(
-        &mut self,
-        membership: &Membership,
-        what: &str,
-        bind_to_group: bool,
-    ) -> Result<Arc<GroupSocket>> {
+    /// Join on a socket that accepts the group and has room, or on a new one. `what` describes the operation in errors.
+    /// If packet sockets receive the groups, the socket only holds the membership.
+    pub(super) fn join(&mut self, membership: &Membership, what: &str, occasion: Occasion) -> Result<Arc<GroupSocket>> {
         match self.config.engine {
             Engine::Packet => self.hold(membership, what),
-            Engine::Socket | Engine::Auto => self.join_to_read(membership, what, bind_to_group),
+            Engine::Socket | Engine::Auto => self.join_to_read(membership, what, occasion),
         }
     }
 
@@ -276,7 +280,7 @@ impl SocketSet {
         &mut self,
         membership: &Membership,
         what: &str,
-        bind_to_group: bool,
+        occasion: Occasion,
     ) -> Result<Arc<GroupSocket>> {
         let mut full: Vec<(Arc<GroupSocket>, io::Error)> = Vec::new();
         let may_open = self.config.share && self.config.bind.is_none();
@@ -292,7 +296,11 @@ impl SocketSet {
                     continue;
                 }
             }
-            match socket.join(membership) {
+            let joined = match occasion {
+                Occasion::Repair => socket.join_rest(membership),
+                Occasion::OnlyGroup | Occasion::OneOfSeveral => socket.join(membership),
+            };
+            match joined {
                 Ok(()) => return Ok(Arc::clone(socket)),
                 Err(e) if is_full(&e) => full.push((Arc::clone(socket), e)),
                 // The owner of an adopted socket joined it, or it is joined on the interface that the routes selected.
@@ -315,7 +323,7 @@ impl SocketSet {
                      with share=True and without bind, so that it can use several sockets)"
                 )));
             }
-            let to_group = bind_to_group && sys::BINDS_TO_GROUP && config.strict && config.share;
+            let to_group = occasion == Occasion::OnlyGroup && sys::BINDS_TO_GROUP && config.strict && config.share;
             let address = if to_group { membership.group } else { wildcard(membership.group) };
             let socket = GroupSocket::open(config, address, membership.interface)?;
             socket.join_first(membership).map_err(|e| cannot_join(what, e, membership))?;

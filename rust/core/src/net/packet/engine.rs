@@ -18,7 +18,7 @@ use crate::net::membership::Memberships;
 use crate::net::packet::own::OwnSources;
 use crate::net::packet::socket::PacketSocket;
 use crate::net::socket::GroupSocket;
-use crate::net::socket_set::SocketSet;
+use crate::net::socket_set::{Occasion, SocketSet};
 use crate::pure::address::needs_zone;
 use crate::pure::filter::{Membership, Sources};
 use crate::pure::links::Links;
@@ -131,7 +131,11 @@ impl PacketEngine {
             if self.own.contains_key(&place) {
                 continue;
             }
-            match sockets.join_to_read(&membership, &format!("receive what this host sends to {}", place.0), false) {
+            match sockets.join_to_read(
+                &membership,
+                &format!("receive what this host sends to {}", place.0),
+                Occasion::OneOfSeveral,
+            ) {
                 Ok(socket) => _ = self.own.insert(place, OwnMembership { membership, socket }),
                 Err(e @ Error::Closed(_)) => return Err(e),
                 Err(e) => memberships.journal.push(Level::Warning, e.to_string()),

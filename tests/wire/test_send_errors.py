@@ -43,6 +43,8 @@ def test_route_that_refuses_the_group_is_named(group: str, ip: str, prefix: str,
         ip link add eth0 type veth peer name far0
         ip addr add 10.7.0.1/24 dev eth0; ip -6 addr add fd07::1/64 dev eth0 nodad
         ip link set eth0 up; ip link set far0 up
+        # The kernel adds these routes once the links are ready, which can be later.
+        until [ $(ip -6 route show table local type multicast | grep -Ec 'eth0|far0') = 2 ]; do :; done
         ip -6 route flush root ff00::/8 table all
         {ip} route add {kind} {prefix}
         exec "$@"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from multicast.sync import Receiver
 from tests.support import beacon
@@ -54,11 +55,14 @@ def unplug() -> None:
 
 @contextmanager
 def traffic(
-    host: Host | None, group: str, port: int, interface: str = INTERFACE
+    host: Host | None, group: str, port: int, interface: str = INTERFACE, program: ModuleType = beacon
 ) -> Generator[None, None, None]:
-    """Send datagrams to the group from an interface of a host, or of this machine, whenever it exists."""
-    program = [sys.executable, os.fspath(Path(beacon.__file__)), group, str(port), interface]
-    with subprocess.Popen(host.command(*program) if host else program, stdin=subprocess.PIPE) as process:
+    """Send datagrams to the group from an interface of a host, or of this machine, whenever it exists.
+
+    ``program`` is the module to run: `beacon`, or `flood`, which sends far more often.
+    """
+    words = [sys.executable, os.fspath(Path(str(program.__file__))), group, str(port), interface]
+    with subprocess.Popen(host.command(*words) if host else words, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         try:
             yield

@@ -1,13 +1,10 @@
 """Nothing is lost while memberships are refreshed, and what does not concern them does not touch them."""
 
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import pytest
 
 from multicast.apps.numbered import HEADER
 from multicast.sync import Receiver, Sender
-from tests.support import flood as flooding
+from tests.support import flood
 from tests.support.hosts import Host
 from tests.support.waiting import until
 from tests.wire.exchange import PATIENCE
@@ -39,15 +36,15 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def receive_flood(rx: Receiver, tx: Sender) -> int:
     """Send a flood while the receiver rejoins. Return how many datagrams it received and counted as dropped."""
-    flood = threading.Thread(target=lambda: tx.send_many([b"%d" % number for number in range(COUNT)]))
-    flood.start()
+    sending = threading.Thread(target=lambda: tx.send_many([b"%d" % number for number in range(COUNT)]))
+    sending.start()
     received = 0
     while received < COUNT:
         try:
             received += len(rx.recv_batch(timeout=2.0))
         except TimeoutError:
             break
-    flood.join()
+    sending.join()
     stats = rx.stats()
     assert stats.rejoins > 100
     return received + (stats.kernel_drops or 0) + stats.ring_drops
@@ -161,19 +158,6 @@ def test_first_address_under_traffic_loses_nothing(group: str, interface: str, h
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-@contextmanager
-def flood(host: Host, group: str, port: int, interface: str) -> Generator[None, None, None]:
-    """Send numbered datagrams from a host, far more often than `traffic`."""
-    program = [sys.executable, os.fspath(Path(flooding.__file__)), group, str(port), interface]
-    with subprocess.Popen(host.command(*program), stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        try:
-            yield
-        finally:
-            process.stdin.close()
-            process.wait(PATIENCE)
-
-
 def read_numbers(rx: Receiver, until: Callable[[], bool], more: int = 0) -> list[int]:
     """Receive until something holds, and at least ``more`` datagrams. Return the numbers of those sent from now on."""
     begun = time.time_ns()
@@ -198,7 +182,7 @@ def has_rejoined(rx: Receiver, count: int) -> Callable[[], bool]:
 @pytest.mark.parametrize("groups", [1, 2])
 def test_first_address_after_an_outage_loses_nothing(interface: str, hosts: list[Host], groups: int) -> None:
     group = "239.9.9.9"
-    with Receiver(group, 0, interface=interface) as rx, flood(hosts[0], group, rx.port, interface):
+    with Receiver(group, 0, interface=interface) as rx, traffic(hosts[0], group, rx.port, interface, flood):
         if groups == 2:
             rx.join("239.9.9.10", interface)
         rejoins = 0
@@ -224,7 +208,7 @@ def test_outage_that_is_noticed_late_loses_nothing_after_it(
     group, choice = WAYS[way]
     with (
         Receiver(group, 0, interface=interface, **choice) as rx,
-        flood(hosts[0], group, rx.port, interface),
+        traffic(hosts[0], group, rx.port, interface, flood),
     ):
         drops = 0
         for rejoins in range(1, 31):

@@ -13,6 +13,8 @@ import pytest
 
 from multicast import _core, aio
 from multicast._arguments import MAX_RING_CAPACITY
+from multicast.apps.listening import Limits, Listener
+from multicast.endpoints import Endpoint
 from multicast.exceptions import ClosedError
 from multicast.sync import Receiver, Sender
 from tests.support import waiting
@@ -355,3 +357,19 @@ def test_ring_thread_ends_with_the_receiver(ended: str) -> None:
         with pytest.warns(ResourceWarning, match="unclosed <Receiver on port"):
             rx = None
     waiting.until(lambda: not ring_threads(), "the end of the ring's thread", 1.0)
+
+
+@pytest.mark.udp_sockets
+@pytest.mark.parametrize("engine", ["socket", "packet"])
+def test_listener_that_ends_yields_what_has_arrived_before(engine: Any, free_port: int) -> None:
+    messages = numbered(3)
+    with (
+        Listener([Endpoint("239.9.7.1", free_port, "lo")], engine=engine) as listener,
+        Sender("239.9.7.1", free_port, interface="lo") as tx,
+    ):
+        for _ in range(50):
+            for message in messages:
+                tx.send(message)
+            # It ends at once, while the thread of the ring may not have run yet.
+            batches = [found[1] for found in listener.batches(Limits(), lambda: True) if found]
+            assert [payload for batch in batches for payload in batch.payloads()] == messages

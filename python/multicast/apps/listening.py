@@ -30,6 +30,9 @@ RING = 65536
 
 _BATCH = 4096
 
+# Seconds for which a packet ring may keep back what has arrived: the default of Receiver.
+_PACKET_DELAY = 0.004
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
@@ -187,9 +190,17 @@ class Listener:
             if self._received == limits.count:
                 return
             yield None
+        if self._uses_rings:
+            time.sleep(_PACKET_DELAY)
+        ended = time.monotonic()
         for receiver in self.receivers:
-            while receiver.pending and self._received != limits.count:
-                yield from self._read(receiver, 0.0, min(receiver.pending, _BATCH), limits.count)
+            receiver._settle(time.monotonic() - ended)
+            left = receiver.pending
+            while left > 0 and self._received != limits.count:
+                before = self._received
+                yield from self._read(receiver, 0.0, min(left, _BATCH), limits.count)
+                # The ring may have dropped what was left.
+                left = left - (self._received - before) if self._received > before else 0
 
     def _receive(self, timeout: float, count: int | None) -> Iterator[tuple[Receiver, Batch]]:
         """Yield what arrives within ``timeout`` seconds: at most one batch of each receiver."""

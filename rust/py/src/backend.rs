@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::descriptor;
 use crate::interner::{Interner, Taken};
 
-/// The operations that a Python receiver needs from the core, with or without a ring. No method but `wait` blocks.
+/// The operations that a Python receiver needs from the core, with or without a ring. No method but `wait` and `settle` blocks.
 pub(crate) trait Backend: Send + Sync {
     /// The sockets and memberships. Fails in a forked child if a thread of the parent owns them.
     fn receiver(&self) -> Result<&Receiver>;
@@ -36,6 +36,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Returns how many datagrams are in hand.
     fn pending(&self) -> Result<usize>;
+
+    /// If a thread receives, waits for a moment until everything that the kernel had this long ago is in hand.
+    fn settle(&self, _age: Duration) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the last attempt found nothing, so that it is better to wait than to try again.
     fn is_drained(&self) -> bool {
@@ -165,6 +170,10 @@ impl Backend for RingReceiver {
 
     fn pending(&self) -> Result<usize> {
         self.pending()
+    }
+
+    fn settle(&self, age: Duration) -> Result<()> {
+        self.settle(age)
     }
 
     fn wait(&self, timeout: Duration) -> Result<Wake> {

@@ -246,6 +246,13 @@ impl Receiver {
         py.detach(|| opened.backend.gather(limit)).map_err(to_python)
     }
 
+    /// With a ring, wait for a moment until it has everything that the kernel had `age` seconds ago.
+    fn _settle(&self, py: Python<'_>, age: f64) -> PyResult<()> {
+        let age = convert::seconds_in("age", "0 or more", age)?;
+        let opened = self.opened()?;
+        py.detach(|| opened.backend.settle(age)).map_err(to_python)
+    }
+
     /// Join more groups, all or none of them.
     fn _join_groups(&self, py: Python<'_>, groups: Vec<GroupArgument<'_>>) -> PyResult<()> {
         let groups = groups.into_iter().map(group_spec).collect::<PyResult<Vec<_>>>()?;

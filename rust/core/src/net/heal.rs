@@ -17,9 +17,9 @@ use super::socket_set::{Occasion, SocketSet};
 use super::surroundings::Surroundings;
 use crate::error::{Error, Result, cause};
 use crate::pure::address::{InterfaceName, Interfaces};
-use crate::pure::filter::{Membership, Sources};
+use crate::pure::filter::Membership;
 use crate::pure::links::Links;
-use crate::pure::proc_net::KernelGroups;
+use crate::pure::proc_net::{Files, KernelGroups};
 use crate::sys::Monitor;
 
 /// The inputs and results of one repair.
@@ -266,12 +266,10 @@ impl ActiveMembership {
             // There must be no gap if the kernel kept the membership: it may receive again already. Or the interface was
             // down before the group was joined, and the event is read only now.
             //
-            // A group with sources is left and joined all the same. Linux keeps the sources of a group elsewhere while
-            // its interface is down. It loses them if another socket joins or leaves the group before it puts them
-            // back (`mld_del_delrec` in net/ipv6/mcast.c). It sends the news that the interface is up before it does.
-            let is_kept = self.state == State::Interrupted
-                && !matches!(self.membership.sources, Sources::Only(_))
-                && kernel().has_joined(group, self.on.index);
+            // Linux can lose the sources of a group in an outage. It keeps them elsewhere while an IPv6 interface is down,
+            // and loses them if another socket joins or leaves the group before it puts them back (`mld_del_delrec` in
+            // net/ipv6/mcast.c). It sends the news that the interface is up before it does.
+            let is_kept = self.state == State::Interrupted && kernel().has(&self.membership);
             let result = match is_kept {
                 true => self.refresh(kernel(), sockets, holders),
                 false => self.socket.rejoin(&self.membership),
@@ -327,5 +325,10 @@ impl ActiveMembership {
 /// and groups appear not to be joined.
 fn read_kernel_groups() -> KernelGroups {
     let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
-    KernelGroups::parse(&read("igmp"), &read("igmp6"))
+    KernelGroups::parse(&Files {
+        igmp: read("igmp"),
+        igmp6: read("igmp6"),
+        mcfilter: read("mcfilter"),
+        mcfilter6: read("mcfilter6"),
+    })
 }

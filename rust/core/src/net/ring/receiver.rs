@@ -71,6 +71,12 @@ impl RingReceiver {
         Ok(self.worker()?.queue.pending())
     }
 
+    /// Wait, for at most a quarter of a second, until everything that the kernel had to read this long ago can be taken.
+    pub fn settle(&self, age: Duration) -> Result<()> {
+        self.worker()?.settle(age);
+        Ok(())
+    }
+
     /// As [`Receiver::gather`], but the thread receives.
     pub fn gather(&self, limit: usize) -> Result<usize> {
         self.worker()?.queue.gathered(limit)

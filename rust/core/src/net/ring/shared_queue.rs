@@ -34,7 +34,7 @@ pub(super) struct SharedQueue {
     ring: Mutex<Ring>,
     /// Signals that something was put in, that an error occurred, or that the queue was closed.
     arrived: Condvar,
-    /// Signals that something was taken out, or that the queue was closed.
+    /// Signals that something was taken out, that the last datagram was, or that the queue was closed.
     room: Condvar,
 }
 
@@ -47,6 +47,8 @@ struct Ring {
     waiting: usize,
     /// The thread sleeps until there is room, or until its error is collected.
     stalled: bool,
+    /// The thread sleeps for a moment while consumers have enough to take.
+    napping: bool,
     ready_flag: Option<ReadyFlag>,
     flag_is_set: bool,
 }
@@ -67,6 +69,7 @@ impl SharedQueue {
             closed: false,
             waiting: 0,
             stalled: false,
+            napping: false,
             ready_flag: None,
             flag_is_set: false,
         };
@@ -132,6 +135,17 @@ impl SharedQueue {
         ring
     }
 
+    /// Sleep for this time, but only as long as there is something to take, and no consumer is sleeping until there is.
+    pub(super) fn nap(&self, time: Duration) {
+        let mut ring = lock(&self.ring);
+        if ring.closed || ring.waiting > 0 || ring.queue.is_empty() {
+            return;
+        }
+        ring.napping = true;
+        let (mut ring, _) = self.room.wait_timeout(ring, time).unwrap_or_else(PoisonError::into_inner);
+        ring.napping = false;
+    }
+
     /// Call `use_it` with the next datagram that was taken out before; it must not call back.
     #[inline]
     pub(super) fn next<T>(&self, use_it: impl FnOnce(DatagramRef<'_>) -> T) -> Option<T> {
@@ -182,7 +196,7 @@ impl SharedQueue {
         if taken.is_none() {
             self.collect_failure(&mut ring)?;
         }
-        if ring.stalled {
+        if ring.stalled || (ring.napping && ring.queue.is_empty()) {
             self.room.notify_one();
         }
         Ok(taken)

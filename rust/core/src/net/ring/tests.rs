@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::samples::{Random, batch};
 use super::shared_queue::SharedQueue;
@@ -187,4 +187,32 @@ fn consumer_asleep_wakes_for_a_datagram_in_the_hand() {
         });
         assert_eq!(taken.into_inner(), 2);
     }
+}
+
+#[test]
+fn nap_lasts_while_there_is_something_to_take() {
+    let ring = queue(10, RingPolicy::Block);
+    let time_of = |ring: &SharedQueue, time| {
+        let start = Instant::now();
+        ring.nap(time);
+        start.elapsed()
+    };
+    assert!(time_of(&ring, PATIENCE) < PATIENCE / 2, "nothing to take");
+    assert!(ring.put(&batch(&[b"one", b"two"])));
+    let short = Duration::from_millis(2);
+    assert!(time_of(&ring, short) >= short);
+    thread::scope(|scope| {
+        let nap = scope.spawn(|| time_of(&ring, PATIENCE));
+        let taken = scope.spawn(|| {
+            assert_eq!(ring.take(1).unwrap().unwrap().len(), 1);
+            // The nap has most likely begun by now; if not, it finds nothing to take.
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(ring.take(5).unwrap().unwrap().len(), 1);
+        });
+        taken.join().unwrap();
+        assert!(nap.join().unwrap() < PATIENCE / 2);
+    });
+    assert!(ring.put(&batch(&[b"three"])));
+    ring.close();
+    assert!(time_of(&ring, PATIENCE) < PATIENCE / 2, "closed");
 }

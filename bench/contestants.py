@@ -78,10 +78,12 @@ def new_port() -> int:
     return next(_ports)
 
 
-# Receiving. The second floor requests the metadata that our receiver requests by default (sender, time, TTL,
-# coalescing) and ignores it: the difference to the first floor is what the metadata costs in the kernel.
+# Receiving. The second floor requests the sender, as our lean receivers and the other libraries do. The third one
+# requests what our receiver requests by default (sender, time, TTL, coalescing). Both ignore it: the difference to the
+# first floor is what the metadata costs in the kernel.
 FLOOR = Contestant("floor: recvmmsg", "floor")
-FLOOR_METADATA = Contestant("floor: recvmmsg, same metadata", "floor", values={"meta": 1, "gro": 1})
+FLOOR_SENDER = Contestant("floor: recvmmsg, sender", "floor", values={"meta": 1})
+FLOOR_METADATA = Contestant("floor: recvmmsg, same metadata", "floor", values={"meta": 2, "gro": 1})
 FLOOR_GRO = Contestant("floor: recvmmsg + UDP_GRO", "floor", values={"gro": 1, "vlen": 16})
 STDLIB = Contestant("stdlib recvfrom(65535)", "here", "receivers.calls:whole")
 STDLIB_SMALL = Contestant("stdlib recvfrom(2048)", "here", "receivers.calls:small")
@@ -94,7 +96,7 @@ PAYLOADS = Contestant("recv_batch payloads()", "here", "receivers.ours:Payloads"
 ITERATE = Contestant("for msg in rx", "here", "receivers.ours:Iterate")
 RECV = Contestant("rx.recv()", "here", "receivers.ours:Recv")
 SPIN_RECV = Contestant("rx.recv(), spin=0.01", "here", "receivers.ours:SpinRecv")
-# Lean: no metadata but the sender, as the first floor and the other libraries have it.
+# Lean: no metadata but the sender, as the second floor and the other libraries have it.
 LEAN_COLUMNS = Contestant("recv_batch columns, lean", "here", "receivers.ours:LeanColumns")
 LEAN_PAYLOADS = Contestant("recv_batch payloads(), lean", "here", "receivers.ours:LeanPayloads")
 LEAN_ITERATE = Contestant("for msg in rx, lean", "here", "receivers.ours:LeanIterate")
@@ -113,7 +115,17 @@ LEAN = (LEAN_COLUMNS, LEAN_PAYLOADS, LEAN_ITERATE, LEAN_AIO)
 PACKET = (PACKET_COLUMNS, PACKET_PAYLOADS, PACKET_ITERATE)
 _SOCKETS = (*LEAN, COLUMNS, PAYLOADS, ITERATE, RECV, AIO, ENDPOINT, SERVER)
 OURS = (*_SOCKETS, LINGER_COLUMNS, HELD_COLUMNS, SPIN_RECV, *PACKET)
-PLAIN_RECEIVERS = (FLOOR, FLOOR_METADATA, STDLIB, STDLIB_SMALL, ASYNCIO, UVLOOP, EXPERT, *_SOCKETS)
+PLAIN_RECEIVERS = (
+    FLOOR,
+    FLOOR_SENDER,
+    FLOOR_METADATA,
+    STDLIB,
+    STDLIB_SMALL,
+    ASYNCIO,
+    UVLOOP,
+    EXPERT,
+    *_SOCKETS,
+)
 COALESCED_RECEIVERS = (FLOOR_GRO, COLUMNS, PAYLOADS, ITERATE, AIO)
 # Lingering matters while datagrams arrive, and a packet ring holds only what arrives while it is read.
 FLOOD_RECEIVERS = (*PLAIN_RECEIVERS, LINGER_COLUMNS, *PACKET)

@@ -4,6 +4,7 @@
  * It has two roles and `key=value` options, reads commands from standard input and answers each with a line of JSON:
  *
  *   floor recv group= port= size= [vlen=64] [gro=0] [meta=0] [buffer=1073741824]
+ *     meta=1 requests the sender of each datagram, meta=2 the time and the TTL as well
  *     take N      read N datagrams that are already queued
  *     listen      read until SIGUSR1
  *     latency     one blocking recv for each datagram until SIGUSR1; the payload starts with the sender's clock
@@ -151,7 +152,7 @@ static void open_reader(struct reader *r, int argc, char **argv)
         die("IP_ADD_MEMBERSHIP");
     if (r->gro)
         set(r->fd, IPPROTO_UDP, UDP_GRO, 1, "UDP_GRO");
-    if (r->meta) {
+    if (r->meta > 1) {
         set(r->fd, SOL_SOCKET, SO_TIMESTAMPNS, 1, "SO_TIMESTAMPNS");
         set(r->fd, IPPROTO_IP, IP_RECVTTL, 1, "IP_RECVTTL");
     }
@@ -179,8 +180,10 @@ static long read_batch(struct reader *r, int flags)
             struct msghdr *h = &r->headers[i].msg_hdr;
             h->msg_name = &r->names[i];
             h->msg_namelen = sizeof r->names[i];
-            h->msg_control = r->controls + (size_t)i * CONTROL_BYTES;
-            h->msg_controllen = CONTROL_BYTES;
+            if (r->meta > 1) {
+                h->msg_control = r->controls + (size_t)i * CONTROL_BYTES;
+                h->msg_controllen = CONTROL_BYTES;
+            }
         }
     int count = recvmmsg(r->fd, r->headers, (unsigned)r->vlen, flags, NULL);
     if (count < 0 || !r->gro)

@@ -78,6 +78,9 @@ def _receiving(size: int) -> list[Target]:
     return [
         _drained("recv_batch + columns, lean", floor, 1.1, who.LEAN_COLUMNS, who.FLOOR, size),
         _drained(
+            "recv_batch + columns, lean", "recvmmsg floor, sender", 1.1, who.LEAN_COLUMNS, who.FLOOR_SENDER, size
+        ),
+        _drained(
             "recv_batch + columns, all metadata", "recvmmsg floor, same metadata", 1.1, who.COLUMNS,
             who.FLOOR_METADATA, size,
         ),

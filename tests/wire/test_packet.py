@@ -162,6 +162,17 @@ def test_wire_inherited_by_a_fork_is_refused_there() -> None:
         waiting.until(lambda: next(looks) is None and wire.totals().received == 100, "all datagrams")
 
 
+@pytest.mark.parametrize("limits", [Limits(), Limits(duration=0.0)], ids=["interrupted", "duration"])
+def test_wire_that_ends_has_counted_what_had_arrived(limits: Limits) -> None:
+    with Wire("lo") as wire, LOOPBACK.sender(5000) as tx:
+        for count in range(1, 20):
+            tx.send(b"x")
+            # It ends at once, while the kernel still keeps the packet back.
+            for _ in wire.looks(limits, lambda: True):
+                pass
+            assert wire.totals().received == count
+
+
 def test_packet_receiver_closed_during_a_wait_ends_it() -> None:
     with LOOPBACK.receiver(engine="packet") as rx:
         ended: list[BaseException] = []

@@ -30,8 +30,9 @@ RING = 65536
 
 _BATCH = 4096
 
-# Seconds for which a packet ring may keep back what has arrived: the default of Receiver.
-_PACKET_DELAY = 0.004
+# Seconds for which a packet ring may keep back what has arrived: its timer ends a block after one or two periods of the
+# default packet_delay.
+_PACKET_DELAY = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .listening import Limits
 
 _SIZE = 16 << 20
-# Seconds between two looks at the packets, which are kept in memory meanwhile.
+# Seconds between two looks at the packets, which are kept in memory meanwhile. The kernel keeps them back for less: its
+# timer ends a block after one or two periods of 20 ms.
 _PAUSE = 0.05
 
 
@@ -93,13 +94,16 @@ class Wire:
             OSError: Receiving failed.
         """
         self._begun = heard = time.monotonic()
-        while self._core is not None and not has_ended():
+        is_over = False
+        while self._core is not None:
             new = self.streams.take(self._core)
             self._counters = [sum(pair) for pair in zip(self._counters, new, strict=True)]
             yield
             now = time.monotonic()
             heard = now if new[0] else heard
             until = min(time_after(self._begun, limits.duration), time_after(heard, limits.silence))
-            if now >= until or (limits.count is not None and self._counters[0] >= limits.count):
+            if is_over or (limits.count is not None and self._counters[0] >= limits.count):
                 return
+            # After the end there is one more look, at what the kernel has kept back.
+            is_over = now >= until or has_ended()
             time.sleep(_PAUSE)

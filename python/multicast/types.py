@@ -38,10 +38,11 @@ class ReceiverStats:
     filtered: int
     """Datagrams of a group, interface or source that the receiver has not joined."""
     invalid: int
-    """Datagrams with a wrong header or checksum, with ``engine="packet"``; the kernel does not report its own."""
+    """Datagrams with a wrong header or checksum, with ``engine="packet"``. With sockets, 0: the kernel discards them
+    without a report."""
     unassembled: int
-    """Datagrams whose fragments did not all arrive within 30 seconds, with ``engine="packet"``; the kernel does not
-    report its own."""
+    """Datagrams whose fragments did not all arrive within 30 seconds, with ``engine="packet"``. With sockets, 0: the
+    kernel discards them without a report."""
     recv_buffer_requested: int | None
     """Receive buffer requested, in bytes; None if the system's default was kept."""
     recv_buffer_actual: int

@@ -13,7 +13,7 @@
         player.run()
 
 A recording is a pcapng file with times in nanoseconds, which Wireshark
-and tcpdump read. Each datagram has IP and UDP headers that are built from
+and tcpdump can read. Each datagram has IP and UDP headers that are built from
 its metadata. No privileges are needed.
 """
 

@@ -67,7 +67,7 @@ class Recorder(Closing):
     The core writes the file without the GIL. If you call `write` or `tick`
     at least every half second, received datagrams are in the file after
     half a second at the latest. If the process is killed, the file is
-    readable, and only later datagrams are missing. The interface
+    readable and lacks at most the last half second. The interface
     statistics of the file include the drops of the receivers.
 
     Args:

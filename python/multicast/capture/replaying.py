@@ -95,8 +95,8 @@ class Player(Closing):
         groups: Send only the datagrams of these groups, such as
             ``["239.1.2.3", "239.1.2.4:5000"]``. Empty sends all.
         map: Changes destinations: from an address or ``address:port`` in
-            the files to a group or ``group:port``. The group may have the
-            other IP version.
+            the files to a group or ``group:port``. The IP versions may
+            differ.
 
     Raises:
         ValueError: An argument is out of range, or a file is not a capture.

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ends.add_argument(
         "--peer",
         metavar="HOST",
-        help="compare both ends with this peer, which sends and must run doctor --serve",
+        help="compare both ends: this host and the given one, which sends and must run doctor --serve",
     )
     ends.add_argument(
         "--serve", action="store_true", help="send and listen for hosts that run doctor --peer, until Ctrl-C"

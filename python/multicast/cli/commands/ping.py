@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "endpoint",
         metavar="ENDPOINT",
         type=argument_types.endpoint,
-        help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required: every host that "
-        "runs ping --answer, or only the source, which may also run ssmpingd "
-        f"(default port: {PING_PORT})",
+        help="ping the members of SOURCE@GROUP:PORT%%INTERFACE, in which only the group is required. Without a "
+        "source, every host that runs ping --answer replies; with one, only the source does, which may run ssmpingd "
+        f"instead (default port: {PING_PORT})",
     )
     options.add_interface(parser)
     parser.add_argument(

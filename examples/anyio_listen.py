@@ -17,7 +17,7 @@ from multicast import Batch, Receiver
 async def receive(rx: Receiver, limit: int = 256) -> Batch:
     """Wait for a datagram, then return everything already queued, up to `limit`.
 
-    If it is cancelled, it has consumed no datagram, because it waits first and receives last.
+    If it is cancelled, it has consumed no datagram, because it never waits after it has received.
     """
     await anyio.lowlevel.checkpoint()
     while True:

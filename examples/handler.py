@@ -3,7 +3,7 @@
     python3 examples/handler.py
     python3 -m multicast SAY --port 59595 --iface 127.0.0.1 --message what time is it
 
-`McastServer` is a `socketserver.UDPServer` of the 2.x tools. Press Ctrl-C to stop; no message can.
+`McastServer` is a `socketserver.UDPServer` of the 2.x tools. Press Ctrl-C to stop. A message cannot stop it.
 """
 
 import argparse

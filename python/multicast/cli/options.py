@@ -92,13 +92,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add_duration(parser)
 
 
-def add_receiving(parser: argparse.ArgumentParser) -> None:
-    """Add ``--recv-buffer`` and ``--engine``, which say how to receive."""
+def add_receiving(parser: argparse.ArgumentParser, buffer: str = "8 MiB") -> None:
+    """Add ``--recv-buffer``, whose default is ``buffer``, and ``--engine``, which say how to receive."""
     parser.add_argument(
         "--recv-buffer",
         metavar="BYTES",
         type=argument_types.buffer,
-        help="request this receive buffer from the system (default: 8 MiB)",
+        help=f"request this receive buffer from the system (default: {buffer})",
     )
     parser.add_argument(
         "--engine",

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="group",
         help="sort the rows in this order (default: %(default)s)",
     )
-    options.add_receiving(parser)
+    options.add_receiving(parser, "8 MiB; with --all, 16 MiB for each IP version")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

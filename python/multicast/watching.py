@@ -24,7 +24,7 @@ _SLICE = 0.05
 
 
 class InterfaceWatch(Closing):
-    """Wait for changes of the interfaces and routes of this machine.
+    """Wait for changes to the interfaces and routes of this machine.
 
     ::
 

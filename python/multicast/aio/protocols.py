@@ -71,7 +71,7 @@ async def create_datagram_endpoint(
         sock: Instead of an endpoint, an IPv4 or IPv6 datagram socket:
             bound, connected or neither. Its options stay as they are, and
             nothing is filtered. The transport takes ownership of it.
-        **options: The options of `multicast.Receiver`, for ``endpoint``
+        **options: These options of `multicast.Receiver`, for ``endpoint``
             only: ``interface``, ``source``, ``exclude``, ``bind``,
             ``share``, ``strict``, ``loopback``, ``recv_buffer``, ``gro``,
             ``rejoin``, ``ring``, ``ring_policy``, ``engine`` and

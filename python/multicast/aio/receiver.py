@@ -144,8 +144,8 @@ class Receiver(AsyncEndpoint[sync.Receiver]):
     async def __aiter__(self) -> AsyncIterator[_core.Datagram]:
         """Iterate over datagrams until the receiver is closed.
 
-        You may leave the loop and start another one: no datagram is lost in between. Leaving costs a task of the event
-        loop, so to take a single datagram use `recv`.
+        You may leave the loop and start another one: no datagram is lost in between. When you leave it, asyncio starts
+        a task to close the iterator, so to take a single datagram, use `recv`.
         """
         # A generator, because that is the cheapest iterator for an ``async for``.
         waited = False

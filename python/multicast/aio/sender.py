@@ -116,10 +116,10 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return self._core.stats()
 
     async def send(self, data: Buffer, timeout: float | None = None) -> int:
-        """Send one datagram. If the call is cancelled or times out, it was not sent.
+        """Send one datagram. If the call is cancelled or times out, the datagram was not sent.
 
         With a ``rate``, the call may wait before it sends. A timestamp inside
-        ``data`` is then older than the datagram by that time.
+        ``data`` is then that much older than the datagram.
 
         Args:
             data: The payload, in any buffer: at most 65,507 bytes over IPv4 and

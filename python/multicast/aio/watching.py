@@ -23,7 +23,7 @@ _PERIOD = 1.0
 
 
 class InterfaceWatch(AsyncClosing):
-    """Wait for changes of the interfaces and routes of this machine, in an event loop.
+    """Wait for changes to the interfaces and routes of this machine, in an event loop.
 
     ::
 

@@ -169,7 +169,9 @@ class Recorder(Closing):
         return self._core.write(batch, receiver.port, *self._drops)
 
     def tick(self) -> None:
-        """Write what has been in memory for half a second. While nothing is received, call it at least that often.
+        """Write what has been in memory for half a second.
+
+        While nothing is received, call this at least every half second.
 
         Raises:
             OSError: As for `write`.

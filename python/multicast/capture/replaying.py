@@ -82,7 +82,8 @@ class Player(Closing):
         paths: One or more files, which are sent in the order of the times
             of their first packets. A single named pipe works too, and so
             does ``"-"``, which stands for standard input; ``loops`` must be
-            1 then. `run` raises errors in the contents of a pipe.
+            1 then. For a pipe, `run` raises the error if its contents are
+            not a capture.
         interface: Name, index or address of the interface to send from, or
             an `Interface`. None leaves the choice to the system's routes.
         ttl: Time to live, from 0 to 255, as for `Sender`.

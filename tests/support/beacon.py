@@ -2,7 +2,8 @@
 
     python beacon.py GROUP PORT INTERFACE
 
-This program runs until its standard input is closed. It uses plain sockets, not the code under test.
+This program prints a line when it begins, and runs until its standard input is closed. It uses plain sockets, not the
+code under test.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ def send_once(group: str, port: int, interface: str, payload: bytes) -> None:
 
 def main(group: str, port: str, interface: str) -> None:
     number = 0
+    print("sending", flush=True)
     while not select.select([sys.stdin], [], [], _PERIOD)[0]:
         # The interface may be down, without an address, or absent for a while.
         with contextlib.suppress(OSError):

@@ -3,8 +3,8 @@
     python flood.py GROUP PORT INTERFACE
 
 The format is the one of ``multicast send --numbered``. The numbers have no gaps, even while the interface has no
-carrier or no route. This program runs until its standard input is closed. It uses plain sockets, not the code under
-test.
+carrier or no route. This program prints a line when it begins, and runs until its standard input is closed. It uses
+plain sockets, not the code under test.
 """
 
 import select
@@ -24,6 +24,7 @@ def main(group: str, port: str, interface: str) -> None:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         else:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", index))
+        print("sending", flush=True)
         while not select.select([sys.stdin], [], [], _PAUSE)[0]:
             try:
                 sock.sendto(struct.pack("!4sIQQ", b"MCN1", 1, number, time.time_ns()), (group, int(port)))

@@ -45,6 +45,17 @@ def bound_port(pid: int, port: int | None = None) -> int | None:
     return None
 
 
+def until_read(port: int, timeout: float = 10.0) -> None:
+    """Wait until the IPv4 sockets on a UDP port have read everything, or are closed (Linux)."""
+
+    def look() -> bool:
+        sockets = [line.split() for line in Path("/proc/self/net/udp").read_text().splitlines()[1:]]
+        mine = [fields[4] for fields in sockets if int(fields[1].rpartition(":")[2], 16) == port]
+        return all(int(queues.rpartition(":")[2], 16) == 0 for queues in mine)
+
+    until(look, f"the reader to empty the buffers of port {port}", timeout)
+
+
 def with_descendants(pid: int) -> list[int]:
     """Return process ``pid`` and all its descendants that exist now."""
     return [pid, *_children(pid)]

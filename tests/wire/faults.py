@@ -59,12 +59,16 @@ def traffic(
 ) -> Generator[None, None, None]:
     """Send datagrams to the group from an interface of a host, or of this machine, whenever it exists.
 
-    ``program`` is the module to run: `beacon`, or `flood`, which sends far more often.
+    The block begins when the program runs. ``program`` is its module: `beacon`, or `flood`, which sends far more often.
     """
     words = [sys.executable, os.fspath(Path(str(program.__file__))), group, str(port), interface]
-    with subprocess.Popen(host.command(*words) if host else words, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        host.command(*words) if host else words, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
+        assert process.stdout is not None
         try:
+            assert process.stdout.readline() == b"sending\n"
             yield
         finally:
             process.stdin.close()

@@ -75,7 +75,7 @@ def test_doctor_interface_away_for_a_part_of_the_time_is_named_and_not_proven(
 ) -> None:
     cut, mend = mending(net, outage, 0.2)
     with on(net.near):
-        found = diagnose(HERE, duration=0.4, on_joined=cut, is_over=mend)
+        found = diagnose(HERE, duration=0.7, on_joined=cut, is_over=mend)
     finding = only(found, "interface-down")
     assert finding.confidence == "likely"
     assert f"the interface eth0 {outage.was}" in finding.text

@@ -7,7 +7,6 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -158,27 +157,15 @@ def test_gap_detector_example_reports_gaps_of_the_network(group_port: str, tx: m
     assert (here, on_the_way, late) == (0, 9 + others, 1)
 
 
-def until_read(port: int) -> None:
-    """Wait until the receive buffers of a port are empty (Linux)."""
-
-    def look() -> bool:
-        lines = Path("/proc/self/net/udp").read_text().splitlines()[1:]
-        fields = [line.split() for line in lines]
-        mine = [field[4] for field in fields if int(field[1].rpartition(":")[2], 16) == port]
-        return bool(mine) and all(int(queues.rpartition(":")[2], 16) == 0 for queues in mine)
-
-    waiting.until(look, f"the reader to empty the buffers of port {port}")
-
-
 @pytest.mark.platform("linux")
 def test_gap_detector_example_separates_drops_of_this_machine(group_port: str, tx: multicast.Sender) -> None:
     numbers = [number for number in range(20_000) if number % 1000 != 500]
     with example("gap_detector", group_port, "--recv-buffer", "4096") as watching:
         watching.line_with("watching")
         tx.send(RECORD.pack(0, 0.0))
-        until_read(tx.port)
+        waiting.until_read(tx.port)
         tx.send_many(RECORD.pack(number, 0.0) for number in numbers[1:])
-        until_read(tx.port)
+        waiting.until_read(tx.port)
         # After another gap, so that there is a line to wait for.
         tx.send(RECORD.pack(20_001, 0.0))
         received, missing, here, on_the_way, late = watched(watching, 20_001)

@@ -331,6 +331,7 @@ def test_healing_waiting_task_receives_again(group: str, interface: str, hosts: 
     loops.run(loops.KINDS["asyncio"], main())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("waiting", ["in the call", "on the descriptor"])
 def test_rejoin_interval_is_kept_while_waiting(waiting: str) -> None:
     with Receiver(["239.9.9.9", "ff15::9:9"], 0, interface="lo", rejoin=0.1) as rx:

@@ -60,7 +60,7 @@ def test_linger_ends_after_its_time(ring: int | None) -> None:
         tx.send(b"alone")
         start = time.monotonic()
         assert gather(rx, linger=0.2) == [b"alone"]
-        assert 0.19 <= time.monotonic() - start < 1.0
+        assert 0.19 <= time.monotonic() - start < LONG / 2
         tx.send(b"later")
         assert gather(rx) == [b"later"]
 
@@ -112,7 +112,7 @@ def test_linger_is_ended_by_an_exception_of_a_signal_handler_and_loses_nothing()
             start = time.monotonic()
             with pytest.raises(InterruptedError, match="handler"):
                 rx.recv_batch(linger=LONG)
-            assert time.monotonic() - start < 1.0
+            assert time.monotonic() - start < LONG / 2
             assert gather(rx) == [b"x"]
     finally:
         signal.signal(signal.SIGALRM, previous)
@@ -147,7 +147,7 @@ def test_aio_linger_gathers_until_the_limit_or_the_end_of_its_time(ring: int | N
                 tx.send(b"alone")
                 start = time.monotonic()
                 assert (await rx.recv_batch(linger=0.1)).payloads() == [b"alone"]
-                assert 0.09 <= time.monotonic() - start < 1.0
+                assert 0.09 <= time.monotonic() - start < LONG / 2
                 with pytest.raises(TimeoutError):
                     await rx.recv_batch(timeout=0.01, linger=LONG)
                 with pytest.raises(ValueError, match="linger must be"):

@@ -98,7 +98,7 @@ def test_rate_after_idle_time_does_not_burst() -> None:
         start = time.monotonic()
         tx.send_many([b"x"] * 11)
         # 50 datagrams fitted into the time before: they are not made up for.
-        assert 0.08 < time.monotonic() - start < 0.6
+        assert 0.08 < time.monotonic() - start < 2.0
 
 
 def test_rate_timeout_names_the_rate() -> None:

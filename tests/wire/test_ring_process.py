@@ -125,7 +125,8 @@ def test_ring_signal_handler_runs_during_a_wait(wait: str) -> None:
             start = time.monotonic()
             with pytest.raises(InterruptedHereError):
                 getattr(rx, wait)()
-            assert time.monotonic() - start < 0.1 + 0.1
+            # Without the signal, the wait would never end.
+            assert time.monotonic() - start < 1.0
     finally:
         signal.signal(signal.SIGALRM, before)
     assert handled_in == [threading.main_thread()]

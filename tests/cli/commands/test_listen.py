@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from multicast import Sender
 from multicast.cli.commands.listen import Clock
 from tests.cli.running import GROUP, MULTICAST, OTHER, assert_usage_error, run, start
 from tests.support.programs import Program
-from tests.support.waiting import until
+from tests.support.waiting import until, until_read
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
@@ -189,7 +188,7 @@ def test_listening_in_vain_ends_with_70(words: list[str], free_port: int) -> Non
     ids=str,
 )
 def test_condition_decides_the_exit_code(words: list[str], code: int, free_port: int) -> None:
-    with listening(f"{GROUP}:{free_port}%lo", "-t", "0.5", *words) as program:
+    with listening(f"{GROUP}:{free_port}%lo", "-c", "3", *words) as program:
         with Sender(GROUP, free_port, interface="lo") as tx:
             tx.send_many([b"1", b"2", b"3"])
         assert program.finish() == code
@@ -251,12 +250,6 @@ def test_filtered_datagrams_are_reported_while_they_happen(free_port: int) -> No
     assert "filtered 1, dropped 0 here in" in program.err
 
 
-def bytes_queued(port: int) -> int:
-    """Return how much the sockets on a UDP port have not read."""
-    sockets = [line.split() for line in Path("/proc/net/udp").read_text("ascii").splitlines()[1:]]
-    return sum(int(fields[4].split(":")[1], 16) for fields in sockets if fields[1].endswith(f":{port:04X}"))
-
-
 def test_pipe_that_nobody_reads_does_not_delay_the_end(free_port: int) -> None:
     reading, writing = os.pipe()
     process = start_into(writing, f"{GROUP}:{free_port}%lo", "--raw")
@@ -266,7 +259,7 @@ def test_pipe_that_nobody_reads_does_not_delay_the_end(free_port: int) -> None:
             with Sender(GROUP, free_port, interface="lo") as tx:
                 tx.send_many([bytes(1000)] * 200)
             until(lambda: not select.select([], [writing], [], 0)[1], "a full pipe")
-            until(lambda: bytes_queued(free_port) == 0, "an empty receive buffer")
+            until_read(free_port)
             process.interrupt()
             assert process.finish(timeout=5) == 130
     finally:

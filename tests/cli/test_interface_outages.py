@@ -80,6 +80,18 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
     assert "s without a working interface" in program.err
 
 
+@pytest.mark.parametrize("cut", [OUTAGES["down"][0], LISTENER_OUTAGES["carrier"][0]], ids=["down", "carrier"])
+@pytest.mark.parametrize("command", ["listen", "top", "measure", "record"])
+def test_listener_whose_interface_is_down_at_the_start_says_so_once(
+    command: str, cut: str, free_port: int, tmp_path: Path
+) -> None:
+    ip(cut)
+    more = {"record": ["-o", str(tmp_path / "file.pcapng")]}.get(command, [])
+    done = run(command, f"{GROUP}:{free_port}%{NAME}", "-d", "1.3", "--json", *more)
+    said = f"multicast {command}: {NAME} is down: nothing arrives on it until it is back\n"
+    assert (done.returncode, done.stderr.decode().count(said)) == (70, 1)
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_back(outage: str) -> None:
     cut, _ = OUTAGES[outage]

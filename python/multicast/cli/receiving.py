@@ -73,7 +73,7 @@ class Report:
         self._outages = _Outages(listener)
 
     def memberships(self) -> None:
-        """Say what was joined and where, on standard error."""
+        """Say on standard error what was joined and where, and which of these interfaces are down."""
         joined = self._listener.memberships
         for one, port in joined[:4]:
             sources = f" from {', '.join(one.sources)}" if one.sources else ""
@@ -84,6 +84,7 @@ class Report:
         if self._out.verbose:
             for stats in self._listener.stats():
                 self._out.remark(_buffer(stats))
+        self._report_outages()
 
     def tick(self) -> None:
         """Warn about drops, filtered datagrams and interfaces that are down, and do as `answer` does.
@@ -94,9 +95,7 @@ class Report:
         if now >= self._warned_at + _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now
             self._warn(self._listener.totals())
-            for text in self._outages.news():
-                if not self._out.quiet:
-                    print_error(self._command, text)
+            self._report_outages()
             if self._out.verbose:
                 self._report_healing()
         self.answer(contextlib.nullcontext())
@@ -155,6 +154,11 @@ class Report:
                 f"filtered {number(filtered, 'datagram')} of groups, interfaces or senders that were not joined",
             )
 
+    def _report_outages(self) -> None:
+        for text in self._outages.news():
+            if not self._out.quiet:
+                print_error(self._command, text)
+
     def _report_healing(self) -> None:
         """Say that interfaces changed and groups were rejoined since the last look."""
         stats = self._listener.stats()
@@ -185,7 +189,8 @@ class _Outages:
 
     def __init__(self, listener: Listener | Wire) -> None:
         self._listener = listener
-        self._changes = 0
+        # None: not looked yet. An interface can be down from the start.
+        self._changes: int | None = None
         joined = self._joined()
         self._names, self._most = {*joined}, len(joined)
         self._away: dict[str, float] = {}

@@ -92,6 +92,16 @@ def test_listener_whose_interface_is_down_at_the_start_says_so_once(
     assert (done.returncode, done.stderr.decode().count(said)) == (70, 1)
 
 
+def test_ping_whose_interface_is_down_says_what_to_do() -> None:
+    ip(f"link set {NAME} down")
+    done = run("ping", f"{GROUP}%{NAME}", "-c", "1")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().endswith(
+        f"multicast ping: cannot send to {GROUP}: Network is unreachable ({NAME} is down: bring it up, or name another "
+        "interface)\n"
+    )
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_ping_says_once_that_its_interface_is_away_and_sends_again_when_it_is_back(outage: str) -> None:
     cut, _ = OUTAGES[outage]

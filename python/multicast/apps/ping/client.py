@@ -114,7 +114,8 @@ class Ping(Member):
         except OSError as error:
             # An interface that is down may come back. A first request that fails is a mistake in the endpoint.
             if self.sent == 1:
-                raise
+                advice = self._port.advice(error.errno)
+                raise OSError(error.errno, f"{error.strerror} ({advice})") from error
             self.refused += 1
             refusal = error.strerror
         if refusal != self._refusal:

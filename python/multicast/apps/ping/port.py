@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
 from typing import TYPE_CHECKING
 
-from ...sync import Receiver
+from ...sync import Receiver, interfaces
 from ..groups import one_group
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 TTL = 64
 """The TTL of everything that is sent: a receiver computes the number of hops from it."""
+
+_FORBIDDEN = (errno.EPERM, errno.EACCES)
 
 
 class Port(contextlib.ExitStack):
@@ -91,6 +94,15 @@ class Port(contextlib.ExitStack):
             self._sock.sendto(data, (host, number))
         except OSError as error:
             raise OSError(error.errno, f"cannot send to {host}: {error.strerror}") from error
+
+    def advice(self, code: int | None) -> str:
+        """Return what to do if nothing can be sent, because of this error code."""
+        here = next((one for one in interfaces() if one.name == self.interface), None)
+        if here is not None and not here.is_up:
+            return f"{here.name} is down: bring it up, or name another interface"
+        if code in _FORBIDDEN:
+            return "a firewall rule prevents it"
+        return "see the addresses of the interfaces with 'multicast interfaces', and the routes"
 
     def receive(self, timeout: float) -> Datagram | None:
         """Return the next datagram; None if there is none within ``timeout`` seconds."""

@@ -203,6 +203,23 @@ def test_program_without_command_prints_an_overview() -> None:
     assert err.splitlines()[-1].startswith("multicast: error: the following arguments are required: CMD")
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("record", ["-o", ""]),
+        ("record", ["-o", "-"]),
+        ("measure", ["--report", ""]),
+        ("measure", ["--report", "-"]),
+        ("send", ["239.1.2.3", "--file", ""]),
+        ("replay", [""]),
+        ("relay", ["--config", ""]),
+    ],
+    ids=str,
+)
+def test_command_name_that_is_no_file_is_a_usage_error(command: str, words: list[str]) -> None:
+    check(run(command, *words), USAGE, f"must be the name of a file, got {words[-1]!r}")
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a/b"])
 def test_recv_impossible_interface_name_is_a_usage_error(name: str) -> None:
     check(

@@ -90,6 +90,22 @@ def file_size(text: str) -> int:
     return int(digits) * factor
 
 
+def input_file(text: str) -> str:
+    """Return ``text`` as the name of a file to read."""
+    if not text:
+        raise argparse.ArgumentTypeError(f"must be the name of a file, got {text!r}")
+    return text
+
+
+def output_file(text: str) -> str:
+    """Return ``text`` as the name of a file to write."""
+    if text in {"", "-"}:
+        raise argparse.ArgumentTypeError(
+            f"must be the name of a file, got {text!r} (for a pipe: /dev/stdout)"
+        )
+    return text
+
+
 def factor(text: str) -> float:
     """Return ``text`` as a finite number above 0."""
     return _number(text, sys.float_info.min, sys.float_info.max, "a number above 0")

@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fail if the 99th percentile of a stream's delay exceeds this",
     )
     parser.add_argument(
-        "--report", metavar="FILE", help="write each gap and the summary to this file, as JSON lines"
+        "--report",
+        metavar="FILE",
+        type=argument_types.output_file,
+        help="write each gap and the summary to this file, as JSON lines",
     )
 
 

@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "each datagram; may be repeated",
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="read the routes from this TOML file instead (default: none)"
+        "--config",
+        metavar="FILE",
+        type=argument_types.input_file,
+        help="read the routes from this TOML file instead (default: none)",
     )
     parser.add_argument(
         "--ttl",

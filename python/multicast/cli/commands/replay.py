@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
+        type=argument_types.input_file,
         help="send this pcap or pcapng file; several are sent in the order of their times; - means standard input",
     )
     options.add_interface(parser, has_endpoint=False)

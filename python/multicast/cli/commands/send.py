@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_where(parser, several=False)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "-f", "--file", help="send this file, in pieces of --size bytes; - means standard input"
+        "-f",
+        "--file",
+        type=argument_types.input_file,
+        help="send this file, in pieces of --size bytes; - means standard input",
     )
     source.add_argument(
         "--numbered",

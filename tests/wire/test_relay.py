@@ -315,7 +315,8 @@ def test_facing_relays_over_nats_do_not_loop(server: NatsServer) -> None:
     [
         ("224.0.0.251:5353", "239.1.2.3:5000", "224.0.0.251 must not be relayed"),
         ("239.1.2.3:5000", "[ff02::fb%lo]:5353", "ff02::fb must not be relayed"),
-        ("239.1.2.3", "udp://10.0.0.1:7", "needs a port"),
+        ("239.1.2.3", "udp://10.0.0.1:7", "needs a port from 1 to 65535, as in 239.1.2.3:5000"),
+        ("ff02::1%lo", "udp://10.0.0.1:7", r"needs a port from 1 to 65535, as in \[ff02::1%lo\]:5000"),
         ("239.1.2.3:5000", "239.1.2.3:5000", "must not send to where it receives"),
         ("239.1.2.3:5000", "239.1.2.0/24:5000", "sends to one group"),
         ("239.1.2.3:5000", "10.0.0.1:5000", "must be a group, udp:// or nats://"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -144,7 +144,7 @@ def _group(text: str, *, is_source: bool) -> GroupPlace:
     if not all(ipaddress.ip_address(one.group).is_multicast for one in (groups[0], groups[-1])):
         raise ValueError(f"a source or destination must be a group, udp:// or nats://, got {text!r}")
     if not endpoint.port:
-        raise ValueError(f"{text!r} needs a port from 1 to 65535, as in {endpoint.group}:5000")
+        raise ValueError(f"{text!r} needs a port from 1 to 65535, as in {replace(endpoint, port=5000)}")
     if not is_source and (len(groups) > 1 or endpoint.sources):
         raise ValueError(f"a relay sends to one group, without sources, or to '{_ORIGINAL}', got {text!r}")
     return GroupPlace(endpoint)

@@ -98,14 +98,20 @@ def test_doctor_slow_program_is_named_and_mended(net: Lab) -> None:
 def test_doctor_port_that_is_not_shared_is_named_and_mended(net: Lab) -> None:
     selfish = f"""
 import socket, threading
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+with (
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other,
+):
     sock.bind(("", {PORT}))
+    other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    other.bind(("::", {PORT}))
     print("joined", flush=True)
     threading.Event().wait()
 """
     with sending(net, {}), program(net, selfish) as process:
         finding = only(examine(net, HERE), "port-not-shared")
         assert finding.confidence == "proven"
+        assert finding.text.count(f"(process {process.pid})") == 1
         assert [one["pid"] for one in finding.proof["programs"]] == [process.pid]  # type: ignore[attr-defined]
         follow(net, finding.fix, HERE)
         process.wait(10)

@@ -123,7 +123,8 @@ def of_open_error(case: Case, error: OSError) -> Finding | None:
     if error.errno != errno.EADDRINUSE:
         return None
     sockets = proc.udp_sockets(case.port)
-    owners = [found for one in sockets if (found := proc.owner(one.inode))]
+    # A program may use the port with several sockets.
+    owners = list(dict.fromkeys(found for one in sockets if (found := proc.owner(one.inode))))
     proof: dict[str, object] = {
         "errno": "EADDRINUSE",
         "sockets": [f"{one.address}:{case.port}" for one in sockets],
@@ -140,5 +141,5 @@ def of_open_error(case: Case, error: OSError) -> Finding | None:
         "proven",
         proof,
         fix,
-        f"{who} uses port {case.port} and does not share it (SO_REUSEADDR)",
+        f"port {case.port} is in use, without sharing (SO_REUSEADDR), by {who}",
     )

@@ -1,5 +1,6 @@
 """``multicast doctor``: the findings as text, as lines and as JSON, its exit codes and its end by a signal."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -12,11 +13,12 @@ import pytest
 from tests.cli.running import MULTICAST, run
 from tests.support import waiting
 from tests.support.programs import Program, environment
+from tests.wire.faults import traffic
 from tests.wire.lab import Lab, feed, lab
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
 
-GROUP, PORT = "239.7.8.9", 50_791
+GROUP, OTHER, PORT = "239.7.8.9", "239.7.8.10", 50_791
 HERE = f"{GROUP}:{PORT}%eth0"
 
 
@@ -121,6 +123,25 @@ def test_doctor_without_rights_says_what_it_cannot_see(net: Lab, make: str) -> N
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("sends", "cause"),
+    [(False, ("no-sender", "likely")), (True, ("firewall-input", "possible"))],
+    ids=["silence", "other-group"],
+)
+def test_doctor_without_rights_does_not_take_what_loopback_returns_for_a_blocked_feed(
+    sends: bool, cause: tuple[str, str]
+) -> None:
+    """The interface ``lo`` returns the kernel's IGMP reports, and datagrams for groups that nobody has joined."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    words = [*drop, *MULTICAST, "doctor", "--json", "-d", "0.5", f"{GROUP}:{PORT}%lo"]
+    with contextlib.ExitStack() as stack:
+        if sends:
+            stack.enter_context(traffic(None, OTHER, PORT, "lo"))
+        done = subprocess.run(words, env=environment(), capture_output=True, check=False, timeout=30)
+    found = json.loads(done.stdout.splitlines()[0])
+    assert (found["cause"], found["confidence"]) == cause
+
+
 def test_doctor_ends_by_ctrl_c_with_its_findings(net: Lab) -> None:
     with Program(net.near.command(*MULTICAST, "doctor", "-d", "60", "--json", HERE)) as program:
         program.until_joined(GROUP)
@@ -215,5 +236,30 @@ def test_doctor_server_refuses_what_is_no_request(net: Lab) -> None:
 def test_doctor_peer_that_does_not_serve_is_reported(net: Lab) -> None:
     done = doctor(net, "--peer", "10.78.0.2", HERE)
     assert done.returncode == 69
-    assert "cannot ask the peer 10.78.0.2: " in done.stderr
-    assert "(run 'multicast doctor --serve' there)" in done.stderr
+    reason = "Connection refused (run 'multicast doctor --serve' there)"
+    assert done.stderr.endswith(f"multicast doctor: cannot ask the peer 10.78.0.2: {reason}\n")
+
+
+# It stands for a name server that does not answer: no signal interrupts the system's lookup.
+SLOW_LOOKUP = """
+import runpy, signal, socket, sys
+
+def look_up(*_):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGALRM, signal.SIGTERM})
+    print("looking up", file=sys.stderr, flush=True)
+    signal.sigtimedwait({signal.SIGUSR2}, 20)
+
+socket.getaddrinfo = look_up
+sys.argv[0] = "multicast"
+runpy.run_module("multicast", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("way", [[], ["--reverse"]], ids=["peer", "reverse"])
+def test_doctor_ctrl_c_ends_it_while_the_name_of_the_peer_is_looked_up(way: list[str]) -> None:
+    words = ["doctor", "-d", "0.2", f"{GROUP}:{PORT}%lo", "--peer", "far.example", *way]
+    with Program([sys.executable, "-c", SLOW_LOOKUP, *words]) as program:
+        waiting.until(lambda: "looking up" in program.err, "the lookup")
+        program.interrupt(signal.SIGINT)
+        assert program.finish(timeout=5) == 130
+    assert "Traceback" not in program.err

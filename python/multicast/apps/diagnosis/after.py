@@ -229,12 +229,25 @@ def _firewall_input(evidence: Evidence, count: int, source: str | None) -> Findi
 
 def _blocked_unseen(evidence: Evidence) -> Finding | None:
     """Without a packet socket, the counters show that IPv4 multicast arrived and was dropped before any program."""
+    case = evidence.case
     lost = evidence.rise("IpExt.InMcastPkts") - evidence.rise("Ip.InDelivers")
-    if evidence.can_see_packets or evidence.case.is_ipv6 or lost <= 0:
+    is_loopback = case.link is not None and case.link.is_loopback
+    if is_loopback:
+        # Everything that is sent through this interface comes back: the kernel's IGMP reports as well, and datagrams
+        # for groups that nobody has joined. Only the programs of this machine send datagrams there.
+        lost = min(lost, evidence.rise("Udp.OutDatagrams"))
+    if evidence.can_see_packets or case.is_ipv6 or lost <= 0:
         return None
-    if any(proc.setting(f"ipv4/conf/{one.name}/mc_forwarding") for one in evidence.case.links):
+    if any(proc.setting(f"ipv4/conf/{one.name}/mc_forwarding") for one in case.links):
         return None  # a router: it forwards datagrams that nobody here receives
-    return _firewall_input(evidence, lost, None)
+    found = _firewall_input(evidence, lost, None)
+    if not is_loopback or found.confidence == "proven":
+        return found
+    text = (
+        f"{datagrams(lost)} reached {case.interface}, but none reached a program: a firewall drops them, or they are "
+        "for groups that nobody has joined"
+    )
+    return replace(found, confidence="possible", text=text)
 
 
 def _local_sender(evidence: Evidence) -> Finding | None:

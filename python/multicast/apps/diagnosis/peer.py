@@ -6,6 +6,7 @@ answered with a token for the probes, and after the client has said what left it
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import errno
@@ -13,7 +14,7 @@ import json
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...sync import Sender
 from . import firewall
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ...endpoints import Endpoint
     from .case import Case
     from .sniffer import Sighting
+
+_T = TypeVar("_T")
 
 PORT = 59596
 """The TCP port of the other end."""
@@ -180,15 +183,34 @@ def let_listen(host: str, case: Case, seconds: float, on_joined: Callable[[], No
 def _asking(host: str, seconds: float) -> Generator[BufferedRWPair, None, None]:
     """Connect to the other end, which may need some seconds to answer."""
     try:
-        with socket.create_connection((host, PORT), timeout=PATIENCE) as connection:
+        # A signal cannot interrupt a lookup of a name, but this wait for it.
+        connecting = in_background(lambda: socket.create_connection((host, PORT), timeout=PATIENCE))
+        with connecting.result() as connection:
             connection.settimeout(seconds + PATIENCE)
             with connection.makefile("rwb") as stream:
                 yield stream
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OSError(
             getattr(error, "errno", None) or errno.EPROTO,
-            f"cannot ask the peer {host}: {error} (run 'multicast doctor --serve' there)",
+            f"cannot ask the peer {host}: {reason} (run 'multicast doctor --serve' there)",
         ) from error
+
+
+def in_background(call: Callable[[], _T]) -> concurrent.futures.Future[_T]:
+    """Call a function in a thread of its own, which does not keep the process from ending."""
+    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - the future raises it
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _checked(answer: dict[str, Any], names: set[str]) -> dict[str, Any]:

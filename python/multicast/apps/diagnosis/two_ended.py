@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import secrets
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from .outages import Outages
 
 if TYPE_CHECKING:
     import collections
+    import concurrent.futures
     from collections.abc import Callable
 
     from ...endpoints import Endpoint
@@ -122,11 +122,11 @@ def compare(
     if known:
         return result(case, known, None)
     token = secrets.token_hex(8)
-    with concurrent.futures.ThreadPoolExecutor(1) as executor, Outages(case) as outages:
+    with Outages(case) as outages:
         asked: list[concurrent.futures.Future[Departure]] = []
 
         def start() -> None:
-            asked.append(executor.submit(let_send, case, token))
+            asked.append(peer.in_background(lambda: let_send(case, token)))
             if on_joined is not None:
                 on_joined()
 

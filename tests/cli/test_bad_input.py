@@ -7,13 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from multicast import Receiver, Sender
 from tests.cli.running import GROUP, MULTICAST, run, start
-from tests.support.joined import until_joined
 from tests.support.programs import environment
 
 pytestmark = [pytest.mark.private_net, pytest.mark.platform("linux")]
@@ -309,78 +307,6 @@ def test_say_broken_standard_input_prints_no_traceback(ear: Receiver) -> None:
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2)
     assert_nothing_sent(ear)
-
-
-def recv_with_output(port: int, loopback: str, redirection: str) -> "tuple[int, str]":
-    """Receive a message with standard output redirected. Return the exit code and standard error."""
-    where = ["--port", str(port), "--group", GROUP, "--iface", loopback]
-    command = ["bash", "-c", f'exec "$@" {redirection}', "bash", *MULTICAST, "--use-std", "RECV", *where]
-    with (
-        subprocess.Popen(
-            [*command, "--timeout", "10"], env=environment(), stderr=subprocess.PIPE
-        ) as listener,
-        Sender(GROUP, port, interface=loopback) as sender,
-    ):
-        until_joined(GROUP, pid=listener.pid)
-        sender.send(b"hello")
-        _, err = listener.communicate(timeout=10)
-    return listener.returncode, err.decode()
-
-
-def test_recv_closed_standard_output_exits_141(free_port: int, loopback: str) -> None:
-    assert recv_with_output(free_port, loopback, ">&-") == (141, "")
-
-
-def test_recv_full_standard_output_is_reported(free_port: int, loopback: str) -> None:
-    code, err = recv_with_output(free_port, loopback, ">/dev/full")
-    assert code == 2
-    assert err.startswith("multicast RECV: cannot write standard output: No space left on device (")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", [["--help"], ["SAY", "-h"], ["--version"]])
-def test_help_closed_pipe_exits_141(words: list[str], unbuffered: str) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        done = run(*words, stdout=writing, env={"PYTHONUNBUFFERED": unbuffered})
-    finally:
-        os.close(writing)
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_help_full_disk_is_reported(unbuffered: str) -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = run("--help", stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == b"multicast: cannot write standard output: No space left on device (send it somewhere else)\n"
-    )
-
-
-def test_version_closed_standard_output_exits_141() -> None:
-    done = subprocess.run(
-        ["bash", "-c", 'exec "$@" >&-', "bash", *MULTICAST, "--version"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-def test_command_closed_standard_error_exits_2() -> None:
-    done = subprocess.run(
-        ["bash", "-c", 'exec "$@" 2>&-', "bash", *MULTICAST, "BOGUS"],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
 
 
 @pytest.mark.parametrize(

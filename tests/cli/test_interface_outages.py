@@ -1,5 +1,6 @@
 """Commands whose interface goes down or is deleted say so once, and go on when it is back."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from multicast import Receiver, Sender
+from multicast import Receiver, Sender, interfaces
+from multicast.apps import links
 from tests.cli.running import GROUP, MULTICAST, run, start
 from tests.support.programs import Program
 from tests.support.terminal import OnTerminal
@@ -29,9 +31,10 @@ def ip(*commands: str) -> None:
 def add() -> None:
     ip(
         f"link add {NAME} type veth peer name out1",
+        # First, so that nothing is sent from the address of another interface.
+        f"addr add 10.9.8.1/24 dev {NAME}",
         f"link set {NAME} up",
         "link set out1 up",
-        f"addr add 10.9.8.1/24 dev {NAME}",
     )
 
 
@@ -63,7 +66,7 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
 ) -> None:
     cut, word = LISTENER_OUTAGES[outage]
     with start(command, f"{GROUP}:{free_port}%{NAME}", "--json") as program:
-        program.until_joined(GROUP)
+        until(lambda: "listening to " in program.err, "the command to listen")
         ip(cut)
         said = f"multicast {command}: {NAME} is {word}: nothing arrives on it until it is back\n"
         until(lambda: said in program.err, "the outage")
@@ -78,6 +81,26 @@ def test_listener_says_once_that_its_interface_is_away_and_receives_when_it_is_b
     assert json.loads(program.out.splitlines()[-1])["received"] == 1
     assert program.err.count(said) == program.err.count(again) == 1
     assert "s without a working interface" in program.err
+
+
+def test_links_leave_out_an_interface_that_is_deleted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = interfaces()
+    deleted = dataclasses.replace(found[0], name="gone0", index=999_999)
+    monkeypatch.setattr(links, "interfaces", lambda: [deleted, *found])
+    assert [link.name for link in links.links()] == [one.name for one in found]
+
+
+def test_listener_whose_interface_goes_down_and_is_then_deleted_says_both(free_port: int) -> None:
+    with start("listen", f"{GROUP}:{free_port}%{NAME}") as program:
+        until(lambda: "listening to " in program.err, "the command to listen")
+        for outage, (cut, word) in OUTAGES.items():
+            ip(cut)
+            until(lambda: f"{NAME} is {word}: " in program.err, outage)  # noqa: B023
+        add()
+        until(lambda: f"listening again on {NAME} after " in program.err, "the end of the outage")
+        program.interrupt()
+        assert program.finish() == 130
+    assert [program.err.count(f" {word}: nothing arrives") for word in ("down", "gone")] == [1, 1]
 
 
 @pytest.mark.parametrize("cut", [OUTAGES["down"][0], LISTENER_OUTAGES["carrier"][0]], ids=["down", "carrier"])

@@ -20,6 +20,7 @@ from multicast.sync import Receiver, Sender
 from tests.support import waiting
 from tests.wire.counters import accounted, settled
 from tests.wire.exchange import LOOPBACK, PATIENCE, TAKES, Link, Take, name, nothing_more
+from tests.wire.frames import Wrapping
 
 POLICIES = ["drop-oldest", "drop-newest", "block"]
 
@@ -373,3 +374,34 @@ def test_listener_that_ends_yields_what_has_arrived_before(engine: Any, free_por
             # It ends at once, while the thread of the ring may not have run yet.
             batches = [found[1] for found in listener.batches(Limits(), lambda: True) if found]
             assert [payload for batch in batches for payload in batch.payloads()] == messages
+
+
+@pytest.mark.udp_sockets
+@pytest.mark.private_net
+def test_listener_that_ends_yields_what_its_socket_has_beside_a_flood_of_packets(free_port: int) -> None:
+    group, own, over = "239.9.7.1", [b"own"] * 300, threading.Event()
+    frames = list(Wrapping("192.0.2.77", group, free_port, bytes(100)).frames())
+
+    def flood() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind(("veth1", 0))
+            while not over.is_set():
+                raw.send(frames[0])
+
+    thread = threading.Thread(target=flood)
+    # The packet engine receives what this host sends from a socket, and the rest from a packet ring.
+    with (
+        Listener([Endpoint(group, free_port, "veth0")], engine="packet") as listener,
+        Sender(group, free_port, interface="veth0", gso=False) as tx,
+    ):
+        thread.start()
+        try:
+            for _ in range(60):
+                tx.send_many(own)
+                batches = [found[1] for found in listener.batches(Limits(), lambda: True) if found]
+                found = sum(payload == b"own" for batch in batches for payload in batch.payloads())
+                totals = listener.totals()
+                assert found == len(own) or totals.dropped
+        finally:
+            over.set()
+            thread.join()

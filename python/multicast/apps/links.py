@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import sys
@@ -35,14 +36,19 @@ class Link(Interface):
 
 
 def links() -> list[Link]:
-    """Return the interfaces of this machine, by index.
+    """Return the interfaces of this machine, by index, without those that are deleted meanwhile.
 
     Raises:
         OSError: The system refused to list them.
     """
     found: list[Link] = []
     for one in interfaces():
-        attributes = _attributes(one.index)
+        try:
+            attributes = _attributes(one.index)
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                continue
+            raise
         info = netlink.attributes(attributes.get(_IFLA_LINKINFO, b""))
         found.append(
             Link(

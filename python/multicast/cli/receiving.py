@@ -194,6 +194,7 @@ class _Outages:
         joined = self._joined()
         self._names, self._most = {*joined}, len(joined)
         self._away: dict[str, float] = {}
+        self._gone: set[str] = set()
 
     def news(self) -> list[str]:
         """Return in words what has changed since the last call."""
@@ -209,9 +210,11 @@ class _Outages:
         self._most = max(self._most, len(names))
         self._names = {*names} if len(names) == self._most else {*names, *self._names}
         away, now = {name for name in self._names if not states.get(name)}, time.monotonic()
+        # An interface goes down before it is deleted.
+        gone, self._gone = self._gone, away - states.keys()
         texts = [
-            f"{name} is {'down' if name in states else 'gone'}: nothing arrives on it until it is back"
-            for name in sorted(away - self._away.keys())
+            f"{name} is {'gone' if name in self._gone else 'down'}: nothing arrives on it until it is back"
+            for name in sorted((away - self._away.keys()) | (self._gone - gone))
         ]
         texts += [
             f"listening again on {name} after {now - since:.0f} s"

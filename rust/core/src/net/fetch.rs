@@ -72,6 +72,9 @@ pub(super) struct Fetch {
     ring_looks: u32,
     /// The storage that was filled last has no room for the next datagram.
     is_full: bool,
+    /// The last fill read all that the sockets had when it began. Its last look was at all of them, not only at packet
+    /// rings, and none has more than it has given since.
+    has_all: bool,
     /// The receiver was closed: nothing is received from sockets that a caller looked up before.
     is_closed: bool,
 }
@@ -98,6 +101,7 @@ impl Fetch {
             released_at: None,
             ring_looks: 0,
             is_full: false,
+            has_all: false,
             is_closed: false,
         }
     }
@@ -113,6 +117,11 @@ impl Fetch {
 
     pub(super) fn has_pending(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Whether the last fill left nothing in the kernel that was there when it began.
+    pub(super) fn has_all(&self) -> bool {
+        self.has_all
     }
 
     /// How many datagrams were received and not yet taken.
@@ -264,7 +273,7 @@ impl Fetch {
         strict: bool,
     ) -> io::Result<Filled> {
         let alone = table.sockets.len() == 1;
-        self.is_full = false;
+        (self.is_full, self.has_all) = (false, false);
         let mut filled = Filled::default();
         // Whether a socket may have more to read than it has given since the last look.
         let mut has_more = true;
@@ -277,17 +286,16 @@ impl Fetch {
             let waiting = self.ready.len();
             let Some(next) = self.ready.pop() else { break };
             let Some(inlet) = table.sockets.get(next) else { continue };
-            let slots = SLOTS - used;
             let share = |room: usize| room.div_ceil(waiting).max(MIN_SHARE).min(room);
             let rows = share(limit - storage.len());
             let (first_free, more) = match &**inlet {
                 Inlet::Udp(socket) => {
-                    let asked = self.next_slot_count(next).min(share(slots)).min(rows);
+                    let asked = self.next_slot_count(next).min(share(SLOTS - used)).min(rows);
                     let count = self.read_socket(socket, next, storage, (used, asked), strict)?;
                     (used + count, count == asked)
                 }
                 Inlet::Packet(socket) => {
-                    let room = Room { first: used, end: used + share(slots), rows: storage.len() + rows };
+                    let room = Room { first: used, end: used + share(SLOTS - used), rows: storage.len() + rows };
                     let (first_free, more) = self.read_packets(socket, storage, room)?;
                     self.is_full = more && waiting == 1 && storage.len() < room.rows;
                     (first_free, more)
@@ -309,6 +317,7 @@ impl Fetch {
                 return Ok(filled);
             }
         }
+        self.has_all = self.ready.is_empty() && !has_more && (alone || self.ring_looks == 0);
         // A waiter on the descriptor of the set may have been woken by the monitor or the timer.
         if let (Some(set), true) = (&table.set, alone && storage.len() == 0 && self.ready.is_empty()) {
             filled.monitor_ready |= set.ready(&table.sockets, &mut self.ready)?;

@@ -238,9 +238,9 @@ impl ActiveMembership {
         let was_ready = before.is_some_and(Interface::ready);
         let had_addresses = before.is_some_and(|before| before.same_version(group).next().is_some());
         let kernel = || kernel.get_or_init(read_kernel_groups);
-        // The interface may have been deleted and created again unnoticed. In that case, the kernel no longer has the
-        // group.
-        let is_lost = changes.is_incomplete() && !kernel().has_joined(group, self.on.index);
+        // The kernel may have dropped the group unnoticed, for example because the interface was deleted and created
+        // again.
+        let is_lost = changes.is_incomplete() && !kernel().has(&self.membership);
         let is_down = was_ready && !now.ready();
         if is_lost || is_down || changes.can_have_affected(&self.membership, was_ready) {
             if !now.ready() && self.works() {

@@ -211,20 +211,16 @@ impl Receiver {
         self.take_by(limit, |fetch| fetch.take_pending(max))
     }
 
-    /// Take all datagrams, for a caller that copies them at once.
-    pub(super) fn take_to_copy(&self, limit: usize) -> Result<Option<Batch>> {
-        self.take_by(limit, |fetch| Ok(fetch.take_rows(usize::MAX)))
+    /// Take all datagrams, for a caller that copies them at once. Also returns whether no socket has older ones.
+    pub(super) fn take_to_copy(&self, limit: usize) -> Result<(Option<Batch>, bool)> {
+        self.take_by(limit, |fetch| Ok((fetch.take_rows(usize::MAX), fetch.has_all())))
     }
 
-    fn take_by(
-        &self,
-        limit: usize,
-        take_pending: impl Fn(&mut Fetch) -> io::Result<Option<Batch>>,
-    ) -> Result<Option<Batch>> {
+    fn take_by<T>(&self, limit: usize, take: impl FnOnce(&mut Fetch) -> io::Result<T>) -> Result<T> {
         let table = self.open_table()?;
         let mut fetch = self.fetch.lock_or_refuse()?;
         let attention_due = !fetch.has_pending() && self.fill(&mut fetch, &table, limit, Fetch::fill)?;
-        let batch = take_pending(&mut fetch).map_err(|e| self.cannot_receive(e));
+        let batch = take(&mut fetch).map_err(|e| self.cannot_receive(e));
         drop(fetch);
         if attention_due {
             self.attend();

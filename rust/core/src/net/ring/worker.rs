@@ -13,6 +13,7 @@ use crate::net::config::RingConfig;
 use crate::net::fork::lock;
 use crate::net::receiver::Receiver;
 use crate::net::storage::SLOTS;
+use crate::pure::wake::Wake;
 use crate::sys;
 
 /// The longest wait of the thread. A group that is joined during a wait can need another socket, which this wait does
@@ -148,14 +149,14 @@ impl Worker {
     /// Wait, and receive what is there then. Returns whether the queue is open. `received` is when the thread last
     /// received something.
     fn receive(&self, received: &mut Instant) -> Result<bool> {
-        if self.core.is_drained() {
-            self.core.wait(Some(TICK))?;
+        let mut looked = self.opened.elapsed();
+        if self.core.is_drained() && self.core.wait(Some(TICK))? != Wake::Ready {
+            // A wait that finds something may receive it, with `spin`.
+            looked = self.opened.elapsed();
         }
-        let looked = self.opened.elapsed();
-        let batch = self.core.take_to_copy(SLOTS)?;
+        let (batch, has_all) = self.core.take_to_copy(SLOTS)?;
         let is_open = batch.as_ref().is_none_or(|batch| self.queue.put(batch));
-        let is_drained = self.core.is_drained();
-        if batch.is_none() || is_drained {
+        if has_all {
             // The number is large enough for 584 years.
             self.caught_up.store(looked.as_nanos() as u64, Ordering::Release);
         }
@@ -166,7 +167,7 @@ impl Worker {
                     self.queue.nap(NAP);
                 }
             }
-            None if is_drained => {}
+            None if self.core.is_drained() => {}
             None => drop(self.core.wait(Some(TICK))?),
         }
         Ok(is_open)

@@ -45,24 +45,8 @@ impl KernelGroups {
                 found.joined.insert((index, Ipv4Addr::from(group.to_ne_bytes()).into()));
             }
         }
-        for line in files.igmp6.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            if let [index, _, group, ..] = words[..]
-                && let (Ok(index), Some(group)) = (index.parse(), address(group))
-            {
-                found.joined.insert((index, group));
-            }
-        }
-        for line in files.mcfilter.lines().chain(files.mcfilter6.lines()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            // How many sockets receive from this source, and how many exclude it.
-            if let [index, _, group, source, receive, _] = words[..]
-                && let (Ok(index), Some(group), Some(source)) = (index.parse(), address(group), address(source))
-                && receive != "0"
-            {
-                found.sources.insert((index, group, source));
-            }
-        }
+        found.joined.extend(files.igmp6.lines().filter_map(joined));
+        found.sources.extend(files.mcfilter.lines().chain(files.mcfilter6.lines()).filter_map(source));
         found
     }
 
@@ -92,6 +76,20 @@ impl KernelGroups {
     pub fn speaks_igmp_v3(&self, interface: u32) -> Option<bool> {
         self.igmp_v3.get(&interface).copied()
     }
+}
+
+/// Parse a line of `igmp6`: (interface, group).
+fn joined(line: &str) -> Option<(u32, IpAddr)> {
+    let mut words = line.split_whitespace();
+    Some((words.next()?.parse().ok()?, address(words.nth(1)?)?))
+}
+
+/// Parse a line of `mcfilter` or `mcfilter6`: (interface, group, source), if some socket receives from this source.
+fn source(line: &str) -> Option<(u32, IpAddr, IpAddr)> {
+    let mut words = line.split_whitespace();
+    let (interface, group, source) = (words.next()?.parse().ok()?, address(words.nth(1)?)?, address(words.next()?)?);
+    // How many sockets receive from it. The next number is how many exclude it.
+    (words.next()? != "0").then_some((interface, group, source))
 }
 
 /// An address as `igmp6`, `mcfilter` and `mcfilter6` print it.

@@ -108,8 +108,8 @@ class McastSAY(mtool):
             port: UDP port, 1-65535. None is the default port.
             ttl: hops, 0-255. None is the default.
             data: the message: text, bytes, words to join by spaces, or ``["-"]`` for standard input, which is sent as
-                it arrives, in pieces of at most the buffer size. Text is split between characters. A stream that is
-                not UTF-8 is split at multiples of the buffer size.
+                it arrives, in pieces of at most the buffer size. Text is never split within a character. A stream
+                that is not UTF-8 is split at multiples of the buffer size.
             groups: more groups to send the same to.
             iface: name, index or address of the interface to send from. None lets the system's routes decide.
             loopback: deliver the message to listeners on this machine (on Windows the receiver decides).

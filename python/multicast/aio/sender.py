@@ -116,7 +116,7 @@ class Sender(AsyncEndpoint[sync.Sender]):
         return self._core.stats()
 
     async def send(self, data: Buffer, timeout: float | None = None) -> int:
-        """Send one datagram. If the call is cancelled or times out, the datagram was not sent.
+        """Send one datagram, or nothing if the call is cancelled or times out.
 
         With a ``rate``, the call may wait before it sends. A timestamp inside
         ``data`` is then that much older than the datagram.

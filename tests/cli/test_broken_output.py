@@ -64,23 +64,18 @@ def test_help_full_disk_is_reported(unbuffered: str) -> None:
     )
 
 
-def test_version_closed_standard_output_exits_141() -> None:
+@pytest.mark.parametrize(
+    ("redirection", "word", "expected"),
+    [(">&-", "--version", (141, b"", b"")), ("2>&-", "BOGUS", (2, b"", b""))],
+)
+def test_closed_standard_output_or_error_has_its_exit_code(
+    redirection: str, word: str, expected: tuple[int, bytes, bytes]
+) -> None:
     done = subprocess.run(
-        ["bash", "-c", 'exec "$@" >&-', "bash", *MULTICAST, "--version"],
+        ["bash", "-c", f'exec "$@" {redirection}', "bash", *MULTICAST, word],
         env=environment(),
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
         timeout=30,
     )
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-def test_command_closed_standard_error_exits_2() -> None:
-    done = subprocess.run(
-        ["bash", "-c", 'exec "$@" 2>&-', "bash", *MULTICAST, "BOGUS"],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        check=False,
-        timeout=30,
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
+    assert (done.returncode, done.stdout, done.stderr) == expected

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::descriptor;
 use crate::interner::{Interner, Taken};
 
-/// The operations that a Python receiver needs from the core, with or without a ring. No method but `wait` and `settle` blocks.
+/// The operations that a Python receiver needs from the core, with or without a ring. Only `wait` and `settle` block.
 pub(crate) trait Backend: Send + Sync {
     /// The sockets and memberships. Fails in a forked child if a thread of the parent owns them.
     fn receiver(&self) -> Result<&Receiver>;

@@ -71,7 +71,8 @@ impl RingReceiver {
         Ok(self.worker()?.queue.pending())
     }
 
-    /// Wait, for at most a quarter of a second, until everything that the kernel had to read this long ago can be taken.
+    /// Wait until everything that the kernel had to read this long ago can be taken, and at most until a quarter of a
+    /// second after that moment.
     pub fn settle(&self, age: Duration) -> Result<()> {
         self.worker()?.settle(age);
         Ok(())

@@ -200,12 +200,13 @@ fn nap_lasts_while_there_is_something_to_take() {
     assert!(time_of(&ring, PATIENCE) < PATIENCE / 2, "nothing to take");
     assert!(ring.put(&batch(&[b"one", b"two"])));
     let short = Duration::from_millis(2);
-    assert!(time_of(&ring, short) >= short);
+    // Some clocks end a wait one tick early.
+    assert!(time_of(&ring, short) > short / 2);
     thread::scope(|scope| {
         let nap = scope.spawn(|| time_of(&ring, PATIENCE));
         let taken = scope.spawn(|| {
             assert_eq!(ring.take(1).unwrap().unwrap().len(), 1);
-            // The nap has most likely begun by now; if not, it finds nothing to take.
+            // Time for the nap to begin. If it begins later, it finds nothing to take, and must end as well.
             thread::sleep(Duration::from_millis(20));
             assert_eq!(ring.take(5).unwrap().unwrap().len(), 1);
         });

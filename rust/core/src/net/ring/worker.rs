@@ -176,10 +176,11 @@ impl Worker {
     /// Wait until everything that the kernel had to read this long ago is in the queue. In a flood, the wait ends after
     /// [`MAX_SETTLE`].
     pub(super) fn settle(&self, age: Duration) {
-        let now = self.opened.elapsed();
-        let (since, end) = (now.saturating_sub(age).as_nanos() as u64, now + MAX_SETTLE);
-        while self.caught_up.load(Ordering::Acquire) <= since && !self.queue.is_closed() && self.opened.elapsed() < end
-        {
+        let since = self.opened.elapsed().saturating_sub(age);
+        // One bound for all rings that settle for the same moment.
+        let end = since + MAX_SETTLE;
+        let is_behind = || self.caught_up.load(Ordering::Acquire) <= since.as_nanos() as u64;
+        while is_behind() && !self.queue.is_closed() && self.opened.elapsed() < end {
             thread::sleep(CHECK);
         }
     }
